@@ -1,0 +1,34 @@
+import type { Service, ServiceKey } from "./service.ts";
+
+/** What a registry said of one service. Failed is not empty. */
+export type ServiceRead =
+  | { readonly state: "ok"; readonly service: Service } // its endpoints may be empty
+  | { readonly state: "failed"; readonly key: ServiceKey; readonly cause: unknown };
+
+/** All that one registry said at one time. */
+export interface Snapshot {
+  readonly registry: string;
+  /** One read per service; an unchanged service is the same object as in the snapshot before. */
+  readonly services: readonly ServiceRead[];
+  /** Opaque; handed back to `waitForChange`. */
+  readonly revision: string;
+  /** Why the list of services is only partly known: absence then proves nothing. */
+  readonly incomplete?: string;
+}
+
+/** Reads one registry. Knows nothing of Kubernetes, VIPs or DNS. */
+export interface Adapter {
+  /** Configured name: log field, metric label, object label. */
+  readonly registry: string;
+
+  /**
+   * Read everything, never a delta. On a hint, reads believed unmoved may be the last good ones; on a poll all are verified.
+   *
+   * @throws When the list of services cannot be read: all objects of this registry are held.
+   * One unreadable service is a `failed` read, not a throw; a partly known list sets `incomplete`.
+   */
+  read(signal: AbortSignal, options: { readonly trigger: "poll" | "hint" }): Promise<Snapshot>;
+
+  /** Resolve when `revision` may be outdated, or reject when `signal` aborts. A lost hint costs latency, never correctness. */
+  waitForChange?(revision: string, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,28 @@
+/** One DNS name that is answered. */
+export interface NameRow {
+  /** Lower case, no trailing dot. */
+  readonly name: string;
+  /** Canonical host of the service the name leads to (equal to `name` for the host itself). */
+  readonly host: string;
+  /** IPv4 VIPs, canonical text. */
+  readonly a: readonly string[];
+  /** IPv6 VIPs, canonical text. */
+  readonly aaaa: readonly string[];
+  /** Set instead of addresses when the name is an alias of another name. */
+  readonly cname?: string;
+  /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
+  readonly settledAtMs: number;
+}
+
+/** What the DNS server answers from. Immutable: a change makes a new table. */
+export interface NameTable {
+  /** By lower-case name without trailing dot. */
+  readonly names: ReadonlyMap<string, NameRow>;
+  /**
+   * Names that have no row but have rows below them (empty non-terminals, RFC 8020), lower case:
+   * for `a.b.c` in `names` also `b.c` and `c`.
+   */
+  readonly parents: ReadonlySet<string>;
+  /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
+  readonly serial: number;
+}

@@ -1,0 +1,57 @@
+import type { ObjectKey, OwnedObject } from "./objects.ts";
+import type { ServiceKey } from "./service.ts";
+import type { StandingObject } from "./standing.ts";
+
+/** Why something stays as it is. The key of metrics and of JSON output; `message` is for people. */
+export type HoldReason =
+  | "address" // no VIP could be given
+  | "brake" // too much would be emptied or deleted at once
+  | "foreign" // an object of that name exists and is not ours
+  | "invalid" // Istio or Kubernetes would refuse it
+  | "name" // host, alias or legacy name is taken
+  | "namespace" // the namespace is missing or terminating
+  | "orphan" // no configured registry speaks for it
+  | "unread" // its registry or service could not be read
+  | "upsert-only" // the mode forbids it
+  | "unknown" // ours by label, but without a service annotation
+  | "yielded"; // someone took it over
+
+/** Something that is left as it is, with a reason. */
+export interface Hold {
+  readonly reason: HoldReason;
+  /** What is held: an object key, or a host or legacy name. */
+  readonly subject: string;
+  readonly service: ServiceKey | undefined;
+  readonly registry: string;
+  /** One sentence without a full stop: `a Service of that name exists and is not ours`. */
+  readonly message: string;
+  /** A Kubernetes object the hold is about (for an Event on it): a foreign Service. */
+  readonly regarding?: ObjectKey;
+}
+
+export interface Create {
+  readonly kind: "create";
+  readonly object: OwnedObject;
+}
+export interface Update {
+  readonly kind: "update";
+  readonly object: OwnedObject;
+  readonly standing: StandingObject;
+}
+export interface Delete {
+  readonly kind: "delete";
+  readonly standing: StandingObject;
+  /** `gone for 1h`, `its alias rule was removed` */
+  readonly why: string;
+}
+export type Change = Create | Update | Delete;
+
+/** Changes that turn what stands into what should stand; each list is sorted by key. */
+export interface Plan {
+  readonly create: readonly Create[];
+  readonly update: readonly Update[];
+  readonly delete: readonly Delete[];
+  readonly hold: readonly Hold[];
+  /** Objects of ours that stand as they should. */
+  readonly unchanged: number;
+}

@@ -1,0 +1,71 @@
+/** `<registry>/<namespace>/<service>`; a service's own name may hold further slashes. */
+export type ServiceKey = string;
+
+/** One port of a service. Unknown protocols are `TCP`. */
+export interface ServicePort {
+  /** Istio port name, a DNS label; unique within the service. */
+  readonly name: string;
+  /** 1–65535; unique within the service. */
+  readonly number: number;
+  /** Istio protocol in upper case (`HTTP`, `GRPC`, `TCP`, …), or an Aeraki one (`metaprotocol-dubbo`). */
+  readonly protocol: string;
+  /** Port on the endpoints where it differs from `number`. */
+  readonly targetPort?: number;
+}
+
+/** One place where a service answers. */
+export interface Endpoint {
+  /** IPv4 or IPv6 address, canonical text. */
+  readonly address: string;
+  /** Port numbers that differ from the service's, by port name. */
+  readonly ports?: Readonly<Record<string, number>>;
+  /** Load-balancing weight, ≥ 1 (Istio reads 0 as 1). */
+  readonly weight?: number;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly region?: string;
+  readonly zone?: string;
+  readonly subzone?: string;
+}
+
+/** An endpoint that the registry named and that is not used. `address` is as the registry wrote it, with its port. */
+export interface LeftOut {
+  readonly address: string;
+  /** Reads on from "out": `disabled in services.yaml:19`. */
+  readonly reason: string;
+}
+
+/** What one registry says of one service. */
+export interface Service {
+  readonly registry: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly ports: readonly ServicePort[];
+  /** Usable endpoints; may be empty. */
+  readonly endpoints: readonly Endpoint[];
+  readonly leftOut: readonly LeftOut[];
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Further DNS names, from the operator's own file only: never from a registry's metadata. */
+  readonly legacyNames: readonly string[];
+  /** Where a person finds it: `services.yaml:12`, `dc1, /v1/health/service/orders`. */
+  readonly source: string;
+  /** What was read but could not be used: dropped labels, ignored fields. Whole sentences without a full stop. */
+  readonly notes: readonly string[];
+}
+
+export function serviceKey(registry: string, namespace: string, name: string): ServiceKey {
+  return `${registry}/${namespace}/${name}`;
+}
+
+export interface ServiceKeyParts {
+  readonly registry: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Split a key at its first two slashes; `undefined` when it has fewer or an empty part. */
+export function parseServiceKey(key: string): ServiceKeyParts | undefined {
+  const match = /^([^/]+)\/([^/]+)\/(.+)$/s.exec(key);
+  if (match === null) return undefined;
+  const [, registry = "", namespace = "", name = ""] = match;
+  return { registry, namespace, name };
+}

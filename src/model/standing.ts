@@ -1,0 +1,61 @@
+import type { Manifest, ObjectKey } from "./objects.ts";
+import type { ServiceKey } from "./service.ts";
+
+/** One object of ours as it stands in the target. A new version of it is a new object here. */
+export interface StandingObject {
+  readonly key: ObjectKey;
+  /** From the annotation `x2istio.io/service`; `undefined` when it is missing or malformed (such an object is held). */
+  readonly service: ServiceKey | undefined;
+  /** From the label. */
+  readonly registry: string;
+  /** apiVersion, kind, name, namespace, all labels, all annotations and the whole spec; nothing else. */
+  readonly manifest: Manifest;
+  /** Empty in a directory. */
+  readonly uid: string;
+  /** Empty in a directory. */
+  readonly resourceVersion: string;
+  /** Milliseconds since the epoch, by the target's clock; `undefined` when the target does not know. */
+  readonly createdMs: number | undefined;
+  /** When this project last wrote it, if the target knows. */
+  readonly writtenMs: number | undefined;
+  /** `status.addresses` of a ServiceEntry: Istio's own VIPs, in the order given. */
+  readonly statusAddresses: readonly string[];
+  /** Set when someone took it over (a selector, another type): why it is left alone from now on. */
+  readonly yielded?: string;
+}
+
+/** An object that is not ours, reduced to what can clash with ours. */
+export interface ForeignObject {
+  /** ServiceEntry, VirtualService, HTTPRoute or Service. */
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** For a Service: its name only. For the others: the hosts they speak for. */
+  readonly hosts: readonly string[];
+  /** spec and status addresses of a ServiceEntry; cluster, external and load-balancer IPs of a Service. Single addresses only. */
+  readonly addresses: readonly string[];
+  readonly createdMs: number | undefined;
+  /** Another installation's owner label, when it has one. */
+  readonly owner?: string;
+}
+
+/** A ledger ConfigMap as it stands. */
+export interface StandingLedgerBlock {
+  /** ConfigMap name, `x2istio-vips-<block>`. */
+  readonly name: string;
+  readonly resourceVersion: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** What is in the target now: a live read-only view. Stages read it without awaiting in between. */
+export interface Standing {
+  /** Objects with our owner label. */
+  readonly objects: ReadonlyMap<ObjectKey, StandingObject>;
+  /** Everyone else's ServiceEntries, VirtualServices, HTTPRoutes and Services, by object key. */
+  readonly foreign: ReadonlyMap<ObjectKey, ForeignObject>;
+  /** By ConfigMap name. */
+  readonly ledger: ReadonlyMap<string, StandingLedgerBlock>;
+  /** `undefined` for a target without namespaces of its own (a directory): every namespace is there. */
+  readonly namespaces: ReadonlyMap<string, "active" | "terminating"> | undefined;
+}

@@ -1,0 +1,78 @@
+import type { Change, Hold } from "./plan.ts";
+import type { Standing } from "./standing.ts";
+
+/** What became of one change. */
+export type WriteOutcome =
+  | "written"
+  | "conflict" // it moved since it was read: the next pass looks again
+  | "foreign" // a create met an object that is not ours
+  | "failed" // refused or unreachable; `error` says why
+  | "skipped"; // not tried: leadership was lost, or what it depends on failed
+
+export interface WriteResult {
+  readonly change: Change;
+  readonly outcome: WriteOutcome;
+  readonly error?: unknown;
+}
+
+export interface WriteReport {
+  readonly results: readonly WriteResult[];
+}
+
+/** A ledger block to be written. `resourceVersion` is what it was computed from; empty for a block that does not exist yet. */
+export interface LedgerWrite {
+  readonly name: string;
+  readonly resourceVersion: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+export interface WriteOptions {
+  readonly signal: AbortSignal;
+  /** Asked before each request; false stops all further requests. */
+  readonly mayWrite: () => boolean;
+  /** Told after each result, for progress. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Where the objects stand: a cluster, or a folder of YAML files. */
+export interface Target {
+  readonly kind: "kubernetes" | "directory";
+
+  /**
+   * Read the first complete state, then (with `watch`) keep `standing` current until `signal` aborts.
+   *
+   * @throws When the first state cannot be read.
+   */
+  start(options: { readonly watch: boolean; readonly signal: AbortSignal }): Promise<void>;
+
+  /** A live view; read it synchronously. Valid after `start`. */
+  standing(): Standing;
+
+  /** Counts up with every change of `standing`. */
+  version(): number;
+
+  /** Resolve when `version()` differs from `version`, or reject when `signal` aborts. */
+  waitForChange(version: number, signal: AbortSignal): Promise<void>;
+
+  /** Milliseconds since the epoch by the target's clock (the API server's `Date` header, advanced monotonically). */
+  nowMs(): number;
+
+  /**
+   * Write ledger blocks under resourceVersion and fold the answers into `standing`.
+   *
+   * @throws {ConflictError} When a block moved: nothing may be built on the claim. `standing` then holds the newer block.
+   */
+  writeLedger(writes: readonly LedgerWrite[], options: WriteOptions): Promise<void>;
+
+  /**
+   * Write changes: updates first, then creates (entries before what points to them), then deletes (entries last).
+   * One object that fails never stops the others. Answers are folded into `standing` before it returns.
+   */
+  write(changes: readonly Change[], options: WriteOptions): Promise<WriteReport>;
+
+  /** Record holds where people look for them (Kubernetes Events on `regarding`); written only if absent. No-op in a directory. */
+  report(holds: readonly Hold[], options: WriteOptions): Promise<void>;
+
+  /** Stop watching and let go of sockets. */
+  close(): Promise<void>;
+}

@@ -1,7 +1,7 @@
 import { execFile, spawn } from "node:child_process";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -26,11 +26,11 @@ export type Paths<Name extends string = string> = Readonly<Record<Name, string>>
  * @throws When a build fails, and with CI=true also instead of returning undefined.
  */
 export async function ensureServers<Name extends string>(names: readonly Name[]): Promise<Paths<Name> | undefined> {
-  const dest = join(process.env["X2ISTIO_CACHE"] ?? join(homedir(), ".cache/x2istio"), "servers");
+  const dest = resolve(process.env.X2ISTIO_CACHE ?? join(homedir(), ".cache/x2istio"), "servers");
   if ((await missing(dest, names)).length > 0) {
     const reason = await whyNoGo();
     if (reason !== undefined) {
-      if (process.env["CI"] === "true") throw new Error(`Cannot build ${names.join(", ")} for the tests: ${reason}`);
+      if (process.env.CI === "true") throw new Error(`Cannot build ${names.join(", ")} for the tests: ${reason}`);
       return undefined;
     }
     const unlock = await lock(join(dest, ".lock"));

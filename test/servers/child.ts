@@ -25,7 +25,12 @@ export async function startChild(command: string, args: readonly string[], logFi
   const child = spawn(command, args, { stdio: ["ignore", log, log] });
   closeSync(log);
   let running = true;
-  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve(void (running = false))));
+  const exited = new Promise<void>((resolve) => {
+    child.once("exit", () => {
+      running = false;
+      resolve();
+    });
+  });
   await new Promise((resolve, reject) => child.once("spawn", resolve).once("error", reject));
   child.unref();
   const pid = child.pid as number; // known, as it was spawned
@@ -38,7 +43,7 @@ export async function startChild(command: string, args: readonly string[], logFi
     async stop(graceMs = 5000) {
       child.kill("SIGTERM");
       const timer = new AbortController();
-      await Promise.race([exited, sleep(graceMs, undefined, timer)]).finally(() => timer.abort());
+      await Promise.race([exited, sleep(graceMs, undefined, { signal: timer.signal })]).finally(() => timer.abort());
       // The timer keeps this process alive until then; exit follows SIGKILL at once.
       if (running) child.kill("SIGKILL");
       child.ref();

@@ -1,0 +1,195 @@
+import { type Document, isMap, isNode, isScalar, isSeq, type Node } from "yaml";
+import type { z } from "zod";
+import { describeError } from "../../src/errors.ts";
+import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
+import { brokenRules, type Problem } from "./rules.ts";
+import { type CheckForm, type ItemForm, type ItemSchema, itemSchema, MAX_ENDPOINTS, MAX_PORTS, namespaceName, serviceName } from "./schema.ts";
+import { toService } from "./service.ts";
+import { offsetOf, parseSource, resolved, type Source, startOf } from "./source.ts";
+
+/** One service of a file: what it says, or what is wrong with it. */
+export interface Item {
+  readonly key: ServiceKey;
+  /** `services.yaml:12` */
+  readonly place: string;
+  /** Unless `problems` has something. */
+  readonly service?: Service;
+  readonly check?: CheckForm;
+  /** `services.yaml:14:9: services[2].ports[0].number: must be 1–65535, is 70000` */
+  readonly problems: readonly string[];
+}
+
+/** What one file says. */
+export interface FileReply {
+  readonly items: readonly Item[];
+  /** Whatever concerns no service that can be named: the list of services is then only partly known. */
+  readonly problems: readonly string[];
+}
+
+export interface ReplyOptions {
+  readonly registry: string;
+  /** Namespace of services that name none. */
+  readonly namespace: string;
+  readonly loopback: boolean;
+}
+
+/** How often one anchor may be used within one service, nested uses multiplied. */
+const MAX_ALIASES = 10_000;
+/** Endpoints that one file may come to when its aliases are resolved. */
+const MAX_FILE_ENDPOINTS = 500_000;
+const MOST_PROBLEMS = 100;
+
+/** Read a file of services. `file` is its name in messages. Never throws. */
+export function parseReply(text: string, file: string, options: ReplyOptions): FileReply {
+  try {
+    return read(text, file, options);
+  } catch (error) {
+    // A stack that overflows on thousands of nested brackets.
+    return { items: [], problems: [`${file}: cannot be read as YAML: ${describeError(error)}`] };
+  }
+}
+
+function read(text: string, file: string, options: ReplyOptions): FileReply {
+  const { source, problems: syntax } = parseSource(text, file);
+  const broken = syntax.filter(({ code }) => code !== "DUPLICATE_KEY");
+  if (broken.length > 0) return { items: [], problems: few(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)) };
+
+  const { list, problems } = servicesOf(source);
+  const schema = itemSchema(options.loopback);
+  const twice = syntax.map((problem) => problem.offset);
+  let endpoints = 0;
+  const replies = list.map((node, index) => {
+    if (endpoints > MAX_FILE_ENDPOINTS) return unread(node, source, `comes after ${MAX_FILE_ENDPOINTS} endpoints: use several files`);
+    const reply = readItem({ node, index, source, schema, options, twice });
+    endpoints += reply.service?.endpoints.length ?? 0;
+    return reply;
+  });
+  const outside = twice.filter((offset) => !list.some((node) => within(node, offset))).map((offset) => `${source.spot(offset)}: this key stands twice`);
+  const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
+  return { items: replies.filter(isItem), problems: few([...problems, ...outside, ...nameless]) };
+}
+
+type Nameless = Omit<Item, "key"> & { readonly key: undefined };
+
+function isItem(reply: Item | Nameless): reply is Item {
+  return reply.key !== undefined;
+}
+
+/** The items of the list `services`, and what is wrong around it. */
+function servicesOf({ document, spot }: Source): { readonly list: readonly Node[]; readonly problems: readonly string[] } {
+  const root = document.contents;
+  if (!isMap(root)) return { list: [], problems: [`${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${shown(toValue(root, document))}`] };
+  const problems = root.items
+    .filter(({ key }) => !(isScalar(key) && key.value === "services"))
+    .map(({ key }) => `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, document))} is not known here; known is services`);
+  const services = resolved(root.get("services", true), document);
+  if (isSeq(services)) return { list: services.items.filter(isNode), problems };
+  const wrong = `${spot(offsetOf(root, ["services"], document))}: services: ${services === undefined ? "is missing" : `must be a list, is ${shown(toValue(services, document))}`}`;
+  return { list: [], problems: [...problems, wrong] };
+}
+
+function unread(node: Node, source: Source, why: string): Nameless {
+  const place = source.place(startOf(node));
+  return { key: undefined, place, problems: [`${place}: ${why}`] };
+}
+
+interface ItemReading {
+  readonly node: Node;
+  readonly index: number;
+  readonly source: Source;
+  readonly schema: ItemSchema;
+  readonly options: ReplyOptions;
+  /** Offsets of keys that stand twice. */
+  readonly twice: readonly number[];
+}
+
+function readItem({ node: written, index, source, schema, options, twice }: ItemReading): Item | Nameless {
+  const { document, spot } = source;
+  const place = source.place(startOf(written));
+  const node = resolved(written, document) ?? written;
+  const at = (path: readonly PropertyKey[]) => offsetOf(node, path, document);
+  const say = ({ path, message }: Problem) => `${spot(at(path))}: ${dotted(["services", index, ...path])}: ${message}`;
+
+  const doubled = twice.filter((offset) => within(node, offset)).map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
+  const key = keyOf(node, options, document);
+  const value = toValue(node, document);
+  const form = formOf(value, schema);
+  const problems = [...doubled, ...form.problems.map(say)];
+  if (key === undefined) return { key, place, problems: few(problems) };
+  const id = serviceKey(options.registry, key.namespace, key.name);
+  if (form.item === undefined || problems.length > 0) return { key: id, place, problems: few(problems) };
+
+  const places = { service: place, endpoint: (position: number) => source.place(at(["endpoints", position])) };
+  const service = toService(form.item, { registry: options.registry, namespace: key.namespace }, places);
+  return { key: id, place, service, ...(form.item.check === undefined ? {} : { check: form.item.check }), problems };
+}
+
+/** The namespace and name of an item whatever else is wrong with it; `undefined` when they cannot be told. */
+function keyOf(node: Node, { namespace }: ReplyOptions, document: Document.Parsed): { readonly namespace: string; readonly name: string } | undefined {
+  if (!isMap(node)) return undefined;
+  const values = (field: string) => node.items.filter(({ key }) => isScalar(key) && key.value === field).map(({ value }) => resolved(value, document));
+  const text = (nodes: readonly (Node | undefined)[]) => (nodes.length === 1 && isScalar(nodes[0]) ? nodes[0].value : undefined);
+  const own = values("namespace");
+  const parsed = { namespace: namespaceName.safeParse(own.length === 0 ? namespace : text(own)), name: serviceName.safeParse(text(values("name"))) };
+  if (!parsed.namespace.success || !parsed.name.success) return undefined;
+  return { namespace: parsed.namespace.data, name: parsed.name.data };
+}
+
+function formOf(value: Value, schema: ItemSchema): { readonly item?: ItemForm; readonly problems: readonly Problem[] } {
+  if ("problem" in value) return { problems: [{ path: [], message: value.problem }] };
+  const large = tooMany(value.js);
+  if (large.length > 0) return { problems: large };
+  const result = schema.safeParse(value.js);
+  const problems = [...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, value.js)), ...brokenRules(value.js)];
+  return result.success ? { item: result.data, problems } : { problems };
+}
+
+/** Told before the schema walks the lists: through aliases a short file can hold long ones. */
+function tooMany(item: unknown): Problem[] {
+  const limits = Object.entries({ ports: MAX_PORTS, endpoints: MAX_ENDPOINTS });
+  return limits.flatMap(([field, most]) => {
+    const list = (item as Readonly<Record<string, unknown>> | null)?.[field];
+    return Array.isArray(list) && list.length > most ? [{ path: [field], message: `must be at most ${most} (Istio's limit), are ${list.length}` }] : [];
+  });
+}
+
+function problemsOf(issue: z.core.$ZodIssue, item: unknown): Problem[] {
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...issue.path, key], message: issue.message }));
+  const value = issue.path.reduce<unknown>((at, step) => (at as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step], item);
+  return [{ path: issue.path, message: value === undefined ? "is missing" : `${issue.message}, is ${shown({ js: value })}` }];
+}
+
+/** A node as plain values, or why it has none. */
+type Value = { readonly js: unknown } | { readonly problem: string };
+
+function toValue(node: Node, document: Document.Parsed): Value {
+  try {
+    return { js: node.toJS(document, { maxAliasCount: MAX_ALIASES }) };
+  } catch (error) {
+    return { problem: describeError(error) };
+  }
+}
+
+function shown(value: Value): string {
+  if ("problem" in value) return "unreadable";
+  const { js } = value;
+  if (js === null) return "empty";
+  if (Array.isArray(js)) return js.length === 0 ? "an empty list" : "a list";
+  if (typeof js === "object") return "a mapping";
+  const text = String(js).slice(0, 80);
+  return /^[-\w.:/]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+/** `services[2].ports[0].number` */
+function dotted(path: readonly PropertyKey[]): string {
+  return path.map((step, depth) => (typeof step === "number" ? `[${step}]` : `${depth === 0 ? "" : "."}${String(step)}`)).join("");
+}
+
+function within(node: Node, offset: number): boolean {
+  return node.range !== undefined && node.range !== null && offset >= node.range[0] && offset < node.range[2];
+}
+
+function few(problems: readonly string[]): readonly string[] {
+  if (problems.length <= MOST_PROBLEMS) return problems;
+  return [...problems.slice(0, MOST_PROBLEMS), `and ${problems.length - MOST_PROBLEMS} more`];
+}

@@ -1,0 +1,92 @@
+import type { Endpoint, LeftOut, Service, ServicePort } from "../../src/model/service.ts";
+import { addressAndPort } from "./address.ts";
+import { droppedLabel } from "./labels.ts";
+import type { EndpointForm, ItemForm } from "./schema.ts";
+
+const MOST_NOTES = 20;
+
+/** Where a service and its endpoints stand: `services.yaml:12`. */
+export interface Places {
+  readonly service: string;
+  endpoint(index: number): string;
+}
+
+/** The service that a valid item describes. Endpoints keep the order of the file. */
+export function toService(item: ItemForm, key: { readonly registry: string; readonly namespace: string }, places: Places): Service {
+  const ports = item.ports.map(toPort);
+  const endpoints = new Map<string, { readonly endpoint: Endpoint; readonly index: number }>();
+  const leftOut: LeftOut[] = [];
+  const notes = new Set<string>();
+  for (const [index, form] of item.endpoints.entries()) {
+    const endpoint = toEndpoint(form, ports, notes);
+    const same = JSON.stringify([endpoint.address, Object.entries(endpoint.ports ?? {}).sort()]);
+    const reason = whyOut(form, index, endpoints.get(same)?.index, places);
+    if (reason === undefined) endpoints.set(same, { endpoint, index });
+    else leftOut.push({ address: shownAddress(endpoint, ports), reason });
+  }
+  return {
+    registry: key.registry,
+    namespace: key.namespace,
+    name: item.name,
+    ports,
+    endpoints: [...endpoints.values()].map(({ endpoint }) => endpoint),
+    leftOut,
+    metadata: item.metadata ?? {},
+    legacyNames: item.legacyNames ?? [],
+    source: places.service,
+    notes: few([...notes]),
+  };
+}
+
+/** The port number of an endpoint, in Istio's order: its own, else the service's target port, else the number. */
+export function portOf(endpoint: Endpoint, port: ServicePort): number {
+  return endpoint.ports?.[port.name] ?? port.targetPort ?? port.number;
+}
+
+/** An endpoint as people know it: its address and its first port. */
+export function shownAddress(endpoint: Endpoint, ports: readonly ServicePort[]): string {
+  const [first] = ports;
+  return first === undefined ? endpoint.address : addressAndPort(endpoint.address, portOf(endpoint, first));
+}
+
+function whyOut(form: EndpointForm, index: number, twin: number | undefined, places: Places): string | undefined {
+  if (form.enabled === false) return `disabled in ${places.endpoint(index)}`;
+  // Istio reads weight 0 as 1.
+  if (form.weight === 0) return `weight 0 in ${places.endpoint(index)}`;
+  return twin === undefined ? undefined : `in ${places.endpoint(index)} again, as in ${places.endpoint(twin)}`;
+}
+
+function toPort({ name, number, protocol, targetPort }: ItemForm["ports"][number]): ServicePort {
+  return { name, number, protocol, ...(targetPort === undefined || targetPort === number ? {} : { targetPort }) };
+}
+
+function toEndpoint(form: EndpointForm, ports: readonly ServicePort[], notes: Set<string>): Endpoint {
+  const { address, weight, region, zone, subzone } = form;
+  const overrides = ports.flatMap((port): [string, number][] => {
+    const number = form.ports?.[port.name];
+    return number === undefined || number === portOf({ address }, port) ? [] : [[port.name, number]];
+  });
+  const labels = usableLabels(form.labels ?? {}, notes);
+  return {
+    address,
+    ...(overrides.length === 0 ? {} : { ports: Object.fromEntries(overrides) }),
+    ...(weight === undefined ? {} : { weight }),
+    ...(labels.length === 0 ? {} : { labels: Object.fromEntries(labels) }),
+    ...(region === undefined ? {} : { region }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(subzone === undefined ? {} : { subzone }),
+  };
+}
+
+function usableLabels(labels: Readonly<Record<string, string>>, notes: Set<string>): [string, string][] {
+  return Object.entries(labels).filter(([key, value]) => {
+    const why = droppedLabel(key, value);
+    if (why !== undefined) notes.add(`label ${key}: ${value} is dropped: ${why}`);
+    return why === undefined;
+  });
+}
+
+function few(notes: readonly string[]): readonly string[] {
+  if (notes.length <= MOST_NOTES) return notes;
+  return [...notes.slice(0, MOST_NOTES), `${notes.length - MOST_NOTES} further labels are dropped`];
+}

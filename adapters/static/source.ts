@@ -1,0 +1,70 @@
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+
+/** A YAML document that knows where everything in it stands. */
+export interface Source {
+  readonly document: Document.Parsed;
+  /** `services.yaml:12` */
+  place(offset: number): string;
+  /** `services.yaml:12:5` */
+  spot(offset: number): string;
+}
+
+/** One thing that is wrong in the YAML itself. */
+export interface SyntaxProblem {
+  readonly offset: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Parse YAML with every scalar as the text that was written; an empty value is null. `file` is its name in messages. */
+export function parseSource(text: string, file: string): { readonly source: Source; readonly problems: readonly SyntaxProblem[] } {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, schema: "failsafe", customTags: ["null"], prettyErrors: false, logLevel: "error" });
+  const source: Source = {
+    document,
+    place: (offset) => `${file}:${lines.linePos(offset).line}`,
+    spot: (offset) => {
+      const { line, col } = lines.linePos(offset);
+      return `${file}:${line}:${col}`;
+    },
+  };
+  return { source, problems: document.errors.map(({ code, message, pos }) => ({ offset: pos[0], code, message })) };
+}
+
+/** The node that an alias leads to, or the node itself. */
+export function resolved(node: unknown, document: Document.Parsed): Node | undefined {
+  const target = isAlias(node) ? node.resolve(document) : node;
+  return isNode(target) ? target : undefined;
+}
+
+/** Where the value at `path` below `node` begins; of a missing value the place of what should hold it, of an unknown key that key. */
+export function offsetOf(node: Node, path: readonly PropertyKey[], document: Document.Parsed): number {
+  let at: Node = node;
+  let offset = startOf(node);
+  for (const step of path) {
+    const [value, start] = childOf(at, step);
+    if (start === undefined) break;
+    offset = start;
+    const next = resolved(value, document);
+    if (next === undefined) break;
+    at = next;
+  }
+  return offset;
+}
+
+function childOf(node: Node, step: PropertyKey): [value: unknown, start: number | undefined] {
+  if (isSeq(node)) {
+    const item = node.items[Number(step)];
+    return [item, isNode(item) ? startOf(item) : undefined];
+  }
+  if (!isMap(node)) return [undefined, undefined];
+  const pair = node.items.find(({ key }) => isScalar(key) && String(key.value ?? "") === step);
+  if (pair === undefined) return [undefined, undefined];
+  const value = isNode(pair.value) && !(isScalar(pair.value) && pair.value.value === null) ? pair.value : pair.key;
+  return [pair.value, isNode(value) ? startOf(value) : undefined];
+}
+
+/** Where a node begins in the text. */
+export function startOf(node: Node): number {
+  return node.range?.[0] ?? 0;
+}

@@ -1,0 +1,103 @@
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+
+/** Where in a document something stands, from the top. */
+export type Path = readonly PropertyKey[];
+
+/** Something wrong in a configuration. `message` reads on from the path: `must be a number`. */
+export interface Problem {
+  readonly path: Path;
+  readonly message: string;
+  /** Character offset in the text; found from `path` when absent. */
+  readonly offset?: number;
+}
+
+/** A parsed YAML text whose values know their lines. */
+export interface ConfigDocument {
+  /** Plain data with `${ENV}` expanded. */
+  readonly value: unknown;
+  readonly problems: readonly Problem[];
+  /** All problems in the order of the text, each `file:line:col path: sentence`. */
+  describe(problems: readonly Problem[]): string[];
+}
+
+/** Parse a YAML text and expand `${ENV}` in its string values; `$${` stands for a literal `${`. Never throws. */
+export function readDocument(text: string, file: string, env: Readonly<Record<string, string | undefined>>): ConfigDocument {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({ path: [], message: asSentence(message), offset: pos[0] }));
+  const expanded = new Map<string, string>();
+  let value: unknown;
+  try {
+    if (problems.length === 0) value = expandIn(document.toJS(), [], { env, expanded, problems });
+  } catch (error) {
+    problems.push({ path: [], message: `cannot be read: ${error instanceof Error ? error.message : String(error)}` }); // an alias bomb
+  }
+
+  function describe(all: readonly Problem[]): string[] {
+    const placed = all.map((problem) => ({ ...problem, offset: problem.offset ?? offsetOf(document.contents, problem.path, document) }));
+    placed.sort((a, b) => a.offset - b.offset);
+    return placed.map(({ path, message, offset }) => {
+      const { line, col } = lines.linePos(offset);
+      return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)} ${formatPath(path)}: ${withoutSecrets(message, expanded)}`;
+    });
+  }
+  return { value, problems, describe };
+}
+
+interface Expansion {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Value to variable name. */
+  readonly expanded: Map<string, string>;
+  readonly problems: Problem[];
+}
+
+function expandIn(value: unknown, path: Path, expansion: Expansion): unknown {
+  if (typeof value === "string") return expandText(value, path, expansion);
+  if (typeof value !== "object" || value === null) return value;
+  if (path.length > 32) throw new Error("it is nested more than 32 levels deep"); // an alias inside its own anchor has no end
+  if (Array.isArray(value)) return value.map((item, index) => expandIn(item, [...path, index], expansion));
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, expandIn(inner, [...path, key], expansion)]));
+}
+
+function expandText(text: string, path: Path, { env, expanded, problems }: Expansion): string {
+  return text.replace(/(\$?)\$\{([^}]*)\}/g, (whole, escape: string, name: string) => {
+    if (escape !== "") return whole.slice(1);
+    const value = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? env[name] : undefined;
+    if (value === undefined) problems.push({ path, message: `environment variable "${name}" is not set` });
+    else expanded.set(value, name);
+    return value ?? whole;
+  });
+}
+
+/** A message may quote a value; one that came from the environment may be a secret. */
+function withoutSecrets(message: string, expanded: ReadonlyMap<string, string>): string {
+  const byLength = [...expanded].filter(([value]) => value.length > 2).sort(([a], [b]) => b.length - a.length);
+  return byLength.reduce((text, [value, name]) => text.replaceAll(value, () => `\${${name}}`), message);
+}
+
+function asSentence(message: string): string {
+  const [first = ""] = message.split("\n");
+  return first.charAt(0).toLowerCase() + first.slice(1);
+}
+
+function formatPath(path: Path): string {
+  const text = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
+  return text === "" ? "(top level)" : text.replace(/^\./, "");
+}
+
+/** Start of the deepest node that exists on the way to `path`; for the key of an unknown option, the key. */
+function offsetOf(root: Node | null, path: Path, document: Parameters<Extract<Node, { resolve: unknown }>["resolve"]>[0]): number {
+  let offset = root?.range?.[0] ?? 0;
+  let node: unknown = root;
+  for (const part of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => String(isScalar(key) ? key.value : key) === String(part));
+      if (isNode(pair?.key)) offset = pair.key.range?.[0] ?? offset;
+      node = pair?.value;
+    } else node = isSeq(node) ? node.items[Number(part)] : undefined;
+    if (!isNode(node)) break;
+    offset = node.range?.[0] ?? offset;
+  }
+  return offset;
+}

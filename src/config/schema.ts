@@ -1,0 +1,128 @@
+import { validate } from "node-cron";
+import { z } from "zod";
+import { aliasTemplate, cidr, dnsLabel, dnsName, durationMs, hostTemplate, legacyNameTemplate, rangesOverlap, socketAddress, textField } from "./fields.ts";
+
+const LOCAL_RANGES = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"];
+/** Istio's own allocator gives addresses out of these: istio/istio pilot/pkg/features and pilot/pkg/controllers/ipallocate. */
+const ISTIO_RANGES = ["240.240.0.0/16", "2001:2::/48"];
+
+const label = textField(dnsLabel);
+const duration = textField(durationMs);
+const listenAddress = textField((text) => socketAddress(text, { minPort: 0 }));
+const upstream = textField((text) => socketAddress(text, { defaultPort: 53, minPort: 1 }));
+
+/** A mapping that takes nothing but `shape`, and whose message for anything else names what it takes. */
+function mapping<Shape extends z.ZodRawShape>(shape: Shape) {
+  const known = Object.keys(shape).join(", ");
+  return z.strictObject(shape, { error: ({ code }) => (code === "unrecognized_keys" ? `is not an option; known here: ${known}` : undefined) });
+}
+
+/** Refuse what is listed twice. */
+function unique<Item>(items: readonly Item[], context: z.RefinementCtx<readonly Item[]>): void {
+  items.forEach((item, index) => {
+    const text = JSON.stringify(item);
+    if (items.findIndex((other) => JSON.stringify(other) === text) < index) context.addIssue({ code: "custom", path: [index], message: `is listed twice` });
+  });
+}
+
+const cronField = textField((text) => {
+  if (!validate(text)) throw new Error(`must be a cron expression such as "*/30 * * * * *", not "${text}"`);
+  if (text.trim().split(/\s+/).length !== 6) throw new Error(`must have six fields, seconds first, such as "*/30 * * * * *"`);
+  return text;
+});
+
+const exportTo = z
+  .array(textField((text) => (text === "*" || text === "." || text === "~" ? text : dnsLabel(text))))
+  .min(1)
+  .superRefine(unique)
+  .superRefine((names, context) => {
+    const lone = names.find((name) => name === "*" || name === "~"); // Istio's webhook refuses both beside others
+    if (names.length > 1 && lone !== undefined) context.addIssue({ code: "custom", message: `must hold nothing else beside "${lone}"` });
+  });
+
+/** What every registry takes, whatever its kind. */
+export const registryFields = z.object({
+  kind: z.string(),
+  name: label,
+  poll: cronField.prefault("*/30 * * * * *"),
+  legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
+  exportTo: exportTo.default(["*"]),
+  xds: z.boolean().default(false),
+});
+
+const vipRange = textField((text) => {
+  const range = cidr(text);
+  const prefix = Number(range.split("/")[1]);
+  const [min, max] = range.includes(":") ? [64, 126] : [8, 30];
+  if (prefix < min || prefix > max) throw new Error(`must have a prefix from /${min} to /${max}, not "${text}"`);
+  const istio = ISTIO_RANGES.find((other) => rangesOverlap(range, other));
+  if (istio !== undefined) throw new Error(`overlaps ${istio}, from which Istio's own allocator gives addresses`);
+  return range;
+});
+
+const zone = z.union([
+  textField(dnsName).transform((name) => ({ name, forward: [] })),
+  mapping({ name: textField(dnsName), forward: z.array(upstream, "is missing: an overlay without upstream; write the zone as a plain name if it is ours").min(1, "is an overlay without upstream; write the zone as a plain name if it is ours") }),
+]);
+
+const inTarget = { namespace: label.prefault("mesh-services"), clusterDomain: textField(dnsName).prefault("cluster.local") };
+
+/** The sections of a configuration file except `registries`; an absent section means its defaults. */
+export const sectionFields = {
+  owner: textField((text) => dnsLabel(text, 40)).prefault("x2istio"),
+  hosts: mapping({ template: textField(hostTemplate).prefault("{service}.{namespace}.{registry}.mesh.internal") }).prefault({}),
+  aliases: z
+    .array(
+      mapping({ registry: z.string(), namespace: z.string().min(1).default("*"), service: z.string().min(1).default("*"), as: textField(aliasTemplate), in: label.optional() }).superRefine((rule, context) => {
+        if (/[*?]/.test(rule.service) && !rule.as.includes("{service}")) context.addIssue({ code: "custom", path: ["as"], message: "must contain {service}, as the rule covers more than one service" });
+      }),
+    )
+    .default([]),
+  merge: z
+    .array(z.string())
+    .superRefine(unique)
+    .refine(({ length }) => length !== 1, "must name at least two registries")
+    .default([]),
+  vips: mapping({
+    mode: z.enum(["ledger", "istio"]).default("ledger"),
+    ranges: z.array(vipRange).min(1).superRefine(disjoint).default(["240.241.0.0/16"]),
+    quarantine: duration.prefault("1h"),
+    ledgerNamespace: label.optional(),
+  }).prefault({}),
+  policy: mapping({
+    mode: z.enum(["sync", "upsert-only", "dry-run"]).default("sync"),
+    maxDeletePercent: z.number().min(0).max(100).default(20),
+    minDeletes: z.int().min(0).default(2),
+    keepEmpty: duration.prefault("1h"),
+  }).prefault({}),
+  target: z
+    .discriminatedUnion("kind", [mapping({ kind: z.literal("directory"), path: z.string().min(1).default("out"), ...inTarget }), mapping({ kind: z.literal("kubernetes"), context: z.string().min(1).exactOptional(), ...inTarget })])
+    .prefault({ kind: "directory" }),
+  dns: mapping({
+    listen: z.array(listenAddress).min(1).superRefine(unique).prefault(["127.0.0.1:5353"]),
+    ttl: textField(ttlSeconds).prefault("30s"),
+    zones: z.array(zone).superRefine(oncePerName).optional(),
+    forward: z.array(upstream).superRefine(unique).default([]),
+    allow: z.array(textField(cidr)).superRefine(unique).default(LOCAL_RANGES),
+  }).prefault({}),
+  http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080") }).prefault({}),
+};
+
+function ttlSeconds(text: string): number {
+  const seconds = durationMs(text) / 1000;
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 86_400) throw new Error(`must be whole seconds from 1s to 1d, not "${text}"`);
+  return seconds;
+}
+
+function disjoint(ranges: readonly string[], context: z.RefinementCtx<string[]>): void {
+  ranges.forEach((range, index) => {
+    const other = ranges.slice(0, index).find((earlier) => rangesOverlap(earlier, range));
+    if (other !== undefined) context.addIssue({ code: "custom", path: [index], message: `overlaps ${other}` });
+  });
+}
+
+function oncePerName(zones: readonly { readonly name: string }[], context: z.RefinementCtx<readonly { readonly name: string }[]>): void {
+  zones.forEach(({ name }, index) => {
+    if (zones.findIndex((other) => other.name === name) < index) context.addIssue({ code: "custom", path: [index], message: `zone "${name}" is listed twice` });
+  });
+}

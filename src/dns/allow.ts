@@ -1,0 +1,51 @@
+import ipaddr from "ipaddr.js";
+
+type Range = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
+
+/** Remembered verdicts; a resolver has few clients, and a sender who varies its address must not fill our memory. */
+const MAX_REMEMBERED = 4096;
+
+/**
+ * Whether a client's address lies in one of `cidrs`. An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2), as dual-stack sockets show
+ * IPv4 clients, is the IPv4 address that it maps, on both sides.
+ *
+ * @throws {Error} When a range cannot be read.
+ */
+export function allowList(cidrs: readonly string[]): (address: string) => boolean {
+  const ranges = cidrs.map(readRange);
+  const remembered = new Map<string, boolean>();
+  return (address) => {
+    const known = remembered.get(address);
+    if (known !== undefined) return known;
+    const verdict = isInside(address, ranges);
+    if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+    remembered.set(address, verdict);
+    return verdict;
+  };
+}
+
+/** One text for one client: IPv4-mapped IPv6 addresses as IPv4. */
+export function clientAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice("::ffff:".length) : address;
+}
+
+function isInside(text: string, ranges: readonly Range[]): boolean {
+  if (!ipaddr.isValid(text)) return false;
+  const address = ipaddr.process(text);
+  return ranges.some(([network, bits]) => network.kind() === address.kind() && address.match(network, bits));
+}
+
+function readRange(cidr: string): Range {
+  try {
+    const [network, bits] = cidr.includes("/") ? ipaddr.parseCIDR(cidr) : wholeAddress(cidr);
+    if (!(network instanceof ipaddr.IPv6) || !network.isIPv4MappedAddress() || bits < 96) return [network, bits];
+    return [network.toIPv4Address(), bits - 96];
+  } catch (cause) {
+    throw new Error(`Cannot use "${cidr}" as a range of addresses`, { cause });
+  }
+}
+
+function wholeAddress(text: string): Range {
+  const address = ipaddr.parse(text);
+  return [address, address.kind() === "ipv4" ? 32 : 128];
+}

@@ -1,0 +1,193 @@
+import type { NameRow, NameTable } from "../model/name-table.ts";
+import { CLASS_IN, RCODE, TYPE } from "./codes.ts";
+import type { Question, Reply } from "./message.ts";
+import type { ResourceRecord } from "./records.ts";
+
+/** TTL of "there is no such name" and "no such type" (RFC 2308 §5): a service created on demand must not stay denied for long. */
+export const NEGATIVE_TTL_SECONDS = 5;
+/** Longest chain of CNAMEs that is followed. */
+export const MAX_CNAMES = 8;
+
+/** Where another DNS server listens. */
+export interface Upstream {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A zone of ours, or with `forward` an overlay: someone else's zone of which only some names are answered here. */
+export interface Zone {
+  readonly name: string;
+  readonly forward?: readonly Upstream[];
+}
+
+/** What besides the names decides an answer. */
+export interface Zones {
+  /** By name, lower case without trailing dot; see `zonesByName`. */
+  readonly byName: ReadonlyMap<string, Zone>;
+  /** Asked for names outside of all zones; empty: they are REFUSED. */
+  readonly forward: readonly Upstream[];
+  readonly ttlSeconds: number;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+/** What becomes of a question: an answer, a question to someone else, or the same question again at `untilMs` (epoch). */
+export type Answer =
+  | ({ readonly kind: "reply" } & Reply)
+  | { readonly kind: "forward"; readonly to: readonly Upstream[] }
+  | { readonly kind: "held"; readonly untilMs: number };
+
+/** Zones by the form in which `answer` looks them up. */
+export function zonesByName(zones: readonly Zone[]): ReadonlyMap<string, Zone> {
+  const canonical = zones.map((zone) => ({ ...zone, name: zone.name.toLowerCase().replace(/\.$/, "") }));
+  return new Map(canonical.map((zone) => [zone.name, zone]));
+}
+
+/**
+ * Answer one question. Pure: message.ts knows bits, server.ts knows sockets.
+ *
+ * Known names are answered whatever their zone. An unknown name belongs to the zone that matches most of its labels: in one of
+ * ours it is denied, with NODATA if names exist below it (RFC 8020 §2) and NXDOMAIN otherwise; in an overlay that zone's servers are
+ * asked; outside of all zones `forward` is asked, or the answer is REFUSED. A denial carries the zone's SOA (RFC 2308 §2).
+ *
+ * Classes other than IN and zone transfers are REFUSED; types that can only be meta-data are FORMERR or NOTIMP (RFC 6895 §3.1).
+ * An address that the mesh may not have yet is `held`.
+ */
+export function answer(question: Question, table: NameTable, zones: Zones): Answer {
+  const refusal = refuse(question);
+  if (refusal !== undefined) return bare(refusal);
+  const zone = zoneOf(question.name, zones.byName);
+  const isOurs = zone !== undefined && zone.forward === undefined;
+  const row = table.names.get(question.name);
+  if (row === undefined && !isOurs) return askOthers(zone?.forward ?? zones.forward);
+  return resolve(question, row, table, zones);
+}
+
+function refuse({ type, class: qclass }: Question): number | undefined {
+  if (qclass !== CLASS_IN || type === TYPE.AXFR || type === TYPE.IXFR) return RCODE.REFUSED;
+  if (type === TYPE.OPT || type === TYPE.TSIG || type === TYPE.TKEY || type === 0) return RCODE.FORMERR;
+  return type === TYPE.MAILA || type === TYPE.MAILB ? RCODE.NOTIMP : undefined;
+}
+
+function askOthers(upstreams: readonly Upstream[]): Answer {
+  return upstreams.length > 0 ? { kind: "forward", to: upstreams } : bare(RCODE.REFUSED);
+}
+
+/** Follow CNAMEs as far as the table goes (RFC 1034 §3.6.2), then answer for the last name, whose code the answer has (RFC 6604 §3). */
+function resolve({ name: asked, type }: Question, first: NameRow | undefined, table: NameTable, zones: Zones): Answer {
+  const chain: ResourceRecord[] = [];
+  let name = asked;
+  let row = first;
+  while (row?.cname !== undefined && type !== TYPE.CNAME && type !== TYPE.ANY && !isApexData(name, type, zones)) {
+    // A loop is a fault of the data that no other answer can mend.
+    if (chain.length === MAX_CNAMES) return bare(RCODE.SERVFAIL);
+    chain.push({ name, type: "CNAME", ttlSeconds: zones.ttlSeconds, target: row.cname });
+    name = row.cname.toLowerCase();
+    row = table.names.get(name);
+    if (row === undefined && ownZoneOf(name, zones) === undefined) return reply(RCODE.NOERROR, chain);
+  }
+  const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, zones.nowMs);
+  if (heldUntilMs > 0) return { kind: "held", untilMs: heldUntilMs };
+  const records = recordsOf(name, row, type, table, zones);
+  if (records.length > 0) return reply(RCODE.NOERROR, [...chain, ...records]);
+  return deny(name, row, chain, table, zones);
+}
+
+function recordsOf(name: string, row: NameRow | undefined, type: number, table: NameTable, zones: Zones): readonly ResourceRecord[] {
+  const { ttlSeconds } = zones;
+  const isApex = ownZoneOf(name, zones) === name;
+  switch (type) {
+    case TYPE.A:
+      return row?.a.map((address) => ({ name, type: "A", ttlSeconds, address })) ?? [];
+    case TYPE.AAAA:
+      return row?.aaaa.map((address) => ({ name, type: "AAAA", ttlSeconds, address })) ?? [];
+    case TYPE.CNAME:
+      return cnameOf(name, row, ttlSeconds);
+    case TYPE.SOA:
+      return soaOwner(name, zones) === name ? [soa(name, table)] : [];
+    case TYPE.NS:
+      // The zone names itself, as RFC 6303 §3 has it: no name of ours needs to be invented, and none can clash with a service's.
+      return isApex ? [{ name, type: "NS", ttlSeconds, target: name }] : [];
+    case TYPE.ANY:
+      return any(name, row, isApex, ttlSeconds);
+    default:
+      return [];
+  }
+}
+
+function cnameOf(name: string, row: NameRow | undefined, ttlSeconds: number): readonly ResourceRecord[] {
+  return row?.cname === undefined ? [] : [{ name, type: "CNAME", ttlSeconds, target: row.cname }];
+}
+
+/** ANY gets one small record: the CNAME, or else the HINFO of RFC 8482 §4.2. */
+function any(name: string, row: NameRow | undefined, isApex: boolean, ttlSeconds: number): readonly ResourceRecord[] {
+  if (row?.cname !== undefined) return cnameOf(name, row, ttlSeconds);
+  return row !== undefined || isApex ? [{ name, type: "HINFO", ttlSeconds, cpu: "RFC8482", os: "" }] : [];
+}
+
+/** NXDOMAIN denies every type of a name and all names below it (RFC 2308 §2.1, RFC 8020 §2); a name with rows below it gets NODATA. */
+function deny(name: string, row: NameRow | undefined, chain: readonly ResourceRecord[], table: NameTable, zones: Zones): Answer {
+  const exists = row !== undefined || table.parents.has(name) || ownZoneOf(name, zones) === name;
+  return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, zones), table)]);
+}
+
+/**
+ * The zone that denies `name`. A legacy name outside of our zones is a zone of its own: an SOA further up would claim authority over
+ * neighbours that are not ours, and one without SOA would not be cached at all (RFC 2308 §5).
+ */
+function soaOwner(name: string, zones: Zones): string {
+  return ownZoneOf(name, zones) ?? name;
+}
+
+/** MNAME and RNAME as in RFC 6303 §3; refresh, retry and expire concern secondaries, of which there are none. */
+function soa(zone: string, table: NameTable): ResourceRecord {
+  return {
+    name: zone,
+    type: "SOA",
+    ttlSeconds: NEGATIVE_TTL_SECONDS,
+    primary: zone,
+    mailbox: "nobody.invalid",
+    serial: table.serial % 2 ** 32,
+    refreshSeconds: 3600,
+    retrySeconds: 1200,
+    expireSeconds: 604_800,
+    minimumSeconds: NEGATIVE_TTL_SECONDS,
+  };
+}
+
+/** Until when an answer would give out an address too early; 0 if it would not. */
+function unsettledUntilMs(row: NameRow, type: number, nowMs: number): number {
+  const givesAddress = (type === TYPE.A && row.a.length > 0) || (type === TYPE.AAAA && row.aaaa.length > 0);
+  return givesAddress && row.settledAtMs > nowMs ? row.settledAtMs : 0;
+}
+
+function isApexData(name: string, type: number, zones: Zones): boolean {
+  return (type === TYPE.SOA || type === TYPE.NS) && ownZoneOf(name, zones) === name;
+}
+
+/** Name of the zone of ours that `name` lies in; undefined in an overlay and outside of all zones. */
+function ownZoneOf(name: string, zones: Zones): string | undefined {
+  const zone = zoneOf(name, zones.byName);
+  return zone?.forward === undefined ? zone?.name : undefined;
+}
+
+/** The zone that matches most labels of `name`. A dot inside a label is `\046` in names, so cutting at dots cuts at labels. */
+function zoneOf(name: string, byName: ReadonlyMap<string, Zone>): Zone | undefined {
+  for (let suffix = name; ; suffix = parentOf(suffix)) {
+    const zone = byName.get(suffix);
+    if (zone !== undefined || suffix === "") return zone;
+  }
+}
+
+function parentOf(name: string): string {
+  const dot = name.indexOf(".");
+  return dot < 0 ? "" : name.slice(dot + 1);
+}
+
+function reply(rcode: number, answers: readonly ResourceRecord[], authority: readonly ResourceRecord[] = []): Answer {
+  return { kind: "reply", rcode, authoritative: true, answers, authority };
+}
+
+function bare(rcode: number): Answer {
+  return { kind: "reply", rcode, authoritative: false, answers: [], authority: [] };
+}

@@ -1,0 +1,215 @@
+import { RCODE, TYPE } from "./codes.ts";
+import { encodeRecords, type ResourceRecord } from "./records.ts";
+import { readName, skipName } from "./wire-name.ts";
+
+/** Octets of a message's header (RFC 1035 §4.1.1). */
+export const HEADER_BYTES = 12;
+/** The largest answer over UDP (RFC 1035 §2.3.4): a forged source gets no more than this from us. */
+export const MAX_UDP_BYTES = 512;
+/** The UDP payload that we say we can receive (RFC 6891 §6.2.3; 1232 never fragments, see RFC 9715 §3.1). */
+export const EDNS_UDP_BYTES = 1232;
+
+const FLAG_QR = 0x8000;
+const FLAG_AA = 0x0400;
+const FLAG_TC = 0x0200;
+const FLAG_RD = 0x0100;
+const FLAG_RA = 0x0080;
+const OPT_BYTES = 11;
+const NOTHING = Buffer.alloc(0);
+
+/** What is asked (RFC 1035 §4.1.2). */
+export interface Question {
+  /** Lower case, no trailing dot; the root is "". */
+  readonly name: string;
+  readonly type: number;
+  readonly class: number;
+}
+
+/** What the OPT record of a query says (RFC 6891 §6.1). */
+export interface Edns {
+  readonly version: number;
+  /** The DO bit, which an answer copies (RFC 3225 §3). */
+  readonly dnssecOk: boolean;
+}
+
+interface QueryBase {
+  /** The whole message as received. */
+  readonly packet: Buffer;
+  /** Offset after the question; the header's length if no question could be read. */
+  readonly questionEnd: number;
+  readonly edns: Edns | undefined;
+}
+
+/** A query that can be looked up, or one whose answer is `fault` whatever it asks. */
+export type Query =
+  | (QueryBase & { readonly fault: undefined; readonly question: Question })
+  | (QueryBase & { readonly fault: number; readonly question: Question | undefined });
+
+/** An answer before it is bits. */
+export interface Reply {
+  readonly rcode: number;
+  /** AA: the data are ours (RFC 1035 §4.1.1). */
+  readonly authoritative: boolean;
+  readonly answers: readonly ResourceRecord[];
+  readonly authority: readonly ResourceRecord[];
+}
+
+/**
+ * Read a query; undefined for what must not be answered: a message without a whole header, and an answer (QR = 1),
+ * or two servers could keep each other busy for ever.
+ *
+ * Faults: FORMERR for anything but exactly one question (RFC 9619 §4), names and records that do not fit the message, bytes after
+ * it, an OPT record that is not alone, at the root and in the additional section (RFC 6891 §6.1.1); NOTIMP for every opcode but
+ * QUERY (RFC 1035 §4.1.1); BADVERS for EDNS versions above 0 (RFC 6891 §6.1.3). Unknown EDNS options are ignored (§6.1.2).
+ *
+ * dns2's Packet.parse is not used here. As of 3.1.1 it reads a label `a.b` as two labels, follows pointers forwards, needs more than a
+ * second for one datagram of pointers that lead to pointers, takes the version of an OPT whose TTL has its high bit set for 255,
+ * drops an OPT that has one malformed option, and reports none of bytes after the end, two OPT records, or OPT below the root.
+ */
+export function decodeQuery(packet: Buffer): Query | undefined {
+  if (packet.length < HEADER_BYTES || (packet.readUInt16BE(2) & FLAG_QR) !== 0) return undefined;
+  const read = packet.readUInt16BE(4) === 1 ? readQuestion(packet) : undefined;
+  if (read === undefined) {
+    const fault = opcodeOf(packet) === 0 ? RCODE.FORMERR : RCODE.NOTIMP;
+    return { packet, questionEnd: HEADER_BYTES, question: undefined, edns: undefined, fault };
+  }
+  const records = readRecords(packet, read.end);
+  const base = { packet, questionEnd: read.end, question: read.question, edns: records.edns };
+  const fault = opcodeOf(packet) === 0 ? faultOf(records) : RCODE.NOTIMP;
+  return { ...base, fault };
+}
+
+/**
+ * The bits of an answer of at most `maxBytes`. The header's ID and RD and the question's bytes, case included, are the query's.
+ * What does not fit is left out and TC is set (RFC 2181 §9: no RRset in part). An OPT record is there exactly if the query had one (RFC 6891 §7).
+ */
+export function encodeReply(
+  query: Query,
+  reply: Reply,
+  options: { readonly maxBytes: number; readonly recursionAvailable: boolean },
+): Buffer {
+  const records = encodeRecords(query, [...reply.answers, ...reply.authority]);
+  const flags =
+    FLAG_QR |
+    (query.packet.readUInt16BE(2) & (0x7800 | FLAG_RD)) |
+    (reply.authoritative ? FLAG_AA : 0) |
+    (options.recursionAvailable ? FLAG_RA : 0) |
+    (reply.rcode & 0xf);
+  const opt = encodeOpt(query.edns, reply.rcode);
+  if (query.questionEnd + records.length + opt.length > options.maxBytes) return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], opt);
+  return assemble(query, flags, records, [reply.answers.length, reply.authority.length], opt);
+}
+
+/** Whether `message` answers `query` as sent with `id`: equal ID, opcode and question, its case included (RFC 5452 §9.1). */
+export function isAnswerTo(query: Query, id: number, message: Buffer): boolean {
+  return (
+    message.length >= query.questionEnd &&
+    message.readUInt16BE(0) === id &&
+    (message.readUInt16BE(2) & (FLAG_QR | 0x7800)) === FLAG_QR &&
+    message.readUInt16BE(4) === 1 &&
+    message.compare(query.packet, HEADER_BYTES, query.questionEnd, HEADER_BYTES, query.questionEnd) === 0
+  );
+}
+
+/** The message with another ID (RFC 1035 §4.1.1). */
+export function withId(message: Buffer, id: number): Buffer {
+  const copy = Buffer.from(message);
+  copy.writeUInt16BE(id, 0);
+  return copy;
+}
+
+/** Whether an answer says that it was cut (TC, RFC 1035 §4.1.1). */
+export function isTruncated(message: Buffer): boolean {
+  return (message.readUInt16BE(2) & FLAG_TC) !== 0;
+}
+
+/**
+ * Someone else's answer as ours to pass on: the query's ID, and no AA, as the data are not ours (RFC 1035 §4.1.1).
+ * One over `maxBytes` becomes its header and question with TC set (RFC 2181 §9). Nothing else is changed (RFC 6891 §6.2.6 for the OPT record).
+ */
+export function relayedReply(query: Query, answer: Buffer, maxBytes: number): Buffer {
+  const flags = answer.readUInt16BE(2) & ~FLAG_AA;
+  if (answer.length > maxBytes) return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], encodeOpt(query.edns, 0));
+  const copy = Buffer.from(answer);
+  query.packet.copy(copy, 0, 0, 2);
+  copy.writeUInt16BE(flags, 2);
+  return copy;
+}
+
+/** The response code in an answer's header, without the upper bits of an OPT record. */
+export function rcodeOf(message: Buffer): number {
+  return message.readUInt16BE(2) & 0xf;
+}
+
+function opcodeOf(packet: Buffer): number {
+  return (packet.readUInt16BE(2) >> 11) & 0xf;
+}
+
+function readQuestion(packet: Buffer): { readonly question: Question; readonly end: number } | undefined {
+  const name = readName(packet, HEADER_BYTES);
+  if (name === undefined || name.end + 4 > packet.length) return undefined;
+  const question = { name: name.name, type: packet.readUInt16BE(name.end), class: packet.readUInt16BE(name.end + 2) };
+  return { question, end: name.end + 4 };
+}
+
+interface Records {
+  readonly edns: Edns | undefined;
+  readonly wellFormed: boolean;
+}
+
+function faultOf({ edns, wellFormed }: Records): number | undefined {
+  if (!wellFormed) return RCODE.FORMERR;
+  return edns !== undefined && edns.version !== 0 ? RCODE.BADVERS : undefined;
+}
+
+/** Walk the records after the question. Each step consumes 11 octets or ends it, whatever the header's counts claim. */
+function readRecords(packet: Buffer, start: number): Records {
+  const additionalFrom = packet.readUInt16BE(6) + packet.readUInt16BE(8);
+  const count = additionalFrom + packet.readUInt16BE(10);
+  let edns: Edns | undefined;
+  let at = start;
+  for (let index = 0; index < count; index++) {
+    const nameEnd = skipName(packet, at);
+    if (nameEnd === undefined || nameEnd + 10 > packet.length) return { edns, wellFormed: false };
+    const end = nameEnd + 10 + packet.readUInt16BE(nameEnd + 8);
+    if (end > packet.length) return { edns, wellFormed: false };
+    if (packet.readUInt16BE(nameEnd) === TYPE.OPT) {
+      const misplaced = edns !== undefined || index < additionalFrom || nameEnd !== at + 1;
+      edns ??= { version: packet[nameEnd + 5] as number, dnssecOk: ((packet[nameEnd + 6] as number) & 0x80) !== 0 };
+      if (misplaced || !optionsFit(packet, nameEnd + 10, end)) return { edns, wellFormed: false };
+    }
+    at = end;
+  }
+  return { edns, wellFormed: at === packet.length };
+}
+
+/** Whether the option list fills its record exactly (RFC 6891 §6.1.2). */
+function optionsFit(packet: Buffer, start: number, end: number): boolean {
+  let at = start;
+  while (at + 4 <= end) at += 4 + packet.readUInt16BE(at + 2);
+  return at === end;
+}
+
+function encodeOpt(edns: Edns | undefined, rcode: number): Buffer {
+  if (edns === undefined) return NOTHING;
+  const opt = Buffer.alloc(OPT_BYTES);
+  opt.writeUInt16BE(TYPE.OPT, 1);
+  opt.writeUInt16BE(EDNS_UDP_BYTES, 3);
+  opt[5] = rcode >> 4;
+  opt[7] = edns.dnssecOk ? 0x80 : 0;
+  return opt;
+}
+
+function assemble(query: Query, flags: number, records: Buffer, [answers, authority]: readonly [number, number], opt: Buffer): Buffer {
+  const { packet, questionEnd } = query;
+  const message = Buffer.allocUnsafe(questionEnd + records.length + opt.length);
+  packet.copy(message, 0, 0, questionEnd);
+  message.writeUInt16BE(flags, 2);
+  message.writeUInt16BE(questionEnd > HEADER_BYTES ? 1 : 0, 4);
+  message.writeUInt16BE(answers, 6);
+  message.writeUInt16BE(authority, 8);
+  message.writeUInt16BE(opt.length > 0 ? 1 : 0, 10);
+  records.copy(message, questionEnd);
+  opt.copy(message, questionEnd + records.length);
+  return message;
+}

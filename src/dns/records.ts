@@ -1,0 +1,89 @@
+import { Packet } from "dns2";
+import ipaddr from "ipaddr.js";
+import { CLASS_IN, TYPE } from "./codes.ts";
+import type { Query } from "./message.ts";
+
+/** One record of an answer (RFC 1035 §3.2.1; AAAA: RFC 3596 §2.2). Names in lower case without trailing dot. */
+export type ResourceRecord = { readonly name: string; readonly ttlSeconds: number } & (
+  | { readonly type: "A" | "AAAA"; readonly address: string }
+  | { readonly type: "CNAME" | "NS"; readonly target: string }
+  | { readonly type: "HINFO"; readonly cpu: string; readonly os: string }
+  | {
+      readonly type: "SOA";
+      readonly primary: string;
+      readonly mailbox: string;
+      readonly serial: number;
+      readonly refreshSeconds: number;
+      readonly retrySeconds: number;
+      readonly expireSeconds: number;
+      readonly minimumSeconds: number;
+    }
+);
+
+/**
+ * The bits of records that follow the question of `query`, with names compressed against it (RFC 1035 §4.1.4): a record of the
+ * name that was asked carries the case that was asked (RFC 4343 §4.1).
+ *
+ * @throws When a record cannot be bits: an address that is none, a label over 63 octets.
+ */
+export function encodeRecords(query: Query, records: readonly ResourceRecord[]): Buffer {
+  if (records.length === 0) return Buffer.alloc(0);
+  const writer = Object.assign(new Packet.Writer(), { names: questionNames(query) });
+  // dns2 takes a pointer's offset from what its writer holds, one array item per bit; the header and question themselves are copied elsewhere.
+  writer.buffer = new Array<number>(query.questionEnd * 8).fill(0);
+  let message: Buffer = Buffer.alloc(0);
+  for (const record of records) message = Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
+  return message.subarray(query.questionEnd);
+}
+
+/** Offsets of the question's name and of its parents, as dns2 looks them up. */
+function questionNames({ packet, question }: Query): Map<string, number> {
+  const offsets = new Map<string, number>();
+  if (question === undefined) return offsets;
+  let offset = 12;
+  for (let rest = question.name; rest !== ""; ) {
+    offsets.set(rest, offset);
+    offset += 1 + (packet[offset] as number);
+    const dot = rest.indexOf(".");
+    rest = dot < 0 ? "" : rest.slice(dot + 1);
+  }
+  return offsets;
+}
+
+function toDns2(record: ResourceRecord): ConstructorParameters<typeof Packet.Resource>[0] {
+  const head = { name: record.name, type: TYPE[record.type], class: CLASS_IN, ttl: record.ttlSeconds };
+  switch (record.type) {
+    case "A":
+      return { ...head, address: record.address };
+    case "AAAA":
+      return { ...head, address: withoutDots(record.address) };
+    case "CNAME":
+      return { ...head, domain: record.target };
+    case "NS":
+      return { ...head, ns: record.target };
+    case "HINFO":
+      return { ...head, data: Buffer.concat([characterString(record.cpu), characterString(record.os)]) };
+    case "SOA":
+      return {
+        ...head,
+        primary: record.primary,
+        admin: record.mailbox,
+        serial: record.serial,
+        refresh: record.refreshSeconds,
+        retry: record.retrySeconds,
+        expiration: record.expireSeconds,
+        minimum: record.minimumSeconds,
+      };
+  }
+}
+
+/** dns2 3.1.1 writes `::ffff:192.0.2.1` (RFC 5952 §5) as `::ffff:c0`. */
+function withoutDots(address: string): string {
+  return address.includes(".") ? ipaddr.IPv6.parse(address).toNormalizedString() : address;
+}
+
+/** A length octet and that many octets (RFC 1035 §3.3). */
+function characterString(text: string): Buffer {
+  const bytes = Buffer.from(text, "latin1");
+  return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+}

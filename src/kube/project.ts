@@ -1,0 +1,137 @@
+import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+import {
+  API_VERSIONS,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  OWNER_LABEL,
+  REGISTRY_LABEL,
+  SERVICE_ANNOTATION,
+  objectKey,
+  type Manifest,
+  type MeshKind,
+} from "../model/objects.ts";
+import { parseServiceKey } from "../model/service.ts";
+import type { ForeignObject, StandingObject } from "../model/standing.ts";
+import { FIELD_MANAGER } from "./client.ts";
+import { fieldsOf, listOf, stringMapOf, stringsOf, timeOf, type RawMetadata, type RawObject } from "./raw.ts";
+
+type StringMap = Readonly<Record<string, string>>;
+
+/** Whether an object carries our labels, with this owner. */
+export function isOurs(raw: RawObject, owner: string): boolean {
+  const labels = raw.metadata?.labels;
+  return labels?.[OWNER_LABEL] === owner && labels[MANAGED_BY_LABEL] === MANAGED_BY;
+}
+
+/** Keep one copy of equal label maps: thousands of objects share a handful of them. */
+export function labelPool(): (labels: StringMap) => StringMap {
+  const pool = new Map<string, StringMap>();
+  return (labels) => {
+    const text = JSON.stringify(labels);
+    const known = pool.get(text);
+    if (known !== undefined) return known;
+    if (pool.size >= 1000) pool.clear(); // labels that differ from object to object are not worth a pool
+    pool.set(text, labels);
+    return labels;
+  };
+}
+
+/** Reduce an object of ours to what the stages need. */
+export function toStanding(kind: MeshKind, raw: RawObject, pooled: (labels: StringMap) => StringMap): StandingObject {
+  const metadata = raw.metadata ?? {};
+  const { name = "", namespace = "" } = metadata;
+  const labels = pooled(stringMapOf(metadata.labels));
+  const annotations = stringMapOf(metadata.annotations);
+  const service = annotations[SERVICE_ANNOTATION];
+  const yielded = kind === "Service" ? whyYielded(fieldsOf(raw.spec)) : undefined;
+  return {
+    key: objectKey(kind, namespace, name),
+    service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
+    registry: labels[REGISTRY_LABEL] ?? "",
+    // Any spec may stand here, as anyone may have written it.
+    manifest: { apiVersion: API_VERSIONS[kind], kind, metadata: { name, namespace, labels, annotations }, spec: fieldsOf(raw.spec) } as unknown as Manifest,
+    uid: metadata.uid ?? "",
+    resourceVersion: metadata.resourceVersion ?? "",
+    createdMs: timeOf(metadata.creationTimestamp),
+    writtenMs: writtenMs(metadata),
+    statusAddresses: kind === "ServiceEntry" ? statusAddresses(raw) : [],
+    ...(yielded === undefined ? {} : { yielded }),
+  };
+}
+
+/** Reduce an object of anyone else to what can clash with ours. */
+export function toForeign(kind: string, raw: RawObject, clusterDomain: string): ForeignObject {
+  const { name = "", namespace = "", uid = "", creationTimestamp, labels } = raw.metadata ?? {};
+  const owner = labels?.[OWNER_LABEL];
+  return {
+    kind,
+    namespace,
+    name,
+    uid,
+    hosts: hostsOf(kind, raw, name, namespace, clusterDomain),
+    addresses: addressesOf(kind, raw),
+    createdMs: timeOf(creationTimestamp),
+    ...(owner === undefined ? {} : { owner }),
+  };
+}
+
+function whyYielded(spec: Readonly<Record<string, unknown>>): string | undefined {
+  if (spec.type !== "ExternalName") return `someone changed its type to ${String(spec.type ?? "ClusterIP")}`;
+  if (Object.keys(fieldsOf(spec.selector)).length > 0) return "someone gave it a selector";
+  return undefined;
+}
+
+function writtenMs({ managedFields }: RawMetadata): number | undefined {
+  let latest: number | undefined;
+  for (const { manager, time } of managedFields ?? []) {
+    const at = manager === FIELD_MANAGER ? timeOf(time) : undefined;
+    if (at !== undefined && (latest === undefined || at > latest)) latest = at;
+  }
+  return latest;
+}
+
+function statusAddresses(raw: RawObject): string[] {
+  return stringsOf(listOf(fieldsOf(raw.status).addresses).map((address) => fieldsOf(address).value));
+}
+
+function hostsOf(kind: string, raw: RawObject, name: string, namespace: string, clusterDomain: string): string[] {
+  const spec = fieldsOf(raw.spec);
+  if (kind === "Service") return [name];
+  if (kind === "HTTPRoute") return routeHosts(spec, namespace, clusterDomain);
+  // Bound to gateways only, a VirtualService says nothing of calls inside the mesh.
+  const gateways = kind === "VirtualService" ? stringsOf(spec.gateways) : [];
+  return gateways.length > 0 && !gateways.includes("mesh") ? [] : stringsOf(spec.hosts);
+}
+
+/**
+ * Hosts that an HTTPRoute speaks for inside the mesh: those of its parents, by the Gateway API's rules for meshes (GAMMA).
+ * `spec.hostnames` belongs to gateways. Entries of ours are named by their host, so a parent's name says which it is.
+ */
+function routeHosts(spec: Readonly<Record<string, unknown>>, ownNamespace: string, clusterDomain: string): string[] {
+  const hosts = listOf(spec.parentRefs).map(fieldsOf).map(({ kind, name, namespace = ownNamespace }) => {
+    if (kind === "ServiceEntry" || kind === "Hostname") return name;
+    return kind === "Service" ? `${String(name)}.${String(namespace)}.svc.${clusterDomain}` : undefined;
+  });
+  return [...new Set(stringsOf(hosts))];
+}
+
+function addressesOf(kind: string, raw: RawObject): string[] {
+  const spec = fieldsOf(raw.spec);
+  const status = fieldsOf(raw.status);
+  if (kind === "ServiceEntry") return singleAddresses([...stringsOf(spec.addresses), ...statusAddresses(raw)]);
+  if (kind !== "Service") return [];
+  const balancers = listOf(fieldsOf(status.loadBalancer).ingress).map((ingress) => fieldsOf(ingress).ip);
+  return singleAddresses(stringsOf([spec.clusterIP, spec.loadBalancerIP, ...listOf(spec.clusterIPs), ...listOf(spec.externalIPs), ...balancers]));
+}
+
+/** Drops ranges and the "None" of headless Services; IPv6 in canonical text. */
+function singleAddresses(texts: readonly string[]): string[] {
+  const addresses = texts.flatMap((text) => {
+    const address = text.replace(/\/(?:32|128)$/, "");
+    const family = isIP(address);
+    if (family === 0) return [];
+    return family === 4 ? address : ipaddr.parse(address).toString();
+  });
+  return addresses.length > 1 ? [...new Set(addresses)] : addresses;
+}

@@ -1,0 +1,34 @@
+/** A kind of object and where the API server keeps it. */
+export interface Resource {
+  readonly kind: string;
+  readonly apiVersion: string;
+  readonly plural: string;
+}
+
+/** All kinds that are read or written here, by kind. */
+export const RESOURCES = {
+  ServiceEntry: { kind: "ServiceEntry", apiVersion: "networking.istio.io/v1", plural: "serviceentries" },
+  VirtualService: { kind: "VirtualService", apiVersion: "networking.istio.io/v1", plural: "virtualservices" },
+  Service: { kind: "Service", apiVersion: "v1", plural: "services" },
+  HTTPRoute: { kind: "HTTPRoute", apiVersion: "gateway.networking.k8s.io/v1", plural: "httproutes" },
+  Namespace: { kind: "Namespace", apiVersion: "v1", plural: "namespaces" },
+  ConfigMap: { kind: "ConfigMap", apiVersion: "v1", plural: "configmaps" },
+  Event: { kind: "Event", apiVersion: "v1", plural: "events" },
+  Lease: { kind: "Lease", apiVersion: "coordination.k8s.io/v1", plural: "leases" },
+} as const satisfies Readonly<Record<string, Resource>>;
+
+/** Path of all objects of a kind: in the whole cluster, or in one namespace. */
+export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {
+  const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  return namespace === undefined ? `${base}/${plural}` : `${base}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+}
+
+/** Path of one object. */
+export function objectPath(resource: Resource, namespace: string, name: string): string {
+  return `${collectionPath(resource, namespace)}/${encodeURIComponent(name)}`;
+}
+
+/** The API group, empty for the core group. */
+export function groupOf({ apiVersion }: Resource): string {
+  return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+}

@@ -1,0 +1,151 @@
+import { objectKey, type MeshKind } from "../model/objects.ts";
+import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import { isOurs, labelPool, toForeign, toStanding } from "./project.ts";
+import { fieldsOf, stringMapOf, type RawObject } from "./raw.ts";
+import { createSink, type Sink, type Store } from "./sink.ts";
+
+/** All kinds that are watched. */
+export type WatchedKind = MeshKind | "HTTPRoute" | "Namespace" | "ConfigMap";
+
+/** What stands in the cluster, and the ways it is told of changes. */
+export interface ClusterState {
+  readonly standing: Standing;
+  readonly sinks: Readonly<Record<WatchedKind, Sink>>;
+  version(): number;
+  /** Resolve when `version()` differs from `version`, or reject when `signal` aborts. */
+  waitForChange(version: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Options of {@link clusterState}. */
+export interface StateOptions {
+  readonly owner: string;
+  readonly clusterDomain: string;
+}
+
+/** Names of ledger ConfigMaps start so. */
+export const LEDGER_PREFIX = "x2istio-vips-";
+
+/** An empty state. */
+export function clusterState({ owner, clusterDomain }: StateOptions): ClusterState {
+  const objects = new Map<string, StandingObject>();
+  const foreign = new Map<string, ForeignObject>();
+  const ledger = new Map<string, StandingLedgerBlock>();
+  const namespaces = new Map<string, "active" | "terminating">();
+  const pooled = labelPool();
+  let version = 0;
+  let waiting: (() => void)[] = [];
+
+  const onChange = () => {
+    version++;
+    const woken = waiting;
+    waiting = [];
+    for (const wake of woken) wake();
+  };
+
+  function putForeign(key: string, object: ForeignObject): boolean {
+    const wasOurs = objects.delete(key);
+    const known = foreign.get(key);
+    if (known !== undefined && isSameForeign(known, object)) return wasOurs;
+    foreign.set(key, object);
+    return true;
+  }
+
+  const meshStore = (kind: MeshKind): Store => ({
+    keyOf: keyByKind(kind),
+    put(key, raw) {
+      if (!isOurs(raw, owner)) return putForeign(key, toForeign(kind, raw, clusterDomain));
+      foreign.delete(key);
+      if (objects.get(key)?.resourceVersion === raw.metadata?.resourceVersion) return false;
+      objects.set(key, toStanding(kind, raw, pooled));
+      return true;
+    },
+    drop(key) {
+      const wasOurs = objects.delete(key);
+      return foreign.delete(key) || wasOurs;
+    },
+    keys: () => [...keysOfKind(objects, kind), ...keysOfKind(foreign, kind)],
+  });
+
+  const routeStore: Store = {
+    keyOf: keyByKind("HTTPRoute"),
+    put(key, raw) {
+      const object = toForeign("HTTPRoute", raw, clusterDomain);
+      // A route of gateways only cannot clash with anything of ours.
+      return object.hosts.length === 0 ? foreign.delete(key) : putForeign(key, object);
+    },
+    drop: (key) => foreign.delete(key),
+    keys: () => keysOfKind(foreign, "HTTPRoute"),
+  };
+
+  const namespaceStore: Store = {
+    keyOf: (raw) => raw.metadata?.name,
+    put(name, raw) {
+      const isEnding = raw.metadata?.deletionTimestamp != null || fieldsOf(raw.status).phase === "Terminating";
+      const phase = isEnding ? "terminating" : "active";
+      if (namespaces.get(name) === phase) return false;
+      namespaces.set(name, phase);
+      return true;
+    },
+    drop: (name) => namespaces.delete(name),
+    keys: () => [...namespaces.keys()],
+  };
+
+  const ledgerStore: Store = {
+    keyOf: ({ metadata }) => (metadata?.name?.startsWith(LEDGER_PREFIX) ? metadata.name : undefined),
+    put(name, raw) {
+      const { resourceVersion = "" } = raw.metadata ?? {};
+      if (ledger.get(name)?.resourceVersion === resourceVersion) return false;
+      ledger.set(name, { name, resourceVersion, data: stringMapOf(raw.data) });
+      return true;
+    },
+    drop: (name) => ledger.delete(name),
+    keys: () => [...ledger.keys()],
+  };
+
+  return {
+    standing: { objects, foreign, ledger, namespaces },
+    sinks: {
+      ServiceEntry: createSink(meshStore("ServiceEntry"), onChange),
+      VirtualService: createSink(meshStore("VirtualService"), onChange),
+      Service: createSink(meshStore("Service"), onChange),
+      HTTPRoute: createSink(routeStore, onChange),
+      Namespace: createSink(namespaceStore, onChange),
+      ConfigMap: createSink(ledgerStore, onChange),
+    },
+    version: () => version,
+    waitForChange: (known, signal) =>
+      new Promise<void>((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason);
+        if (version !== known) return resolve();
+        const stop = () => {
+          waiting = waiting.filter((other) => other !== wake);
+          reject(signal.reason);
+        };
+        const wake = () => {
+          signal.removeEventListener("abort", stop);
+          resolve();
+        };
+        signal.addEventListener("abort", stop, { once: true });
+        waiting.push(wake);
+      }),
+  };
+}
+
+function keyByKind(kind: string): (raw: RawObject) => string | undefined {
+  return ({ metadata }) => {
+    if (metadata?.name === undefined || metadata.namespace === undefined) return undefined;
+    return objectKey(kind, metadata.namespace, metadata.name);
+  };
+}
+
+function keysOfKind(map: ReadonlyMap<string, unknown>, kind: string): string[] {
+  return [...map.keys()].filter((key) => key.startsWith(`${kind}/`));
+}
+
+function isSameForeign(a: ForeignObject, b: ForeignObject): boolean {
+  return a.uid === b.uid && a.owner === b.owner && isSameList(a.hosts, b.hosts) && isSameList(a.addresses, b.addresses);
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
+}

@@ -1,0 +1,235 @@
+import { describeError } from "../errors.ts";
+import type { Snapshot } from "../model/adapter.ts";
+import { type EntryEndpoint, PROVENANCE_ANNOTATION, type ServiceEntry } from "../model/objects.ts";
+import {
+  type Endpoint,
+  parseServiceKey,
+  type Service,
+  type ServiceKey,
+  type ServicePort,
+  serviceKey,
+} from "../model/service.ts";
+import { sameValue } from "./same.ts";
+import type { IndexedStanding } from "./standing.ts";
+
+/** How a registry's last read ended. `unread`: it has not answered since the process started. */
+export type Reading =
+  | { readonly state: "read"; readonly snapshot: Snapshot }
+  | { readonly state: "failed"; readonly why: string }
+  | { readonly state: "unread" };
+
+/** A service as the mesh is to see it; an unmerged one is the very object that its registry's snapshot holds. */
+export interface CatalogService extends Service {
+  /** Set on a merged service: how many of its endpoints, in order, came from which registry. */
+  readonly provenance?: readonly { readonly registry: string; readonly count: number }[];
+}
+
+/** How far a registry's silence about a service can be trusted. Only `complete` proves that a service is gone. */
+export interface Authority {
+  readonly state: "complete" | "incomplete" | "failed" | "unread";
+  /** Set unless complete. */
+  readonly why?: string;
+  /** Services that the registry listed (also those whose own read failed); 0 unless it answered. */
+  readonly listed: number;
+}
+
+export interface Catalog {
+  readonly services: ReadonlyMap<ServiceKey, CatalogService>;
+  /** Services that are listed but could not be read, with the reason. */
+  readonly failed: ReadonlyMap<ServiceKey, string>;
+  /**
+   * By the registry that objects are labelled with, in configuration order. The first of a merge group answers for the
+   * whole group; its other members make no objects and are not here.
+   */
+  readonly authorities: ReadonlyMap<string, Authority>;
+}
+
+/**
+ * Join what the registries said into one catalog.
+ *
+ * Services of equal namespace and name are joined only for the registries in `group`, under the key of the group's first
+ * registry. The endpoints of a member that could not be read stay as they stand on the entry; a service is gone only when
+ * every member said so.
+ *
+ * @param readings by registry, in configuration order
+ * @param previous the catalog of the pass before: an equal merged service keeps its identity
+ */
+export function merge(
+  readings: ReadonlyMap<string, Reading>,
+  standing: IndexedStanding,
+  group: readonly string[] = [],
+  previous?: Catalog,
+): Catalog {
+  const services = new Map<ServiceKey, CatalogService>();
+  const failed = new Map<ServiceKey, string>();
+  const authorities = new Map<string, Authority>();
+  const [primary] = group;
+  for (const [registry, reading] of readings) {
+    if (group.includes(registry)) {
+      if (registry === primary) authorities.set(registry, groupAuthority(group, readings));
+      continue;
+    }
+    authorities.set(registry, authorityOf(registry, reading));
+    if (reading.state !== "read") continue;
+    for (const read of reading.snapshot.services) {
+      if (read.state === "failed") failed.set(read.key, describeError(read.cause));
+      else services.set(serviceKey(registry, read.service.namespace, read.service.name), read.service);
+    }
+  }
+  if (primary !== undefined) mergeGroup({ group, primary, readings, standing, previous, services, failed });
+  return { services, failed, authorities };
+}
+
+function authorityOf(registry: string, reading: Reading | undefined): Authority {
+  if (reading === undefined || reading.state === "unread")
+    return { state: "unread", why: `registry ${registry} has not answered yet`, listed: 0 };
+  if (reading.state === "failed") return { state: "failed", why: reading.why, listed: 0 };
+  const { incomplete, services } = reading.snapshot;
+  if (incomplete !== undefined) return { state: "incomplete", why: incomplete, listed: services.length };
+  return { state: "complete", listed: services.length };
+}
+
+function groupAuthority(group: readonly string[], readings: ReadonlyMap<string, Reading>): Authority {
+  const members = group.map((registry) => authorityOf(registry, readings.get(registry)));
+  const listed = members.reduce((sum, member) => sum + member.listed, 0);
+  const doubtful = members.find((member) => member.state !== "complete");
+  if (doubtful === undefined) return { state: "complete", listed };
+  // Another member's services can still be updated, so a failed one makes the group's list only partly known.
+  const state = members.every((member) => member.state === doubtful.state) ? doubtful.state : "incomplete";
+  return { state, listed, ...(doubtful.why === undefined ? {} : { why: doubtful.why }) };
+}
+
+type MemberRead =
+  | { readonly state: "ok"; readonly service: Service }
+  | { readonly state: "absent" }
+  | { readonly state: "failed"; readonly why: string };
+
+interface GroupInput {
+  readonly group: readonly string[];
+  readonly primary: string;
+  readonly readings: ReadonlyMap<string, Reading>;
+  readonly standing: IndexedStanding;
+  readonly previous: Catalog | undefined;
+  readonly services: Map<ServiceKey, CatalogService>;
+  readonly failed: Map<ServiceKey, string>;
+}
+
+function mergeGroup(input: GroupInput): void {
+  const { group, primary, readings, standing, previous, services, failed } = input;
+  const names = new Set<string>();
+  const reads = new Map<string, Map<string, MemberRead>>();
+  for (const registry of group) {
+    const own = new Map<string, MemberRead>();
+    reads.set(registry, own);
+    const reading = readings.get(registry);
+    if (reading?.state !== "read") continue;
+    for (const read of reading.snapshot.services) {
+      const name = read.state === "ok" ? `${read.service.namespace}/${read.service.name}` : withoutRegistry(read.key);
+      own.set(name, read.state === "ok" ? read : { state: "failed", why: describeError(read.cause) });
+      names.add(name);
+    }
+  }
+  for (const name of names) {
+    const key = `${primary}/${name}`;
+    const members = group.map((registry) => ({
+      registry,
+      read: reads.get(registry)?.get(name) ?? silent(authorityOf(registry, readings.get(registry))),
+    }));
+    const joined = join(key, members, standing.entries.get(key)?.manifest);
+    if (typeof joined === "string") failed.set(key, joined);
+    else {
+      const before = previous?.services.get(key);
+      services.set(key, before !== undefined && sameValue(before, joined) ? before : joined);
+    }
+  }
+}
+
+function withoutRegistry(key: ServiceKey): string {
+  const parts = parseServiceKey(key);
+  return parts === undefined ? key : `${parts.namespace}/${parts.name}`;
+}
+
+function silent(authority: Authority): MemberRead {
+  return authority.state === "complete"
+    ? { state: "absent" }
+    : { state: "failed", why: authority.why ?? authority.state };
+}
+
+type Member = { readonly registry: string; readonly read: MemberRead };
+
+/** One service from its members, or the reason why it is held. */
+function join(key: ServiceKey, members: readonly Member[], entry: ServiceEntry | undefined): CatalogService | string {
+  const read = members.flatMap(({ read }) => (read.state === "ok" ? [read.service] : []));
+  const [first] = read;
+  const doubtful = members.flatMap(({ read }) => (read.state === "failed" ? [read.why] : []));
+  if (first === undefined) return doubtful.join("; ");
+  const parts = parseServiceKey(key);
+  const ports = new Map(read.flatMap((service) => service.ports.map((port) => [port.name, port] as const)).reverse());
+  const declared = [...ports.values()].reverse();
+  const kept = keptEndpoints(entry);
+  const provenance: { registry: string; count: number }[] = [];
+  const endpoints: Endpoint[] = [];
+  for (const member of members) {
+    const own =
+      member.read.state === "ok"
+        ? member.read.service.endpoints
+        : member.read.state === "failed"
+          ? (kept.get(member.registry) ?? [])
+          : [];
+    const fresh = own.filter(
+      (endpoint) =>
+        !endpoints.some((other) => other.address === endpoint.address && sameValue(other.ports, endpoint.ports)),
+    );
+    if (fresh.length > 0) provenance.push({ registry: member.registry, count: fresh.length });
+    endpoints.push(...fresh);
+  }
+  return {
+    registry: parts?.registry ?? first.registry,
+    namespace: first.namespace,
+    name: first.name,
+    ports: doubtful.length === 0 ? declared : [...declared, ...standingPorts(entry, declared)],
+    endpoints,
+    leftOut: read.flatMap((service) => service.leftOut),
+    metadata: Object.assign({}, ...read.map((service) => service.metadata).reverse()),
+    legacyNames: [...new Set(read.flatMap((service) => service.legacyNames))],
+    source: read.map((service) => service.source).join(", "),
+    notes: [
+      ...read.flatMap((service) => service.notes),
+      ...doubtful.map((why) => `the endpoints of a registry stay as they stand: ${why}`),
+    ],
+    provenance,
+  };
+}
+
+/** Ports that only a member that cannot be read now may have declared. */
+function standingPorts(entry: ServiceEntry | undefined, declared: readonly ServicePort[]): readonly ServicePort[] {
+  return (entry?.spec.ports ?? []).filter((port) => !declared.some(({ number }) => number === port.number));
+}
+
+/** The endpoints on the entry by the registry they came from. */
+function keptEndpoints(entry: ServiceEntry | undefined): ReadonlyMap<string, readonly Endpoint[]> {
+  const kept = new Map<string, readonly Endpoint[]>();
+  const endpoints = entry?.spec.endpoints ?? [];
+  let start = 0;
+  for (const part of (entry?.metadata.annotations?.[PROVENANCE_ANNOTATION] ?? "").split(",")) {
+    const [registry = "", count = ""] = part.split("=");
+    const length = Number.parseInt(count, 10);
+    if (registry === "" || !(length > 0)) continue;
+    kept.set(registry, endpoints.slice(start, start + length).map(fromEntry));
+    start += length;
+  }
+  return kept;
+}
+
+function fromEntry(endpoint: EntryEndpoint): Endpoint {
+  const [region, zone, subzone] = (endpoint.locality ?? "").split("/");
+  return {
+    address: endpoint.address,
+    ...(endpoint.ports === undefined ? {} : { ports: endpoint.ports }),
+    ...(endpoint.weight === undefined ? {} : { weight: endpoint.weight }),
+    ...(endpoint.labels === undefined ? {} : { labels: endpoint.labels }),
+    ...(region ? { region } : {}),
+    ...(zone ? { zone } : {}),
+    ...(subzone ? { subzone } : {}),
+  };
+}

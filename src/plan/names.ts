@@ -1,0 +1,369 @@
+import { createHash } from "node:crypto";
+import { NAMES_ANNOTATION, type ObjectKey, objectKey } from "../model/objects.ts";
+import type { Hold } from "../model/plan.ts";
+import { type ServiceKey, serviceKey } from "../model/service.ts";
+import type { ForeignObject } from "../model/standing.ts";
+import type { Catalog, CatalogService } from "./merge.ts";
+import { sameValue } from "./same.ts";
+import type { IndexedStanding } from "./standing.ts";
+
+/** A further DNS name of a service. */
+export interface LegacyName {
+  readonly name: string;
+  /** Set when Istio cannot carry it as a host, so that it works by VIP only. */
+  readonly dnsOnly?: string;
+}
+
+export interface AliasName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** The names that a service has been given. Equal names keep their identity from pass to pass. */
+export interface ServiceNames {
+  readonly host: string;
+  /** Set when the entry keeps a host that the template would no longer give. */
+  readonly templateHost?: string;
+  readonly legacyNames: readonly LegacyName[];
+  readonly aliases: readonly AliasName[];
+  /** Names that DNS cannot carry and so were dropped: whole sentences without a full stop. */
+  readonly notes: readonly string[];
+}
+
+export interface Naming {
+  /** A service without names here is held. */
+  readonly services: ReadonlyMap<ServiceKey, ServiceNames>;
+  readonly holds: readonly Hold[];
+  /** Aliases that are not to be touched in this pass, whatever stands there. */
+  readonly heldAliases: ReadonlySet<string>;
+}
+
+export interface AliasRule {
+  readonly registry: string;
+  /** Glob. */
+  readonly namespace: string;
+  /** Glob. */
+  readonly service: string;
+  /** Template with {service}, {namespace}, {registry}. */
+  readonly as: string;
+  /** Kubernetes namespace of the ExternalName Service. */
+  readonly in: string;
+}
+
+export interface NamingOptions {
+  readonly template: string;
+  readonly clusterDomain: string;
+  /** Templates by registry. */
+  readonly legacyNames: ReadonlyMap<string, readonly string[]>;
+  readonly aliases: readonly AliasRule[];
+}
+
+/**
+ * Give every service its host, legacy names and aliases.
+ *
+ * Who holds a name in the target keeps it; then registry order, then service key. A host clash holds the newcomer, a clash
+ * of a legacy name or alias withholds only that name. A host once written is kept when the template changes.
+ */
+export function nameHosts(
+  catalog: Catalog,
+  standing: IndexedStanding,
+  options: NamingOptions,
+  previous?: Naming,
+): Naming {
+  const claims = standingClaims(standing);
+  const taken = foreignHosts(standing, options.clusterDomain);
+  const services = new Map<ServiceKey, ServiceNames>();
+  const heldAliases = new Set<string>();
+  const holds: Hold[] = [];
+  const keys = inOrder(catalog);
+  const hosts = new Map<ServiceKey, string>();
+  for (const key of keys) {
+    const host = giveHost(key);
+    if (host !== undefined) hosts.set(key, host);
+  }
+  // Hosts first: a legacy name must not take the host of a service that comes later.
+  for (const [key, host] of hosts) {
+    const service = catalog.services.get(key);
+    if (service === undefined) continue;
+    const wanted = hostFromTemplate(service, options.template);
+    const notes: string[] = [];
+    const names: ServiceNames = {
+      host,
+      ...(wanted === host ? {} : { templateHost: wanted }),
+      legacyNames: giveLegacyNames(key, service, host, notes),
+      aliases: giveAliases(key, service),
+      notes,
+    };
+    const before = previous?.services.get(key);
+    services.set(key, before !== undefined && sameValue(before, names) ? before : names);
+  }
+  return { services, holds, heldAliases };
+
+  function hold(
+    service: CatalogService,
+    key: ServiceKey,
+    reason: Hold["reason"],
+    subject: string,
+    message: string,
+    regarding?: ObjectKey,
+  ): void {
+    holds.push({ reason, subject, service: key, registry: service.registry, message, ...(regarding && { regarding }) });
+  }
+
+  function giveHost(key: ServiceKey): string | undefined {
+    const service = catalog.services.get(key);
+    if (service === undefined) return undefined;
+    const standingHost = standing.entries.get(key)?.manifest.spec.hosts[0];
+    const host = standingHost ?? hostFromTemplate(service, options.template);
+    const fault = hostFault(host);
+    const holder = claims.names.get(host);
+    const foreign = standingHost === undefined ? taken.get(host) : undefined;
+    if (fault !== undefined) hold(service, key, "invalid", host, fault);
+    else if (holder !== undefined && holder !== key)
+      hold(service, key, "name", host, `host ${host} belongs to ${holder}`);
+    else if (foreign !== undefined)
+      hold(service, key, "name", host, `host ${host} is taken by ${foreign}, which is not ours`);
+    if (fault !== undefined || (holder !== undefined && holder !== key) || foreign !== undefined) return undefined;
+    claims.names.set(host, key);
+    return host;
+  }
+
+  function giveLegacyNames(
+    key: ServiceKey,
+    service: CatalogService,
+    host: string,
+    notes: string[],
+  ): readonly LegacyName[] {
+    const given = new Map<string, LegacyName>();
+    const templates = options.legacyNames.get(service.registry) ?? [];
+    for (const raw of [...service.legacyNames, ...templates.map((template) => fill(template, service))]) {
+      const name = legacyName(raw);
+      const fault = dnsFault(name);
+      if (fault !== undefined) notes.push(`legacy name ${JSON.stringify(raw)} was dropped: ${fault}`);
+      else if (name !== host && !given.has(name)) {
+        const clash = legacyClash(key, name);
+        if (clash !== undefined) hold(service, key, "name", name, `legacy name ${name} withheld: ${clash}`);
+        else given.set(name, claimLegacy(key, name));
+      }
+    }
+    return [...given.values()];
+  }
+
+  function legacyClash(key: ServiceKey, name: string): string | undefined {
+    const holder = claims.names.get(name);
+    if (holder !== undefined && holder !== key) return `it belongs to ${holder}`;
+    const other = taken.get(name) ?? shortForm(key, name);
+    return other === undefined ? undefined : `it also means ${other}, which is not ours`;
+  }
+
+  function claimLegacy(key: ServiceKey, name: string): LegacyName {
+    claims.names.set(name, key);
+    const dnsOnly = carryFault(name);
+    return dnsOnly === undefined ? { name } : { name, dnsOnly };
+  }
+
+  /** `orders.shop` is also Kubernetes' short form of a Service, and `orders` that of one in the caller's namespace. */
+  function shortForm(key: ServiceKey, name: string): string | undefined {
+    const [first = "", namespace, ...more] = name.split(".");
+    if (more.length > 0) return undefined;
+    if (namespace === undefined) return claims.serviceNames.get(first);
+    const object = objectKey("Service", namespace, first);
+    const own = standing.objects.get(object);
+    // An alias of this service itself leads to the same place.
+    if (own === undefined ? !standing.foreign.has(object) : own.service === key) return undefined;
+    return `Service ${namespace}/${first}`;
+  }
+
+  function giveAliases(key: ServiceKey, service: CatalogService): readonly AliasName[] {
+    const given = new Map<string, AliasName>();
+    for (const rule of options.aliases) {
+      if (!ruleMatches(rule, service)) continue;
+      const alias = { namespace: rule.in, name: fill(rule.as, service).toLowerCase() };
+      const id = `${alias.namespace}/${alias.name}`;
+      if (!given.has(id) && mayHaveAlias(key, service, alias, id)) given.set(id, alias);
+    }
+    return [...given.values()];
+  }
+
+  function mayHaveAlias(key: ServiceKey, service: CatalogService, alias: AliasName, id: string): boolean {
+    const object = objectKey("Service", alias.namespace, alias.name);
+    const holder = claims.aliases.get(id);
+    const phase = standing.namespaces === undefined ? "active" : standing.namespaces.get(alias.namespace);
+    const withhold = (reason: Hold["reason"], why: string, regarding?: ObjectKey) => {
+      hold(service, key, reason, id, `alias ${id} held: ${why}`, regarding);
+      return false;
+    };
+    if (!DNS_LABEL.test(alias.name)) return withhold("invalid", `"${alias.name}" is not a DNS label`);
+    if (holder !== undefined && holder !== key) return withhold("name", `it belongs to ${holder}`);
+    if (standing.foreign.has(object))
+      return withhold("foreign", "a Service of that name exists and is not ours", object);
+    claims.aliases.set(id, key);
+    if (phase === "active") return true;
+    heldAliases.add(object);
+    return withhold(
+      "namespace",
+      `namespace ${alias.namespace} ${phase === undefined ? "does not exist" : "is being deleted"}`,
+    );
+  }
+}
+
+function ruleMatches(rule: AliasRule, service: CatalogService): boolean {
+  return (
+    rule.registry === service.registry &&
+    globMatches(rule.namespace, service.namespace) &&
+    globMatches(rule.service, service.name)
+  );
+}
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Registries in configuration order, then services by key. */
+function inOrder(catalog: Catalog): readonly ServiceKey[] {
+  const byRegistry = new Map<string, ServiceKey[]>([...catalog.authorities.keys()].map((registry) => [registry, []]));
+  for (const [key, { registry }] of catalog.services) byRegistry.get(registry)?.push(key);
+  return [...byRegistry.values()].flatMap((keys) => keys.sort());
+}
+
+interface Claims {
+  /** Host or legacy name → service. */
+  readonly names: Map<string, ServiceKey>;
+  /** `namespace/name` of an alias → service. */
+  readonly aliases: Map<string, ServiceKey>;
+  /** Name of a Service that is not ours → one such Service. */
+  readonly serviceNames: Map<string, string>;
+}
+
+function standingClaims(standing: IndexedStanding): Claims {
+  const claims: Claims = { names: new Map(), aliases: new Map(), serviceNames: new Map() };
+  for (const [key, entry] of standing.entries) {
+    for (const host of entry.manifest.spec.hosts) claims.names.set(host, key);
+  }
+  for (const [key, entry] of standing.entries) {
+    for (const name of readNames(entry.manifest.metadata.annotations?.[NAMES_ANNOTATION])) {
+      if (!claims.names.has(name)) claims.names.set(name, key);
+    }
+  }
+  for (const object of standing.objects.values()) {
+    if (object.manifest.kind !== "Service" || object.service === undefined) continue;
+    claims.aliases.set(`${object.manifest.metadata.namespace}/${object.manifest.metadata.name}`, object.service);
+  }
+  for (const foreign of standing.foreign.values()) {
+    if (foreign.kind === "Service") claims.serviceNames.set(foreign.name, describe(foreign));
+  }
+  return claims;
+}
+
+/** Host → who has it. */
+function foreignHosts(standing: IndexedStanding, clusterDomain: string): ReadonlyMap<string, string> {
+  const hosts = new Map<string, string>();
+  for (const foreign of standing.foreign.values()) {
+    if (foreign.kind === "Service")
+      hosts.set(`${foreign.name}.${foreign.namespace}.svc.${clusterDomain}`, describe(foreign));
+    else if (foreign.kind === "ServiceEntry")
+      for (const host of foreign.hosts) hosts.set(host.toLowerCase(), describe(foreign));
+  }
+  return hosts;
+}
+
+function describe({ kind, namespace, name }: ForeignObject): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
+/** Write the names annotation: every DNS name of a service besides its host. */
+export function writeNames(names: readonly LegacyName[]): string {
+  return JSON.stringify(names.map(({ name }) => ({ name })));
+}
+
+/** Read the names annotation; what cannot be read gives no names. */
+export function readNames(annotation: string | undefined): readonly string[] {
+  if (annotation === undefined) return [];
+  try {
+    const rows: unknown = JSON.parse(annotation);
+    if (!Array.isArray(rows)) return [];
+    return rows.flatMap((row: unknown) =>
+      typeof row === "object" && row !== null && "name" in row && typeof row.name === "string" ? [row.name] : [],
+    );
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * The host that `template` gives a service: lower case; dots in a service name stay label separators; any other character
+ * that a host cannot have becomes `-`, and its label then ends in `-` and 8 hex digits of SHA-256 of the service's key.
+ */
+export function hostFromTemplate(service: Pick<Service, "registry" | "namespace" | "name">, template: string): string {
+  const key = serviceKey(service.registry, service.namespace, service.name);
+  // One label may be made of template text and values ({service}-{namespace}), so labels are judged after filling.
+  return fill(template, service)
+    .toLowerCase()
+    .split(".")
+    .map((label) => hostLabel(label, key))
+    .join(".");
+}
+
+type Service = CatalogService;
+
+function hostLabel(label: string, key: ServiceKey): string {
+  if (DNS_LABEL.test(label)) return label;
+  const hash = createHash("sha256").update(key).digest("hex").slice(0, 8);
+  const cut = label
+    .replace(/[^a-z0-9-]/gu, "-")
+    .replace(/^-+/, "")
+    .slice(0, 54)
+    .replace(/-+$/, "");
+  return cut === "" ? hash : `${cut}-${hash}`;
+}
+
+function fill(template: string, service: Pick<Service, "registry" | "namespace" | "name">): string {
+  const values: Record<string, string> = {
+    service: service.name,
+    namespace: service.namespace,
+    registry: service.registry,
+  };
+  return template.replace(/\{(service|namespace|registry)\}/g, (_, name: string) => values[name] ?? "");
+}
+
+/** Lower case, without a trailing dot; an L5 sid `modid:cmdid` as `modid.cmdid`. */
+export function legacyName(raw: string): string {
+  return raw
+    .replace(/^(\d+):(\d+)$/, "$1.$2")
+    .replace(/\.$/, "")
+    .toLowerCase();
+}
+
+function hostFault(host: string): string | undefined {
+  if (host.length > 253) return `its host would have ${host.length} characters, 253 are allowed`;
+  if (!host.split(".").every((label) => DNS_LABEL.test(label))) return `its host "${host}" is not a DNS name`;
+  if (/(^|\.)\d+$/.test(host)) return `its host "${host}" ends in a number, which Istio refuses`;
+  return undefined;
+}
+
+/** Why DNS cannot carry a name (RFC 1035 §2.3.4, with `_` allowed), or `undefined`. */
+function dnsFault(name: string): string | undefined {
+  if (name.length > 253) return `it has ${name.length} characters, 253 are allowed`;
+  for (const label of name.split(".")) {
+    if (label === "") return "it has an empty label";
+    if (label.length > 63) return `its label "${label}" has ${label.length} characters, 63 are allowed`;
+    if (!/^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?$/.test(label))
+      return `its label ${JSON.stringify(label)} has characters that a DNS name cannot have`;
+  }
+  return undefined;
+}
+
+/** Why Istio cannot carry a DNS name as a host, or `undefined`. */
+function carryFault(name: string): string | undefined {
+  if (!name.includes(".")) return "Istio reads a name of one label as a Service of the VirtualService's namespace";
+  if (/(^|\.)\d+$/.test(name)) return "its last label is a number";
+  if (name.includes("_")) return "it has an underscore";
+  return undefined;
+}
+
+const globs = /[.+^${}()|[\]\\]/g;
+
+/** `*` is any run of characters, `?` any one; everything else is itself. */
+export function globMatches(glob: string, text: string): boolean {
+  if (glob === "*" || glob === text) return true;
+  if (!/[*?]/.test(glob)) return false;
+  return new RegExp(`^${glob.replace(globs, "\\$&").replaceAll("*", ".*").replaceAll("?", ".")}$`, "s").test(text);
+}

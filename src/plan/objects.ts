@@ -1,0 +1,380 @@
+import { createHash } from "node:crypto";
+import type { EntryEndpoint, EntryPort, ServiceEntry } from "../model/objects.ts";
+import {
+  API_VERSIONS,
+  AUTO_ALLOCATE_LABEL,
+  EMPTY_SINCE_ANNOTATION,
+  GONE_SINCE_ANNOTATION,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  type Manifest,
+  NAMES_ANNOTATION,
+  type ObjectKey,
+  OWNER_LABEL,
+  type OwnedObject,
+  objectKey,
+  PROVENANCE_ANNOTATION,
+  REGISTRY_LABEL,
+  SERVICE_ANNOTATION,
+} from "../model/objects.ts";
+import type { Hold } from "../model/plan.ts";
+import type { Endpoint, ServiceKey } from "../model/service.ts";
+import type { StandingObject } from "../model/standing.ts";
+import type { Authority, Catalog, CatalogService } from "./merge.ts";
+import { type Naming, type ServiceNames, writeNames } from "./names.ts";
+import { entryPort, isHttp } from "./ports.ts";
+import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { entryFault } from "./validate.ts";
+
+export interface ObjectOptions {
+  readonly owner: string;
+  /** Namespace of the ServiceEntries and VirtualServices. */
+  readonly namespace: string;
+  readonly keepEmptyMs: number;
+  /** By registry: whom the entries are exported to, and whether legacy names get an xDS listener. */
+  readonly registries: ReadonlyMap<string, { readonly exportTo: readonly string[]; readonly xds: boolean }>;
+  readonly nowMs: number;
+}
+
+/** What should stand, and what is to be left alone. */
+export interface Desired {
+  readonly objects: readonly OwnedObject[];
+  /** Services whose objects all stay as they stand, with the reason (one hold each, also in `holds`). */
+  readonly kept: ReadonlyMap<ServiceKey, Hold>;
+  /** Single objects that stay as they stand. */
+  readonly keptObjects: ReadonlySet<ObjectKey>;
+  /** Why objects or names are held. */
+  readonly holds: readonly Hold[];
+  readonly memo: ObjectMemo;
+}
+
+/** What a service's objects were made of; the same parts give the same objects (identity) in the next pass. */
+export type ObjectMemo = ReadonlyMap<ServiceKey, Built>;
+
+interface Parts {
+  readonly service: CatalogService;
+  readonly names: ServiceNames;
+  readonly vips: string;
+  readonly emptySince: string | undefined;
+  /** Ports of a service that declares none. */
+  readonly standingPorts: readonly EntryPort[] | undefined;
+}
+
+interface Built extends Parts {
+  readonly objects: readonly OwnedObject[];
+  readonly fault: string | undefined;
+}
+
+/**
+ * The objects that should stand: for each service a ServiceEntry, an ExternalName Service for each alias, and where legacy
+ * names need them a VirtualService and a companion entry. Everything that only Istio's webhook would refuse is refused here,
+ * and holds that service.
+ *
+ * A service that a complete read no longer lists keeps its objects as a tombstone, without endpoints, for `keepEmptyMs`.
+ *
+ * @param vips by host; `undefined` when Istio allocates them
+ */
+export function buildObjects(
+  catalog: Catalog,
+  naming: Naming,
+  vips: ReadonlyMap<string, readonly string[]> | undefined,
+  standing: IndexedStanding,
+  options: ObjectOptions,
+  previous: ObjectMemo = new Map(),
+): Desired {
+  const objects: OwnedObject[] = [];
+  const holds: Hold[] = [...naming.holds];
+  const kept = new Map<ServiceKey, Hold>();
+  const keptObjects = new Set<ObjectKey>(naming.heldAliases);
+  const memo = new Map<ServiceKey, Built>();
+  const routed = foreignRoutes(standing);
+
+  for (const [key, service] of catalog.services) {
+    const names = naming.services.get(key);
+    const addresses = names === undefined ? undefined : vips === undefined ? [] : vips.get(names.host);
+    if (names === undefined || addresses === undefined) {
+      // The names or VIP stage has said why; what stands of such a service stays.
+      const hold = naming.holds.find((one) => one.service === key);
+      kept.set(key, hold ?? holdOf(key, service.registry, "address", "no VIP could be given"));
+      continue;
+    }
+    const built = build(key, service, names, addresses);
+    memo.set(key, built);
+    if (built.fault !== undefined) keep(key, holdOf(key, service.registry, "invalid", built.fault, names.host));
+    else for (const object of built.objects) if (!routesElsewhere(key, object)) objects.push(object);
+  }
+  for (const [key, siblings] of standing.byService) {
+    if (!catalog.services.has(key)) silentService(key, siblings);
+  }
+  return { objects, kept, keptObjects, holds, memo };
+
+  function keep(key: ServiceKey, hold: Hold): void {
+    kept.set(key, hold);
+    holds.push(hold);
+  }
+
+  function build(key: ServiceKey, service: CatalogService, names: ServiceNames, addresses: readonly string[]): Built {
+    const entry = standing.entries.get(key);
+    const parts: Parts = {
+      service,
+      names,
+      vips: addresses.join(","),
+      emptySince: emptySince(service, entry, options.nowMs),
+      standingPorts: service.ports.length === 0 ? entry?.manifest.spec.ports : undefined,
+    };
+    const before = previous.get(key);
+    if (before !== undefined && sameParts(before, parts)) return before;
+    const made = manifests(key, parts, addresses, options);
+    const fault = made
+      .map((manifest) => (manifest.kind === "ServiceEntry" ? entryFault(manifest) : undefined))
+      .find((one) => one !== undefined);
+    return { ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) };
+  }
+
+  /** Two VirtualServices on one host do not merge for sidecars, the older wins silently: ours is held instead. */
+  function routesElsewhere(key: ServiceKey, object: OwnedObject): boolean {
+    if (object.manifest.kind !== "VirtualService") return false;
+    const [host = "", ...legacy] = object.manifest.spec.hosts;
+    const other = routed.get(host);
+    if (other === undefined) return false;
+    keptObjects.add(object.key);
+    const message = `${other.kind} ${other.namespace}/${other.name} already routes ${host}; for the legacy names to work over HTTP add to its hosts: ${legacy.join(", ")}`;
+    holds.push({
+      ...holdOf(key, object.registry, "foreign", message, object.key),
+      regarding: objectKey(other.kind, other.namespace, other.name),
+    });
+    return true;
+  }
+
+  /** A service with objects of ours that no read named. */
+  function silentService(key: ServiceKey, siblings: readonly StandingObject[]): void {
+    const registry = siblings[0]?.registry ?? "";
+    const entry = standing.entries.get(key);
+    const authority = catalog.authorities.get(registry);
+    const failure = catalog.failed.get(key);
+    if (authority === undefined) {
+      const message = `registry ${registry} is not configured; x2istio prune --registry ${registry} removes its objects`;
+      keep(key, holdOf(key, registry, "orphan", message, subjectOf(key, entry)));
+      return;
+    }
+    if (failure !== undefined || authority.state !== "complete") {
+      keep(key, holdOf(key, registry, "unread", failure ?? silence(authority), subjectOf(key, entry)));
+      return;
+    }
+    const goneSince = entry?.manifest.metadata.annotations?.[GONE_SINCE_ANNOTATION];
+    if (goneSince === undefined) {
+      for (const object of siblings)
+        objects.push(object === entry ? tombstone(key, entry, options.nowMs) : asDesired(key, object));
+    } else if (!(Date.parse(goneSince) + options.keepEmptyMs <= options.nowMs)) {
+      // An unreadable time is treated as just begun: never a reason to delete.
+      for (const object of siblings) objects.push(asDesired(key, object));
+    }
+  }
+}
+
+function silence(authority: Authority): string {
+  return authority.why ?? "its registry has not answered";
+}
+
+function subjectOf(key: ServiceKey, entry: StandingEntry | undefined): string {
+  return entry?.manifest.spec.hosts[0] ?? key;
+}
+
+function holdOf(
+  service: ServiceKey,
+  registry: string,
+  reason: Hold["reason"],
+  message: string,
+  subject: string = service,
+): Hold {
+  return { reason, subject, service, registry, message };
+}
+
+function sameParts(a: Parts, b: Parts): boolean {
+  return (
+    a.service === b.service &&
+    a.names === b.names &&
+    a.vips === b.vips &&
+    a.emptySince === b.emptySince &&
+    a.standingPorts === b.standingPorts
+  );
+}
+
+function owned(service: ServiceKey, registry: string, manifest: Manifest): OwnedObject {
+  return {
+    key: objectKey(manifest.kind, manifest.metadata.namespace, manifest.metadata.name),
+    service,
+    registry,
+    manifest,
+  };
+}
+
+function asDesired(service: ServiceKey, { key, registry, manifest }: StandingObject): OwnedObject {
+  return { key, service, registry, manifest };
+}
+
+function tombstone(service: ServiceKey, { key, registry, manifest }: StandingEntry, nowMs: number): OwnedObject {
+  const {
+    [EMPTY_SINCE_ANNOTATION]: _,
+    [PROVENANCE_ANNOTATION]: __,
+    ...annotations
+  } = manifest.metadata.annotations ?? {};
+  const metadata = { ...manifest.metadata, annotations: { ...annotations, [GONE_SINCE_ANNOTATION]: rfc3339(nowMs) } };
+  return { key, service, registry, manifest: { ...manifest, metadata, spec: { ...manifest.spec, endpoints: [] } } };
+}
+
+/** When the last endpoint went, or `undefined`: a service that never had one is not a loss. */
+function emptySince(service: CatalogService, entry: StandingEntry | undefined, nowMs: number): string | undefined {
+  if (service.endpoints.length > 0 || entry === undefined) return undefined;
+  const { [EMPTY_SINCE_ANNOTATION]: empty, [GONE_SINCE_ANNOTATION]: gone } = entry.manifest.metadata.annotations ?? {};
+  return empty ?? gone ?? ((entry.manifest.spec.endpoints ?? []).length > 0 ? rfc3339(nowMs) : undefined);
+}
+
+function rfc3339(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+function foreignRoutes(
+  standing: IndexedStanding,
+): ReadonlyMap<string, { readonly kind: string; readonly namespace: string; readonly name: string }> {
+  const routed = new Map<string, { kind: string; namespace: string; name: string }>();
+  for (const foreign of standing.foreign.values()) {
+    if (foreign.kind === "VirtualService" || foreign.kind === "HTTPRoute")
+      for (const host of foreign.hosts) routed.set(host, foreign);
+  }
+  return routed;
+}
+
+/** Kubernetes allows 253 characters; the companion's suffix must still fit. */
+function entryName(host: string): string {
+  if (host.length <= 240) return host;
+  const hash = createHash("sha256").update(host).digest("hex").slice(0, 8);
+  return `${host.slice(0, 231).replace(/[.-]+$/, "")}-${hash}`;
+}
+
+function manifests(
+  key: ServiceKey,
+  parts: Parts,
+  addresses: readonly string[],
+  options: ObjectOptions,
+): readonly Manifest[] {
+  const { service, names } = parts;
+  const { exportTo, xds } = options.registries.get(service.registry) ?? { exportTo: ["*"], xds: false };
+  const { host } = names;
+  const { namespace } = options;
+  const name = entryName(host);
+  const labels = { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: options.owner, [REGISTRY_LABEL]: service.registry };
+  const ports = parts.standingPorts ?? service.ports.map(entryPort);
+  const http = ports.filter(({ protocol }) => isHttp(protocol));
+  const carried = names.legacyNames.filter(({ dnsOnly }) => dnsOnly === undefined).map((legacy) => legacy.name);
+  const ours = { [SERVICE_ANNOTATION]: key };
+  const made: Manifest[] = [
+    {
+      apiVersion: API_VERSIONS.ServiceEntry,
+      kind: "ServiceEntry",
+      metadata: { name, namespace, labels, annotations: { ...ours, ...entryAnnotations(parts) } },
+      spec: {
+        hosts: [host],
+        ...(addresses.length === 0 ? {} : { addresses }),
+        ports,
+        location: "MESH_INTERNAL",
+        resolution: "STATIC",
+        endpoints: entryEndpoints(service, ports),
+        exportTo,
+      },
+    },
+  ];
+  if (carried.length > 0 && http.length > 0) {
+    const route = (number: number) => ({
+      match: [{ port: number }],
+      route: [{ destination: { host, port: { number } } }],
+    });
+    made.push({
+      apiVersion: API_VERSIONS.VirtualService,
+      kind: "VirtualService",
+      metadata: { name, namespace, labels, annotations: ours },
+      spec: { hosts: [host, ...carried], exportTo, http: http.map(({ number }) => route(number)) },
+    });
+    if (xds) made.push(companion(`${name}-legacy`));
+  }
+  for (const alias of names.aliases) {
+    made.push({
+      apiVersion: API_VERSIONS.Service,
+      kind: "Service",
+      metadata: { name: alias.name, namespace: alias.namespace, labels, annotations: ours },
+      spec: {
+        type: "ExternalName",
+        externalName: host,
+        ports: ports.map((port) => ({
+          name: port.name,
+          port: port.number,
+          protocol: port.protocol === "UDP" ? "UDP" : "TCP",
+        })),
+      },
+    });
+  }
+  return made;
+
+  /** Gives `xds:///legacy:port` a listener; the VirtualService routes it. It has no endpoints, and no VIP may be made for it. */
+  function companion(companionName: string): ServiceEntry {
+    return {
+      apiVersion: API_VERSIONS.ServiceEntry,
+      kind: "ServiceEntry",
+      metadata: {
+        name: companionName,
+        namespace,
+        labels: { ...labels, [AUTO_ALLOCATE_LABEL]: "false" },
+        annotations: ours,
+      },
+      spec: { hosts: carried, ports: http, location: "MESH_INTERNAL", resolution: "STATIC", exportTo },
+    };
+  }
+}
+
+function entryAnnotations({ names, emptySince: since, service }: Parts): Readonly<Record<string, string>> {
+  return {
+    ...(names.legacyNames.length === 0 ? {} : { [NAMES_ANNOTATION]: writeNames(names.legacyNames) }),
+    ...(since === undefined ? {} : { [EMPTY_SINCE_ANNOTATION]: since }),
+    ...(service.provenance === undefined
+      ? {}
+      : { [PROVENANCE_ANNOTATION]: service.provenance.map(({ registry, count }) => `${registry}=${count}`).join(",") }),
+  };
+}
+
+/** In a stable order, so that a registry that answers in random order causes no write. */
+function entryEndpoints(service: CatalogService, ports: readonly EntryPort[]): readonly EntryEndpoint[] {
+  const portNames = new Map(ports.map(({ name }) => [name, name]));
+  for (const port of service.ports) portNames.set(port.name, entryPort(port).name);
+  const mapped = service.endpoints.map((endpoint) => entryEndpoint(endpoint, portNames));
+  if (service.provenance === undefined) return mapped.sort(byAddress);
+  let start = 0;
+  return service.provenance.flatMap(({ count }) => {
+    const part = mapped.slice(start, start + count).sort(byAddress);
+    start += count;
+    return part;
+  });
+}
+
+function byAddress(a: EntryEndpoint, b: EntryEndpoint): number {
+  if (a.address !== b.address) return a.address < b.address ? -1 : 1;
+  const [left, right] = [JSON.stringify(a.ports ?? {}), JSON.stringify(b.ports ?? {})];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+function entryEndpoint(endpoint: Endpoint, portNames: ReadonlyMap<string, string>): EntryEndpoint {
+  const ports = Object.entries(endpoint.ports ?? {}).flatMap(([name, number]) => {
+    const known = portNames.get(name);
+    return known === undefined ? [] : [[known, number] as const];
+  });
+  const labels = endpoint.labels ?? {};
+  const locality = [endpoint.region, endpoint.zone, endpoint.subzone];
+  const depth = locality.indexOf(undefined);
+  return {
+    address: endpoint.address,
+    ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports) }),
+    ...(Object.keys(labels).length === 0 ? {} : { labels }),
+    // A zone counts only within a region, a subzone only within a zone.
+    ...(depth === 0 ? {} : { locality: locality.slice(0, depth === -1 ? 3 : depth).join("/") }),
+    ...(endpoint.weight === undefined ? {} : { weight: endpoint.weight }),
+  };
+}

@@ -1,0 +1,267 @@
+import {
+  EMPTY_SINCE_ANNOTATION,
+  GONE_SINCE_ANNOTATION,
+  PROVENANCE_ANNOTATION,
+  type ServiceEntry,
+} from "../model/objects.ts";
+import type { Change, Hold, Plan, Update } from "../model/plan.ts";
+import type { Authority } from "./merge.ts";
+import { sameValue } from "./same.ts";
+import { type IndexedStanding, isCompanionName, type StandingEntry } from "./standing.ts";
+
+export interface PolicyOptions {
+  readonly mode: "sync" | "upsert-only" | "dry-run";
+  /** Of the services that stand. */
+  readonly maxDeletePercent: number;
+  readonly minDeletes: number;
+  /** The sliding window, and how long a tombstone stands. */
+  readonly keepEmptyMs: number;
+  /** Registries whose brake is released. */
+  readonly allowDeletes: ReadonlySet<string>;
+  readonly nowMs: number;
+}
+
+/** A brake that holds something back. */
+export interface Brake {
+  readonly registry: string;
+  readonly kind: "services" | "endpoints";
+  /** One sentence without a full stop, with the numbers. */
+  readonly message: string;
+}
+
+export interface PolicedPlan extends Plan {
+  readonly brakes: readonly Brake[];
+  /** Endpoints by registry once this plan is written: the caller keeps the peak of the window for the next pass. */
+  readonly endpointTotals: ReadonlyMap<string, number>;
+}
+
+/**
+ * Hold back what would take away too much at once.
+ *
+ * Per registry, over the last `keepEmptyMs`: services that vanished or lost their last endpoint (marked on their entries)
+ * over services that stand. Past both limits nothing more is emptied or deleted; an empty list after a non-empty one always
+ * trips. Losing more than half of a registry's endpoints holds their removal. Everything else goes on being updated.
+ *
+ * @param endpointPeaks the most endpoints each registry had in the window, from the process's own memory
+ */
+export function applyPolicy(
+  plan: Plan,
+  standing: IndexedStanding,
+  authorities: ReadonlyMap<string, Authority>,
+  endpointPeaks: ReadonlyMap<string, number>,
+  options: PolicyOptions,
+): PolicedPlan {
+  const brakes: Brake[] = [];
+  const upserts = options.mode === "upsert-only" ? upsertOnly(plan) : plan;
+  const serviceBraked = brakeServices(upserts, standing, authorities, options, brakes);
+  const { plan: braked, totals } = brakeEndpoints(serviceBraked, standing, endpointPeaks, options, brakes);
+  return { ...braked, brakes, endpointTotals: totals };
+}
+
+function upsertOnly(plan: Plan): Plan {
+  const vanishing = plan.update.filter(isVanishing);
+  if (vanishing.length === 0 && plan.delete.length === 0) return plan;
+  const message = "policy.mode is upsert-only: nothing that vanished is emptied or deleted";
+  return withheld(plan, new Set<Change>([...vanishing, ...plan.delete]), "upsert-only", () => message);
+}
+
+function brakeServices(
+  plan: Plan,
+  standing: IndexedStanding,
+  authorities: ReadonlyMap<string, Authority>,
+  options: PolicyOptions,
+  brakes: Brake[],
+): Plan {
+  const total = new Map<string, number>();
+  const marked = new Map<string, number>();
+  for (const entry of standing.entries.values()) {
+    count(total, entry.registry);
+    if (isRecentLoss(entry, options)) count(marked, entry.registry);
+  }
+  const losses = plan.update.filter(isLoss);
+  const expired = plan.delete.filter(
+    (change) =>
+      change.standing.service !== undefined && goneSince(standing.entries.get(change.standing.service)) !== undefined,
+  );
+  const held = new Set<Change>();
+  const messages = new Map<string, string>();
+  for (const registry of new Set([...losses, ...expired].map(registryOf))) {
+    if (options.allowDeletes.has(registry)) continue;
+    const fresh = losses.filter((change) => registryOf(change) === registry);
+    const lost = fresh.length + (marked.get(registry) ?? 0);
+    const all = total.get(registry) ?? 0;
+    const isEmptyList = authorities.get(registry)?.listed === 0 && fresh.some(isVanishing);
+    const isPast = lost > options.minDeletes && lost * 100 > options.maxDeletePercent * all;
+    if (!isEmptyList && !isPast) continue;
+    const message = isEmptyList
+      ? `brake: registry ${registry} lists no service any more, ${all} stand`
+      : `brake: ${lost} of ${all} services of registry ${registry} vanished or lost their last endpoint, more than ${options.maxDeletePercent} %`;
+    brakes.push({ registry, kind: "services", message });
+    messages.set(registry, `${message}; x2istio apply --allow-deletes ${registry} releases it`);
+    for (const change of [...fresh, ...expired.filter((one) => registryOf(one) === registry)]) held.add(change);
+  }
+  return withheld(plan, held, "brake", (change) => messages.get(registryOf(change)) ?? "");
+}
+
+function brakeEndpoints(
+  plan: Plan,
+  standing: IndexedStanding,
+  peaks: ReadonlyMap<string, number>,
+  options: PolicyOptions,
+  brakes: Brake[],
+): { plan: Plan; totals: ReadonlyMap<string, number> } {
+  const before = new Map<string, number>();
+  for (const entry of standing.entries.values()) count(before, entry.registry, endpointsOf(entry.manifest).length);
+  const after = new Map(before);
+  for (const change of [...plan.create, ...plan.update]) {
+    const manifest = entryOf(change);
+    if (manifest === undefined) continue;
+    const had = change.kind === "update" ? endpointsOf(change.standing.manifest as ServiceEntry).length : 0;
+    count(after, registryOf(change), endpointsOf(manifest).length - had);
+  }
+  const braked = new Set<string>();
+  for (const [registry, now] of after) {
+    const peak = Math.max(peaks.get(registry) ?? 0, before.get(registry) ?? 0);
+    const lost = peak - now;
+    const shrinks = plan.update.some(
+      (change) => registryOf(change) === registry && missingEndpoints(change).length > 0,
+    );
+    if (!shrinks || options.allowDeletes.has(registry) || lost <= options.minDeletes || lost * 2 <= peak) continue;
+    braked.add(registry);
+    const message = `brake: registry ${registry} would lose ${lost} of ${peak} endpoints, more than half`;
+    brakes.push({ registry, kind: "endpoints", message });
+  }
+  if (braked.size === 0) return { plan, totals: after };
+  const hold: Hold[] = [...plan.hold];
+  let unchanged = plan.unchanged;
+  const update = plan.update.flatMap((change) => {
+    const missing = braked.has(registryOf(change)) ? missingEndpoints(change) : [];
+    if (missing.length === 0) return [change];
+    const message =
+      brakes.find((brake) => brake.registry === registryOf(change) && brake.kind === "endpoints")?.message ?? "";
+    hold.push({
+      ...holdOf(change, "brake"),
+      message: `${message}; x2istio apply --allow-deletes ${registryOf(change)} releases it`,
+    });
+    count(after, registryOf(change), missing.length);
+    const kept = withEndpoints(change, missing);
+    if (kept !== undefined) return [kept];
+    unchanged++;
+    return [];
+  });
+  return { plan: { ...plan, update, hold, unchanged }, totals: after };
+}
+
+function entryOf(change: Change): ServiceEntry | undefined {
+  if (change.kind === "delete") return undefined;
+  const { manifest } = change.object;
+  return manifest.kind === "ServiceEntry" && !isCompanionName(manifest.metadata.name) ? manifest : undefined;
+}
+
+function endpointsOf(manifest: ServiceEntry): NonNullable<ServiceEntry["spec"]["endpoints"]> {
+  return manifest.spec.endpoints ?? [];
+}
+
+function missingEndpoints(change: Update): NonNullable<ServiceEntry["spec"]["endpoints"]> {
+  const wanted = entryOf(change);
+  if (wanted === undefined) return [];
+  const left = new Set(endpointsOf(wanted).map(place));
+  return endpointsOf(change.standing.manifest as ServiceEntry).filter((endpoint) => !left.has(place(endpoint)));
+}
+
+function place({ address, ports }: { address: string; ports?: Readonly<Record<string, number>> }): string {
+  return `${address} ${JSON.stringify(ports ?? {})}`;
+}
+
+/** The update without its removals, or `undefined` when nothing else is left of it. */
+function withEndpoints(change: Update, missing: NonNullable<ServiceEntry["spec"]["endpoints"]>): Update | undefined {
+  const manifest = entryOf(change);
+  if (manifest === undefined) return change;
+  // The endpoints of a merged service are told apart by their order: it stays as a whole.
+  if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined) return undefined;
+  const names = new Set(manifest.spec.ports.map(({ name }) => name));
+  const fitting = missing.filter(({ ports }) => Object.keys(ports ?? {}).every((name) => names.has(name)));
+  const endpoints = [...endpointsOf(manifest), ...fitting].sort((a, b) => (place(a) < place(b) ? -1 : 1));
+  const {
+    [EMPTY_SINCE_ANNOTATION]: _,
+    [GONE_SINCE_ANNOTATION]: __,
+    ...annotations
+  } = manifest.metadata.annotations ?? {};
+  const kept: ServiceEntry = {
+    ...manifest,
+    metadata: { ...manifest.metadata, annotations },
+    spec: { ...manifest.spec, endpoints },
+  };
+  const standing = change.standing.manifest as ServiceEntry;
+  const isSame = sameValue(kept.spec, standing.spec) && sameValue(kept.metadata, standing.metadata);
+  return isSame ? undefined : { ...change, object: { ...change.object, manifest: kept } };
+}
+
+/** Without `held`, each of which becomes a hold. */
+function withheld(
+  plan: Plan,
+  held: ReadonlySet<Change>,
+  reason: Hold["reason"],
+  message: (change: Change) => string,
+): Plan {
+  if (held.size === 0) return plan;
+  const holds = [...held].filter(
+    (change) => change.kind !== "delete" || change.standing.manifest.kind === "ServiceEntry",
+  );
+  return {
+    create: plan.create,
+    update: plan.update.filter((change) => !held.has(change)),
+    delete: plan.delete.filter((change) => !held.has(change)),
+    hold: [...plan.hold, ...holds.map((change) => ({ ...holdOf(change, reason), message: message(change) }))],
+    unchanged: plan.unchanged + held.size,
+  };
+}
+
+function holdOf(change: Change, reason: Hold["reason"]): Omit<Hold, "message"> {
+  const { manifest, service, key } = change.kind === "delete" ? change.standing : change.object;
+  const subject = manifest.kind === "ServiceEntry" ? (manifest.spec.hosts[0] ?? key) : key;
+  return { reason, subject, service, registry: registryOf(change) };
+}
+
+function registryOf(change: Change): string {
+  return change.kind === "delete" ? change.standing.registry : change.object.registry;
+}
+
+function isVanishing(change: Update): boolean {
+  return (
+    mark(change.object.manifest, GONE_SINCE_ANNOTATION) !== undefined &&
+    mark(change.standing.manifest, GONE_SINCE_ANNOTATION) === undefined
+  );
+}
+
+/** A service that vanishes or loses its last endpoint with this change, and was not counted before. */
+function isLoss(change: Update): boolean {
+  if (entryOf(change) === undefined) return false;
+  const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION];
+  return (
+    marks.some((name) => mark(change.object.manifest, name) !== undefined) &&
+    marks.every((name) => mark(change.standing.manifest, name) === undefined)
+  );
+}
+
+function mark(
+  manifest: { metadata: { annotations?: Readonly<Record<string, string>> } },
+  name: string,
+): string | undefined {
+  return manifest.metadata.annotations?.[name];
+}
+
+function goneSince(entry: StandingEntry | undefined): string | undefined {
+  return entry === undefined ? undefined : mark(entry.manifest, GONE_SINCE_ANNOTATION);
+}
+
+function isRecentLoss({ manifest }: StandingEntry, options: PolicyOptions): boolean {
+  return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].some((name) => {
+    const since = Date.parse(mark(manifest, name) ?? "");
+    return since > options.nowMs - options.keepEmptyMs;
+  });
+}
+
+function count(counts: Map<string, number>, key: string, by = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + by);
+}

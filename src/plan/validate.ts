@@ -1,0 +1,92 @@
+import type { EntryEndpoint, ServiceEntry } from "../model/objects.ts";
+import { canonical } from "./addresses.ts";
+
+const PORT_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const LABEL_KEY = /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+const PROTOCOLS: ReadonlySet<string> = new Set([
+  "TCP",
+  "UDP",
+  "GRPC",
+  "GRPC-WEB",
+  "HTTP",
+  "HTTP_PROXY",
+  "HTTP2",
+  "HTTPS",
+  "TLS",
+  "MONGO",
+  "REDIS",
+  "MYSQL",
+]);
+const MAX_ENDPOINTS = 4096;
+/** etcd refuses requests over 1.5 MiB; the API server's own additions need room. */
+const MAX_BYTES = 1_400_000;
+
+/**
+ * Why Istio or Kubernetes would refuse this entry or silently drop a part of it, in one sentence; `undefined` when it is
+ * fine.
+ *
+ * @see istio/istio pkg/config/validation/validation.go: the webhook's rules; istio/api's CRD: sizes
+ */
+export function entryFault({ spec }: ServiceEntry): string | undefined {
+  const endpoints = spec.endpoints ?? [];
+  if (spec.ports.length === 0) return "it has no port";
+  if (spec.ports.length > 256) return `it has ${spec.ports.length} ports, 256 are allowed`;
+  if (spec.hosts.length > 256) return `it has ${spec.hosts.length} hosts, 256 are allowed`;
+  if (endpoints.length > MAX_ENDPOINTS) return `it has ${endpoints.length} endpoints, ${MAX_ENDPOINTS} are allowed`;
+  const fault = portFault(spec) ?? exportFault(spec.exportTo ?? []);
+  if (fault !== undefined) return fault;
+  const portNames = new Set(spec.ports.map(({ name }) => name));
+  for (const endpoint of endpoints) {
+    const wrong = endpointFault(endpoint, portNames);
+    if (wrong !== undefined) return `endpoint ${endpoint.address}: ${wrong}`;
+  }
+  const bytes = endpoints.length < 1000 ? 0 : Buffer.byteLength(JSON.stringify(spec));
+  return bytes > MAX_BYTES ? `it would have ${bytes} bytes, ${MAX_BYTES} are allowed` : undefined;
+}
+
+function portFault({ ports }: ServiceEntry["spec"]): string | undefined {
+  const names = new Set<string>();
+  const numbers = new Set<number>();
+  for (const { name, number, protocol, targetPort } of ports) {
+    if (!PORT_NAME.test(name)) return `port name "${name}" is not a DNS label`;
+    if (!isPort(number)) return `port ${name} has number ${number}, 1 to 65535 are allowed`;
+    if (targetPort !== undefined && !isPort(targetPort))
+      return `port ${name} has target port ${targetPort}, 1 to 65535 are allowed`;
+    if (!PROTOCOLS.has(protocol)) return `port ${name} has protocol "${protocol}", which Istio does not know`;
+    if (names.has(name)) return `two ports are named ${name}`;
+    if (numbers.has(number)) return `two ports have the number ${number}`;
+    names.add(name);
+    numbers.add(number);
+  }
+  return undefined;
+}
+
+function exportFault(exportTo: readonly string[]): string | undefined {
+  return new Set(exportTo).size === exportTo.length ? undefined : "exportTo names a namespace twice";
+}
+
+function endpointFault(
+  { address, ports, labels, weight, locality }: EntryEndpoint,
+  portNames: ReadonlySet<string>,
+): string | undefined {
+  if (canonical(address) === undefined) return "it is not an IP address, which a STATIC entry needs";
+  for (const [name, number] of Object.entries(ports ?? {})) {
+    if (!portNames.has(name)) return `the service has no port ${name}`;
+    if (!isPort(number)) return `port ${name} has number ${number}, 1 to 65535 are allowed`;
+  }
+  for (const [key, value] of Object.entries(labels ?? {})) {
+    if (!LABEL_KEY.test(key) || !LABEL_VALUE.test(value))
+      return `label ${JSON.stringify(`${key}=${value}`)} is not a Kubernetes label`;
+  }
+  if (weight !== undefined && !(Number.isInteger(weight) && weight >= 1 && weight <= 0xffffffff))
+    return `its weight is ${weight}, 1 to 4294967295 are allowed`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+  return locality !== undefined && /[\u0000-\u001f\u007f]/.test(locality)
+    ? "its locality has control characters"
+    : undefined;
+}
+
+function isPort(number: number): boolean {
+  return Number.isInteger(number) && number >= 1 && number <= 65535;
+}

@@ -1,0 +1,267 @@
+import { createHash } from "node:crypto";
+import { objectKey } from "../model/objects.ts";
+import type { Hold } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
+import type { ForeignObject, StandingLedgerBlock } from "../model/standing.ts";
+import type { LedgerWrite } from "../model/target.ts";
+import { type AddressRange, addressRange, canonical, familyOf, ledgerAddress, ledgerSpot } from "./addresses.ts";
+import type { IndexedStanding, StandingEntry } from "./standing.ts";
+
+/** Whose an address is. A line that cannot be read has no host: its address is never handed out. */
+export interface LedgerLine {
+  readonly address: string;
+  readonly host: string | undefined;
+  readonly owner: string | undefined;
+  /** Set while the address rests after its host has gone. */
+  readonly restingSinceMs?: number;
+}
+
+/** Which host has which VIP. */
+export interface VipLedger {
+  /** By address. */
+  readonly lines: ReadonlyMap<string, LedgerLine>;
+  /** Addresses of this owner's hosts, in the order of the ranges' families; only hosts that were asked for. */
+  readonly vips: ReadonlyMap<string, readonly string[]>;
+  /** Hosts that could be given none, and duplicates that someone else has to settle. */
+  readonly holds: readonly Hold[];
+  /** Blocks that differ from what stands, to be written before any entry that uses them. */
+  readonly writes: readonly LedgerWrite[];
+}
+
+/** Lines of blocks that were read before; the caller keeps it from pass to pass. */
+export type LedgerMemo = WeakMap<StandingLedgerBlock, readonly LedgerLine[]>;
+
+export interface VipOptions {
+  readonly owner: string;
+  /** CIDRs; the family of the first comes first on an entry. */
+  readonly ranges: readonly string[];
+  /** How long a freed VIP rests, at least the longest TTL. */
+  readonly quarantineMs: number;
+  readonly nowMs: number;
+}
+
+/**
+ * Give every host a VIP and keep those that the ledger holds.
+ *
+ * A freed VIP rests for `quarantineMs`, so that no client's cached answer reaches another service; a host that returns gets
+ * its own back. The first candidate is a hash of the host, and what stands on entries is imported, so that a lost ledger
+ * rebuilds itself. Addresses of anyone else's ServiceEntry or Service count as taken; a duplicate that appears later is
+ * settled by age: ours yields when it is the younger.
+ *
+ * A host for which no address is free gets none and is named in `holds`:
+ * "Cannot allocate a VIP as range "10.9.0.0/24" must have a free address: 254 of 254 are held".
+ *
+ * @param hosts every host that is to have a VIP or has an entry that stands, with its service
+ * @see istio/istio pilot/pkg/features/pilot.go: Istio's own range is 240.240.0.0/16
+ */
+export function allocateVips(
+  hosts: ReadonlyMap<string, ServiceKey>,
+  standing: IndexedStanding,
+  options: VipOptions,
+  memo: LedgerMemo = new WeakMap(),
+): VipLedger {
+  const lines = readLedger(standing.ledger, memo);
+  const dirty = new Set<string>();
+  const holds: Hold[] = [];
+  const vips = new Map<string, readonly string[]>();
+  const taken = foreignAddresses(standing);
+  const ranges = Map.groupBy(options.ranges.map(addressRange), (range) => range.family);
+  const own = importStanding(hosts, standing, lines, options, dirty);
+  for (const [host, service] of [...hosts].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const given: string[] = [];
+    const faults: string[] = [];
+    for (const [family, candidates] of ranges) {
+      const address = keep(host, service, family) ?? allocate(host, candidates);
+      if (address === undefined) faults.push(exhausted(candidates));
+      else given.push(address);
+    }
+    if (faults.length === 0) vips.set(host, given);
+    else
+      holds.push({
+        reason: "address",
+        subject: host,
+        service,
+        registry: service.slice(0, service.indexOf("/")),
+        message: faults.join("; "),
+      });
+  }
+  for (const [address, line] of lines) {
+    if (line.owner !== options.owner || line.host === undefined || line.restingSinceMs !== undefined) continue;
+    if (vips.get(line.host)?.includes(address) === true || (hosts.has(line.host) && !vips.has(line.host))) continue;
+    put({ ...line, restingSinceMs: options.nowMs });
+  }
+  return { lines, vips, holds, writes: blockWrites(lines, dirty, standing.ledger, options) };
+
+  function put(line: LedgerLine): void {
+    lines.set(line.address, line);
+    dirty.add(ledgerSpot(line.address).block);
+  }
+
+  function keep(host: string, service: ServiceKey, family: "v4" | "v6"): string | undefined {
+    const address = own.get(host)?.find((held) => familyOf(held) === family);
+    if (address === undefined) return undefined;
+    const rival = taken.get(address);
+    if (rival !== undefined) {
+      const entry = standing.entries.get(service);
+      if (entry === undefined || isYounger(entry, rival)) return undefined;
+      const who = `${rival.kind} ${rival.namespace}/${rival.name}`;
+      holds.push({
+        reason: "address",
+        subject: host,
+        service,
+        registry: entry.registry,
+        message: `VIP ${address} is also claimed by ${who}, which is the younger: remove it there`,
+        regarding: objectKey(rival.kind, rival.namespace, rival.name),
+      });
+    }
+    const line = lines.get(address);
+    if (line?.restingSinceMs !== undefined) put({ address, host, owner: options.owner });
+    return address;
+  }
+
+  function allocate(host: string, candidates: readonly AddressRange[]): string | undefined {
+    const size = candidates.reduce((sum, range) => sum + range.size, 0);
+    const start = createHash("sha256").update(host).digest().readUInt32BE(0) % size;
+    for (let step = 0; step < size; step++) {
+      const address = addressAt(candidates, (start + step) % size);
+      if (taken.has(address) || !isFree(lines.get(address), options)) continue;
+      put({ address, host, owner: options.owner });
+      return address;
+    }
+    return undefined;
+  }
+
+  function exhausted(candidates: readonly AddressRange[]): string {
+    const names = candidates.map((range) => `"${range.cidr}"`).join(", ");
+    const size = candidates.reduce((sum, range) => sum + range.size, 0);
+    return `Cannot allocate a VIP as range ${names} must have a free address: ${size} of ${size} are held`;
+  }
+}
+
+/** Which hosts of this owner hold which addresses; entries that stand and are in no ledger are written into it. */
+function importStanding(
+  hosts: ReadonlyMap<string, ServiceKey>,
+  standing: IndexedStanding,
+  lines: Map<string, LedgerLine>,
+  options: VipOptions,
+  dirty: Set<string>,
+): ReadonlyMap<string, readonly string[]> {
+  const own = new Map<string, string[]>();
+  for (const [host, service] of hosts) {
+    const entry = standing.entries.get(service);
+    for (const raw of entry?.manifest.spec.addresses ?? []) {
+      const address = plainAddress(raw);
+      if (address === undefined) continue;
+      if (!lines.has(address)) {
+        lines.set(address, { address, host, owner: options.owner });
+        dirty.add(ledgerSpot(address).block);
+      }
+      const held = lines.get(address);
+      if (held?.host === host && held.owner === options.owner) append(own, host, address);
+    }
+  }
+  for (const [address, line] of lines) {
+    if (line.owner !== options.owner || line.host === undefined || !hosts.has(line.host)) continue;
+    if (own.get(line.host)?.includes(address) !== true) append(own, line.host, address);
+  }
+  return own;
+}
+
+function append(map: Map<string, string[]>, key: string, value: string): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
+
+function isFree(line: LedgerLine | undefined, options: VipOptions): boolean {
+  if (line === undefined) return true;
+  return line.restingSinceMs !== undefined && line.restingSinceMs + options.quarantineMs <= options.nowMs;
+}
+
+function addressAt(ranges: readonly AddressRange[], index: number): string {
+  let left = index;
+  for (const range of ranges) {
+    if (left < range.size) return range.at(left);
+    left -= range.size;
+  }
+  throw new RangeError(`no address at ${index}`);
+}
+
+function isYounger(entry: StandingEntry, rival: ForeignObject): boolean {
+  // Of equal age (the API server counts whole seconds) the one that someone else wrote stays.
+  return (entry.createdMs ?? 0) >= (rival.createdMs ?? 0);
+}
+
+function foreignAddresses(standing: IndexedStanding): ReadonlyMap<string, ForeignObject> {
+  const taken = new Map<string, ForeignObject>();
+  for (const foreign of standing.foreign.values()) {
+    for (const raw of foreign.addresses) {
+      const address = plainAddress(raw);
+      if (address !== undefined) taken.set(address, foreign);
+    }
+  }
+  return taken;
+}
+
+/** IPv4 is compared as written, which is canonical already; parsing tens of thousands in each pass would be felt. */
+function plainAddress(raw: string): string | undefined {
+  return raw.includes(":") ? canonical(raw) : raw;
+}
+
+function readLedger(blocks: ReadonlyMap<string, StandingLedgerBlock>, memo: LedgerMemo): Map<string, LedgerLine> {
+  const lines = new Map<string, LedgerLine>();
+  for (const block of blocks.values()) {
+    const rows = memo.get(block) ?? readBlock(block);
+    memo.set(block, rows);
+    for (const line of rows) lines.set(line.address, line);
+  }
+  return lines;
+}
+
+function readBlock(block: StandingLedgerBlock): readonly LedgerLine[] {
+  return Object.entries(block.data).flatMap(([key, value]) => {
+    const address = ledgerAddress(key);
+    return address === undefined ? [] : [readLine(address, value)];
+  });
+}
+
+function readLine(address: string, value: string): LedgerLine {
+  const [host, owner, state, since] = value.split(" ");
+  const unreadable: LedgerLine = { address, host: undefined, owner: undefined };
+  if (host === undefined || owner === undefined) return unreadable;
+  if (state === "used") return { address, host, owner };
+  const restingSinceMs = Date.parse(since ?? "");
+  return state === "resting" && !Number.isNaN(restingSinceMs) ? { address, host, owner, restingSinceMs } : unreadable;
+}
+
+function writeLine({ host, owner, restingSinceMs }: LedgerLine): string {
+  return restingSinceMs === undefined
+    ? `${host} ${owner} used`
+    : `${host} ${owner} resting ${new Date(restingSinceMs).toISOString()}`;
+}
+
+function blockWrites(
+  lines: ReadonlyMap<string, LedgerLine>,
+  dirty: ReadonlySet<string>,
+  blocks: ReadonlyMap<string, StandingLedgerBlock>,
+  options: VipOptions,
+): readonly LedgerWrite[] {
+  if (dirty.size === 0) return [];
+  const data = new Map<string, Record<string, string>>();
+  for (const [address, line] of lines) {
+    const { block, key } = ledgerSpot(address);
+    if (!dirty.has(block)) continue;
+    const rows = data.get(block) ?? {};
+    data.set(block, rows);
+    // A rest that is over is dropped only now: a pass that has nothing else to write does not write for it.
+    if (line.host === undefined) rows[key] = blocks.get(block)?.data[key] ?? "";
+    else if (line.restingSinceMs === undefined || !isFree(line, options)) rows[key] = writeLine(line);
+  }
+  return [...data]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, rows]) => ({
+      name,
+      resourceVersion: blocks.get(name)?.resourceVersion ?? "",
+      data: Object.fromEntries(Object.entries(rows).sort(([a], [b]) => (a < b ? -1 : 1))),
+    }));
+}

@@ -1,26 +1,22 @@
 import type { z } from "zod";
+import type { Log } from "../src/log.ts";
+import type { Metrics } from "../src/metrics.ts";
 import type { Adapter } from "../src/model/adapter.ts";
-
-/** The part of a pino logger that adapters use: fields first, then a constant message. */
-export interface AdapterLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
 
 /** What an adapter is given besides its own options. */
 export interface AdapterContext {
   /** Configured name of the registry. */
   readonly registry: string;
-  /** Folder of the configuration file; relative paths resolve against it. */
+  /** Folder of the configuration file, absolute; relative paths resolve against it. */
   readonly dir: string;
-  /** Namespace of services that name none. */
-  readonly namespace: string;
-  readonly log: AdapterLog;
+  readonly log: Log;
+  readonly metrics: Metrics;
 }
 
 /** One kind of registry: the schema of its own options, and how an adapter is made of them. */
 export interface AdapterKind<Options = unknown> {
-  /** Strict, and without the keys that every registry has (`kind`, `name`, `namespace`, `poll`, …). */
-  readonly options: z.ZodType<Options> & { readonly shape: Readonly<Record<string, z.ZodType>> };
+  /** Strict, and without the keys that every registry has (`kind`, `name`, `poll`, …). */
+  readonly options: z.ZodType<Options>;
+  /** `options` is what the schema gave. */
   create(options: Options, context: AdapterContext): Adapter;
 }

@@ -56,8 +56,8 @@ export function createMetrics() {
   for (const kind of ["create", "update", "delete"]) for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
   for (const reason of Object.keys(HOLD_REASONS)) metrics.passHeld.set({ reason }, 0);
   for (const transport of ["udp", "tcp"]) {
-    for (const rcode of ["NOERROR", "NXDOMAIN"]) for (const source of ["own", "forwarded"]) metrics.dnsAnswers.inc({ transport, rcode, source }, 0);
-    for (const rcode of ["FORMERR", "SERVFAIL", "NOTIMP", "REFUSED"]) metrics.dnsAnswers.inc({ transport, rcode, source: "own" }, 0);
+    for (const source of ["table", "forward"]) for (const rcode of ["NOERROR", "NXDOMAIN", "SERVFAIL"]) metrics.dnsAnswers.inc({ transport, rcode, source }, 0);
+    for (const rcode of ["FORMERR", "NOTIMP", "REFUSED"]) metrics.dnsAnswers.inc({ transport, rcode, source: "refused" }, 0);
   }
 
   let known: readonly string[] = [];

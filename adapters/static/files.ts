@@ -9,6 +9,7 @@ const MAX_BYTES = 16 * 1024 * 1024;
 /** A file that was written less than this ago may still be growing. */
 const SETTLE_MS = 50;
 const MAX_SETTLE_MS = 1000;
+const FILES_AT_ONCE = 32;
 
 /** A file of services as it was found. */
 export interface FoundFile {
@@ -70,8 +71,28 @@ function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 /** The content of a file, or why there is none. */
 export type Content = { readonly text: string; readonly hash: string } | { readonly problem: string };
 
+export interface ReadFile extends FoundFile {
+  readonly content: Content;
+}
+
+/** Read all files, in their order. */
+export async function readFiles({ files }: Found, signal: AbortSignal): Promise<readonly ReadFile[]> {
+  const read: ReadFile[] = [];
+  for (let from = 0; from < files.length; from += FILES_AT_ONCE) {
+    const some = files.slice(from, from + FILES_AT_ONCE);
+    read.push(...(await Promise.all(some.map(async (file) => ({ ...file, content: await readContent(file, signal) })))));
+  }
+  return read;
+}
+
+/** A hash over all contents and problems. */
+export function digest({ problems }: Found, files: readonly ReadFile[]): string {
+  const contents = files.map(({ path, content }) => [path, "problem" in content ? content.problem : content.hash]);
+  return hash(JSON.stringify([contents, problems]));
+}
+
 /** Read a file that no one is writing at the moment. A file that keeps on changing for a second is a problem: its end may be missing. */
-export async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Promise<Content> {
+async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Promise<Content> {
   try {
     for (const start = performance.now(); performance.now() - start < MAX_SETTLE_MS; await sleep(SETTLE_MS / 2, undefined, { signal })) {
       const before = await stat(path, { bigint: true });
@@ -91,10 +112,14 @@ export async function readContent({ shown, path }: FoundFile, signal: AbortSigna
 
 function decode(shown: string, bytes: Buffer): Content {
   try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), hash: createHash("sha256").update(bytes).digest("base64url") };
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), hash: hash(bytes) };
   } catch {
     return { problem: `${shown}: is not UTF-8` };
   }
+}
+
+function hash(content: string | Buffer): string {
+  return createHash("sha256").update(content).digest("base64url");
 }
 
 const KNOWN_CODES: Readonly<Record<string, string>> = {

@@ -78,13 +78,13 @@ function isItem(reply: Item | Nameless): reply is Item {
 /** The items of the list `services`, and what is wrong around it. */
 function servicesOf({ document, spot }: Source): { readonly list: readonly Node[]; readonly problems: readonly string[] } {
   const root = document.contents;
-  if (!isMap(root)) return { list: [], problems: [`${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${shown(toValue(root, document))}`] };
+  if (!isMap(root)) return { list: [], problems: [`${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${root === null ? "empty" : shown(toValue(root, document))}`] };
   const problems = root.items
     .filter(({ key }) => !(isScalar(key) && key.value === "services"))
     .map(({ key }) => `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, document))} is not known here; known is services`);
   const services = resolved(root.get("services", true), document);
   if (isSeq(services)) return { list: services.items.filter(isNode), problems };
-  const wrong = `${spot(offsetOf(root, ["services"], document))}: services: ${services === undefined ? "is missing" : `must be a list, is ${shown(toValue(services, document))}`}`;
+  const wrong = `${spot(offsetOf(root, ["services"], document))}: services: ${services === undefined ? (root.has("services") ? "leads to no anchor" : "is missing") : `must be a list, is ${shown(toValue(services, document))}`}`;
   return { list: [], problems: [...problems, wrong] };
 }
 
@@ -108,13 +108,13 @@ function readItem({ node: written, index, source, schema, options, twice }: Item
   const place = source.place(startOf(written));
   const node = resolved(written, document) ?? written;
   const at = (path: readonly PropertyKey[]) => offsetOf(node, path, document);
-  const say = ({ path, message }: Problem) => `${spot(at(path))}: ${dotted(["services", index, ...path])}: ${message}`;
+  const say = ({ path, message, ofKey }: Problem) => `${spot(offsetOf(node, path, document, ofKey))}: ${dotted(["services", index, ...path])}: ${message}`;
 
   const doubled = twice.filter((offset) => within(node, offset)).map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
   const key = keyOf(node, options, document);
   const value = toValue(node, document);
   const form = formOf(value, schema);
-  const problems = [...doubled, ...form.problems.map(say)];
+  const problems = doubled.length > 0 ? doubled : form.problems.map(say);
   if (key === undefined) return { key, place, problems: few(problems) };
   const id = serviceKey(options.registry, key.namespace, key.name);
   if (form.item === undefined || problems.length > 0) return { key: id, place, problems: few(problems) };
@@ -154,7 +154,7 @@ function tooMany(item: unknown): Problem[] {
 }
 
 function problemsOf(issue: z.core.$ZodIssue, item: unknown): Problem[] {
-  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...issue.path, key], message: issue.message }));
+  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...issue.path, key], message: issue.message, ofKey: true as const }));
   const value = issue.path.reduce<unknown>((at, step) => (at as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step], item);
   return [{ path: issue.path, message: value === undefined ? "is missing" : `${issue.message}, is ${shown({ js: value })}` }];
 }

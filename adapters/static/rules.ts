@@ -3,6 +3,8 @@ export interface Problem {
   readonly path: readonly PropertyKey[];
   /** `must be 1–65535, is 70000` */
   readonly message: string;
+  /** The key itself is wrong, not its value. */
+  readonly ofKey?: true;
 }
 
 const CHECKED_OVER_TLS = ["HTTPS", "TLS"];
@@ -28,7 +30,7 @@ function strangePorts(endpoints: readonly unknown[], ports: readonly Fields[]): 
   return endpoints.flatMap((endpoint, index) =>
     Object.keys(record(record(endpoint).ports))
       .filter((name) => !names.has(name))
-      .map((name) => ({ path: ["endpoints", index, "ports", name], message: `must name a port of the service (${[...names].join(", ")})` })),
+      .map((name) => ({ ofKey: true, path: ["endpoints", index, "ports", name], message: `must name a port of the service (${[...names].join(", ")})` })),
   );
 }
 

@@ -37,12 +37,12 @@ export function resolved(node: unknown, document: Document.Parsed): Node | undef
   return isNode(target) ? target : undefined;
 }
 
-/** Where the value at `path` below `node` begins; of a missing value the place of what should hold it, of an unknown key that key. */
-export function offsetOf(node: Node, path: readonly PropertyKey[], document: Document.Parsed): number {
+/** Where the value at `path` below `node` begins (or with `ofKey` its key); of a missing value the place of what should hold it. */
+export function offsetOf(node: Node, path: readonly PropertyKey[], document: Document.Parsed, ofKey = false): number {
   let at: Node = node;
   let offset = startOf(node);
-  for (const step of path) {
-    const [value, start] = childOf(at, step);
+  for (const [depth, step] of path.entries()) {
+    const [value, start] = childOf(at, step, ofKey && depth === path.length - 1);
     if (start === undefined) break;
     offset = start;
     const next = resolved(value, document);
@@ -52,7 +52,7 @@ export function offsetOf(node: Node, path: readonly PropertyKey[], document: Doc
   return offset;
 }
 
-function childOf(node: Node, step: PropertyKey): [value: unknown, start: number | undefined] {
+function childOf(node: Node, step: PropertyKey, ofKey: boolean): [value: unknown, start: number | undefined] {
   if (isSeq(node)) {
     const item = node.items[Number(step)];
     return [item, isNode(item) ? startOf(item) : undefined];
@@ -60,8 +60,10 @@ function childOf(node: Node, step: PropertyKey): [value: unknown, start: number 
   if (!isMap(node)) return [undefined, undefined];
   const pair = node.items.find(({ key }) => isScalar(key) && String(key.value ?? "") === step);
   if (pair === undefined) return [undefined, undefined];
-  const value = isNode(pair.value) && !(isScalar(pair.value) && pair.value.value === null) ? pair.value : pair.key;
-  return [pair.value, isNode(value) ? startOf(value) : undefined];
+  // An empty value stands nowhere: its key is the place.
+  const empty = !isNode(pair.value) || (isScalar(pair.value) && pair.value.value === null);
+  const shown = ofKey || empty ? pair.key : pair.value;
+  return [pair.value, isNode(shown) ? startOf(shown) : undefined];
 }
 
 /** Where a node begins in the text. */

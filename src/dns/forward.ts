@@ -1,7 +1,6 @@
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { connect, isIPv6 } from "node:net";
-import { describeError } from "../errors.ts";
 import type { Upstream } from "./answer.ts";
 import { RCODE } from "./codes.ts";
 import { isAnswerTo, isTruncated, type Query, rcodeOf, withId } from "./message.ts";
@@ -45,23 +44,33 @@ interface Exchange {
  * dns2's clients are not used: they cannot carry someone's query as it is, and they do not compare the question.
  */
 export function forwarder({ timeoutMs = 2000, maxInFlight = 512, log }: ForwardOptions): Forwarder {
-  const inFlight = new Set<AbortController>();
+  const attempts = new Set<AbortController>();
+  let inFlight = 0;
+  let isClosed = false;
 
-  async function askOne(query: Query, upstream: Upstream, transport: Transport, canceller: AbortController): Promise<Buffer> {
-    const signal = AbortSignal.any([canceller.signal, AbortSignal.timeout(timeoutMs)]);
-    const answer = await exchangeByUdp({ query, upstream, signal });
-    return transport === "tcp" && isTruncated(answer) ? exchangeByTcp({ query, upstream, signal }) : answer;
+  async function askOne(query: Query, upstream: Upstream, transport: Transport): Promise<Buffer> {
+    const attempt = new AbortController();
+    const timer = setTimeout(() => attempt.abort(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    attempts.add(attempt);
+    try {
+      const exchange = { query, upstream, signal: attempt.signal };
+      const answer = await exchangeByUdp(exchange);
+      return transport === "tcp" && isTruncated(answer) ? await exchangeByTcp(exchange) : answer;
+    } finally {
+      clearTimeout(timer);
+      attempts.delete(attempt);
+    }
   }
 
-  async function askAll(query: Query, upstreams: readonly Upstream[], transport: Transport, canceller: AbortController) {
+  async function askAll(query: Query, upstreams: readonly Upstream[], transport: Transport): Promise<Buffer | undefined> {
     let answer: Buffer | undefined;
     for (const upstream of upstreams) {
       try {
-        answer = await askOne(query, upstream, transport, canceller);
+        answer = await askOne(query, upstream, transport);
         if (rcodeOf(answer) !== RCODE.SERVFAIL && rcodeOf(answer) !== RCODE.REFUSED) return answer;
       } catch (error) {
-        if (canceller.signal.aborted) return undefined;
-        log.warn({ upstream: `${upstream.address}:${upstream.port}`, error: describeError(error) }, "an upstream does not answer");
+        if (isClosed) return undefined;
+        log.warn({ upstream: `${upstream.address}:${upstream.port}`, error }, "an upstream does not answer");
       }
     }
     return answer;
@@ -69,17 +78,17 @@ export function forwarder({ timeoutMs = 2000, maxInFlight = 512, log }: ForwardO
 
   return {
     async ask(query, upstreams, transport) {
-      if (inFlight.size >= maxInFlight) return undefined;
-      const canceller = new AbortController();
-      inFlight.add(canceller);
+      if (isClosed || inFlight >= maxInFlight) return undefined;
+      inFlight++;
       try {
-        return await askAll(query, upstreams, transport, canceller);
+        return await askAll(query, upstreams, transport);
       } finally {
-        inFlight.delete(canceller);
+        inFlight--;
       }
     },
     close() {
-      for (const canceller of inFlight) canceller.abort();
+      isClosed = true;
+      for (const attempt of attempts) attempt.abort(new Error("the server stops"));
     },
   };
 }

@@ -1,4 +1,3 @@
-import { describeError } from "../errors.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { type Answer, answer, type Upstream, type Zone, zonesByName } from "./answer.ts";
 import { RCODE, rcodeName, typeName } from "./codes.ts";
@@ -81,7 +80,7 @@ export function responder(options: RespondOptions): Respond {
   }
 
   function fail(query: Query, transport: Transport, error: unknown): Buffer {
-    log.warn({ error: describeError(error), name: query.question?.name }, "cannot answer a query");
+    log.warn({ error, name: query.question?.name }, "cannot answer a query");
     hooks.onException?.(error);
     return finish(query, failure(RCODE.SERVFAIL), transport, "table");
   }

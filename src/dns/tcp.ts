@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
-import { describeError } from "../errors.ts";
 import { clientAddress } from "./allow.ts";
 import type { InFlight } from "./in-flight.ts";
 import { HEADER_BYTES } from "./message.ts";
@@ -101,7 +100,7 @@ export async function listenTcp(options: TcpOptions): Promise<TcpListener> {
   });
   server.listen({ host: address, port, ipv6Only, exclusive: true });
   await once(server, "listening");
-  server.on("error", (error) => log.warn({ error: describeError(error) }, "a TCP socket reports an error"));
+  server.on("error", (error) => log.warn({ error }, "a TCP socket reports an error"));
   const bound = server.address();
   return {
     port: typeof bound === "object" && bound !== null ? bound.port : port,
@@ -118,22 +117,34 @@ export async function listenTcp(options: TcpOptions): Promise<TcpListener> {
   };
 }
 
-/** Serve one connection until it is closed. `wind` lets it end after the answers under way. */
+/** Serve one connection until it is closed. `wind` ends it after the answers to all that was received. */
 function serve(socket: Socket, client: string, options: TcpOptions): { readonly wind: () => void } {
-  const { respond, inFlight, idleMs } = options;
+  const { respond, isAllowed, inFlight, idleMs } = options;
   const read = frameReader(MAX_QUERY_BYTES);
   const waiting: Buffer[] = [];
   let pending = 0;
-  let isLast = false;
+  let isTaking = true;
+  let isProceeding = false;
 
   // Not socket.setTimeout: that one starts anew with every octet, so a slow sender could stay for ever.
   const idle = setTimeout(onIdle, idleMs);
-  socket.on("close", () => clearTimeout(idle));
 
   function onIdle() {
     // An upstream may be slower than we are patient with clients; its answers are bounded in time by the forwarder.
     if (pending > 0 && socket.writableLength === 0) idle.refresh();
     else socket.destroy();
+  }
+
+  function take(packet: Buffer) {
+    pending++;
+    idle.refresh();
+    if (!isAllowed(client)) {
+      isTaking = false;
+      waiting.length = 0;
+    }
+    const reply = respond(packet, client, "tcp");
+    if (reply instanceof Promise) inFlight.track(reply.then(send));
+    else send(reply);
   }
 
   function send(reply: Buffer | undefined) {
@@ -146,55 +157,44 @@ function serve(socket: Socket, client: string, options: TcpOptions): { readonly 
     proceed();
   }
 
-  function take(packet: Buffer) {
-    // Without a header there is no ID to answer to, and whoever sends that does not speak DNS.
-    if (packet.length < HEADER_BYTES) return socket.destroy();
-    pending++;
-    idle.refresh();
-    if (!options.isAllowed(client)) isLast = true;
-    const reply = respond(packet, client, "tcp");
-    if (reply instanceof Promise) inFlight.track(reply.then(send));
-    else send(reply);
-    return undefined;
+  function isBusy(): boolean {
+    return socket.destroyed || pending >= MAX_PIPELINED || socket.writableLength > MAX_UNREAD_BYTES;
   }
 
-  function isBusy() {
-    return pending >= MAX_PIPELINED || socket.writableLength > MAX_UNREAD_BYTES;
-  }
-
-  let proceeding = false;
   function proceed() {
-    if (proceeding) return;
-    proceeding = true;
-    while (!isLast && !isBusy() && !socket.destroyed) {
+    if (isProceeding) return;
+    isProceeding = true;
+    while (!isBusy()) {
       const packet = waiting.shift();
       if (packet === undefined) break;
       take(packet);
     }
-    proceeding = false;
-    if (isBusy() && !isLast) socket.pause();
+    isProceeding = false;
+    if (isBusy() && isTaking) socket.pause();
     else socket.resume();
-    if (isLast && pending === 0) socket.destroySoon();
+    if (!isTaking && pending === 0 && waiting.length === 0) socket.destroySoon();
   }
 
-  socket.on("data", (chunk) => {
-    if (isLast) return;
+  function onData(chunk: Buffer) {
+    if (!isTaking) return;
     const packets = read(chunk);
-    if (packets === undefined) return void socket.destroy();
+    // Without a header there is no ID to answer to, and whoever sends that, or a query this long, does not speak DNS.
+    if (packets === undefined || packets.some((packet) => packet.length < HEADER_BYTES)) {
+      socket.destroy();
+      return;
+    }
     waiting.push(...packets);
     proceed();
-  });
-  socket.on("drain", proceed);
-  socket.on("end", () => {
-    // What came before the end is still answered.
-    wind();
-  });
+  }
 
   function wind() {
-    proceed();
-    isLast = true;
+    isTaking = false;
     proceed();
   }
 
+  socket.on("data", onData);
+  socket.on("drain", proceed);
+  socket.on("end", wind);
+  socket.on("close", () => clearTimeout(idle));
   return { wind };
 }

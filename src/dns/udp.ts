@@ -1,7 +1,6 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
-import { describeError } from "../errors.ts";
 import type { InFlight } from "./in-flight.ts";
 import type { DnsLog } from "./quiet-log.ts";
 import type { Respond } from "./respond.ts";
@@ -31,9 +30,12 @@ export interface UdpOptions {
  */
 export async function listenUdp({ address, port, ipv6Only, respond, inFlight, log }: UdpOptions): Promise<UdpListener> {
   const socket = createSocket(isIPv6(address) ? { type: "udp6", ipv6Only } : { type: "udp4" });
-  const onError = (error: unknown) => log.warn({ error: describeError(error) }, "a UDP socket reports an error");
+  const onError = (error: unknown) => log.warn({ error }, "a UDP socket reports an error");
+
+  let isClosed = false;
 
   function send(reply: Buffer, client: RemoteInfo) {
+    if (isClosed) return;
     inFlight.begin();
     socket.send(reply, client.port, client.address, (error) => {
       inFlight.end();
@@ -45,7 +47,7 @@ export async function listenUdp({ address, port, ipv6Only, respond, inFlight, lo
     // Port 0 is reserved (RFC 768 lets it mean "no reply wanted"); Node throws when asked to send there.
     if (client.port === 0) return;
     const reply = respond(packet, client.address, "udp");
-    if (reply instanceof Promise) inFlight.track(reply.then((late) => late && send(late, client)));
+    if (reply instanceof Promise) inFlight.track(reply.then((late) => late !== undefined && send(late, client)));
     else if (reply !== undefined) send(reply, client);
   }
 
@@ -56,6 +58,7 @@ export async function listenUdp({ address, port, ipv6Only, respond, inFlight, lo
     port: socket.address().port,
     wind: () => void socket.off("message", onMessage),
     async close() {
+      isClosed = true;
       socket.close();
       await once(socket, "close");
     },

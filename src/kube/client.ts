@@ -11,6 +11,12 @@ export const WRITE_TIMEOUT_MS = 4000;
 export const READ_TIMEOUT_MS = 30_000;
 export const MERGE_PATCH = "application/merge-patch+json";
 
+/**
+ * One connection per request under way: with HTTP/2 a dead connection holds up the Lease and all watches for a minute.
+ * Known to undici's Agent, though its types lack it.
+ */
+const HTTP1: object = { allowH2: false };
+
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** What a write is for. */
@@ -92,6 +98,8 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
       signal,
       headersTimeout: 0, // the caller's timer bounds the whole
       bodyTimeout: 0,
+      reset: false, // undici would close the connection after a DELETE with a body
+      ...HTTP1,
     });
     clock.observe(answer.headers.date as string | undefined);
     return answer;

@@ -1,0 +1,41 @@
+import type { Config, ConfigContext } from "../config.ts";
+import type { Log, LogLevel } from "../log.ts";
+import type { Adapter } from "../model/adapter.ts";
+
+/** What `main` hands to a command: nothing below it reads the environment, arguments or signals. */
+export interface CliContext {
+  /** Path as given; `./x2istio.yaml` by default. */
+  readonly configFile: string;
+  readonly configContext: ConfigContext;
+  /** Value of KUBECONFIG, if set. */
+  readonly kubeconfig: string | undefined;
+  /** Makes the adapter of one configured registry. */
+  readonly createAdapter: (registry: Config["registries"][number], config: Config, log: Log) => Adapter;
+  readonly log: Log;
+  readonly logLevel: LogLevel;
+  /** Aborts on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly version: string;
+  /** `host-pid`: who this process is in a Lease. */
+  readonly identity: string;
+  readonly out: Output;
+}
+
+/** Where a command prints. */
+export interface Output {
+  /** Write a line to standard output. */
+  readonly line: (text: string) => void;
+  /** Show short-lived progress on standard error; an empty text clears it. No-op unless it is a terminal. */
+  readonly progress: (text: string) => void;
+  readonly style: Style;
+}
+
+export type Colour = "green" | "yellow" | "red" | "cyan" | "dim" | "bold";
+
+/** Colours `text` where standard output is a terminal that has colours (and NO_COLOR is not set). */
+export type Style = (colour: Colour, text: string) => string;
+
+/** Process exit codes: contracts are by command. */
+export type ExitCode = 0 | 1 | 2 | 3;
+
+export type Format = "text" | "json";

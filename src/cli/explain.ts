@@ -1,0 +1,246 @@
+import type { Computation } from "../controller/compute.ts";
+import type { NameRow } from "../model/name-table.ts";
+import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
+import type { Change, Hold } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
+import type { CatalogService } from "../plan/merge.ts";
+import { buildNameTable } from "../plan/name-table.ts";
+import { entryPort } from "../plan/ports.ts";
+import type { CliContext, ExitCode, Format } from "./context.ts";
+import { findServices, type Match } from "./find.ts";
+import { type Once, once } from "./once.ts";
+import { age, endpointDetails, placeText, table } from "./text.ts";
+
+/** Show all that is known of a name, from the registry to the DNS answer. 0: found, 1: not. */
+export async function explainCommand(
+  context: CliContext,
+  { name, output }: { readonly name: string; readonly output: Format },
+): Promise<ExitCode> {
+  return once(context, async (opened) => {
+    const computation = opened.compute();
+    const matches = findServices(name, computation, opened.config.target.clusterDomain);
+    if (matches.length === 0) throw new Error(unknownName(name, opened, computation));
+    const { line } = context.out;
+    const answers = buildNameTable(opened.target.standing(), { settleMs: 0, nowMs: 0 }).names;
+    const explained = matches.map((match) => explain(match, opened, computation, answers));
+    if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
+    else
+      explained.forEach((one, at) => {
+        if (at > 0) line("");
+        for (const text of explainLines(name, one)) line(text);
+      });
+    return 0;
+  });
+}
+
+function unknownName(name: string, { readings }: Once, { catalog }: Computation): string {
+  const unread = [...readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
+  const near = [...catalog.services.values()]
+    .filter((service) => service.name.includes(name.split(/[./]/)[0] ?? name))
+    .slice(0, 3);
+  const hint =
+    near.length > 0
+      ? `; similar: ${near.map((service) => `${service.registry}/${service.namespace}/${service.name}`).join(", ")}`
+      : "";
+  const gaps = unread.length > 0 ? `; not read: ${unread.join(", ")}` : "";
+  return `Cannot explain "${name}" as it must be a service, host, legacy name, alias, VIP or endpoint address that is known here${hint}${gaps}`;
+}
+
+interface EndpointLine {
+  readonly place: string;
+  readonly used: boolean;
+  /** Why it is left out, or its weight, locality and labels. */
+  readonly details: string;
+}
+
+interface ObjectLine {
+  readonly object: ObjectKey;
+  readonly state: string;
+}
+
+/** The whole chain of one service. */
+export interface Explanation extends Match {
+  readonly registry: string;
+  readonly endpoints: readonly EndpointLine[];
+  readonly host: string | undefined;
+  readonly vips: readonly string[];
+  readonly objects: readonly ObjectLine[];
+  readonly answers: readonly string[];
+  readonly notes: readonly string[];
+}
+
+function explain(
+  match: Match,
+  once: Once,
+  computation: Computation,
+  answers: ReadonlyMap<string, NameRow>,
+): Explanation {
+  const { key } = match;
+  const service = computation.catalog.services.get(key);
+  const names = computation.naming.services.get(key);
+  const entry = computation.standing.entries.get(key);
+  const host = names?.host ?? entry?.manifest.spec.hosts[0];
+  const holds = computation.plan.hold.filter((hold) => hold.service === key);
+  return {
+    ...match,
+    registry: registryText(key, service, once, computation),
+    endpoints: service === undefined ? standingEndpoints(entry?.manifest) : readEndpoints(service),
+    host,
+    vips:
+      (host === undefined ? undefined : computation.ledger?.vips.get(host)) ??
+      entry?.manifest.spec.addresses ??
+      entry?.statusAddresses ??
+      [],
+    objects: objectLines(key, computation, holds, once.target.nowMs()),
+    answers: answerLines(key, host, computation, answers, once),
+    notes: [
+      ...(service?.notes ?? []),
+      ...(names?.notes ?? []),
+      ...holds.map(({ message }) => message),
+      ...oldTemplate(names?.templateHost),
+    ],
+  };
+}
+
+function oldTemplate(templateHost: string | undefined): readonly string[] {
+  return templateHost === undefined ? [] : [`it keeps its host; hosts.template would now give ${templateHost}`];
+}
+
+function registryText(
+  key: ServiceKey,
+  service: CatalogService | undefined,
+  { readAtMs }: Once,
+  { catalog }: Computation,
+): string {
+  const registry = key.slice(0, key.indexOf("/"));
+  if (service !== undefined) return `${registry}, ${service.source}; read ${age(Date.now() - readAtMs)} ago`;
+  const authority = catalog.authorities.get(registry);
+  if (authority === undefined) return `${registry}, which is not configured any more`;
+  const failure = catalog.failed.get(key) ?? authority.why;
+  return failure === undefined ? `${registry}, which no longer lists it` : `${registry}: ${failure}`;
+}
+
+function readEndpoints(service: CatalogService): readonly EndpointLine[] {
+  const ports = service.ports.map(entryPort);
+  const used = service.endpoints.map((endpoint) => {
+    const { region, zone, subzone, ports: own = {}, ...rest } = endpoint;
+    const renamed = Object.fromEntries(
+      service.ports.flatMap((port, at) =>
+        own[port.name] === undefined ? [] : [[ports[at]?.name ?? port.name, own[port.name] ?? port.number]],
+      ),
+    );
+    const locality = [region, zone, subzone].filter((part) => part !== undefined).join("/");
+    return {
+      place: placeText({ ...rest, ports: renamed }, ports),
+      used: true,
+      details: endpointDetails({ ...rest, ...(locality === "" ? {} : { locality }) }),
+    };
+  });
+  return [...used, ...service.leftOut.map(({ address, reason }) => ({ place: address, used: false, details: reason }))];
+}
+
+function standingEndpoints(entry: ServiceEntry | undefined): readonly EndpointLine[] {
+  return (entry?.spec.endpoints ?? []).map((endpoint) => ({
+    place: placeText(endpoint, entry?.spec.ports ?? []),
+    used: true,
+    details: `as it stands  ${endpointDetails(endpoint)}`.trimEnd(),
+  }));
+}
+
+function objectLines(
+  key: ServiceKey,
+  { plan, standing, desired }: Computation,
+  holds: readonly Hold[],
+  nowMs: number,
+): readonly ObjectLine[] {
+  const pending = new Map<ObjectKey, Change>();
+  for (const change of [...plan.create, ...plan.update, ...plan.delete])
+    pending.set(change.kind === "delete" ? change.standing.key : change.object.key, change);
+  const keys = new Set([
+    ...(standing.byService.get(key) ?? []).map((object) => object.key),
+    ...desired.objects.filter((object) => object.service === key).map((object) => object.key),
+  ]);
+  return [...keys].sort(byKind).map((object) => {
+    const change = pending.get(object);
+    const written = standing.objects.get(object)?.writtenMs;
+    const since = written === undefined ? "" : `, written ${age(nowMs - written)} ago`;
+    const verb = { create: "to be created", update: "to be changed", delete: "to be deleted" };
+    if (change !== undefined) return { object, state: verb[change.kind] };
+    const held = holds.find((hold) => hold.subject === object || desired.kept.has(key));
+    return { object, state: held === undefined ? `in step${since}` : `held${since}` };
+  });
+}
+
+function byKind(a: ObjectKey, b: ObjectKey): number {
+  const order = ["ServiceEntry", "VirtualService", "Service"];
+  const rank = (key: ObjectKey) => order.indexOf(key.slice(0, key.indexOf("/")));
+  return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
+function answerLines(
+  key: ServiceKey,
+  host: string | undefined,
+  { naming, catalog }: Computation,
+  answers: ReadonlyMap<string, NameRow>,
+  { config }: Once,
+): readonly string[] {
+  const names = naming.services.get(key);
+  const isHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) =>
+    /^(HTTP2?|GRPC(-WEB)?)$/.test(protocol),
+  );
+  const xds = config.registries.find(({ name }) => name === key.slice(0, key.indexOf("/")))?.xds === true;
+  const rows: string[] = [];
+  for (const { name, dnsOnly } of [
+    ...(host === undefined ? [] : [{ name: host, dnsOnly: undefined }]),
+    ...(names?.legacyNames ?? []),
+  ]) {
+    const row = answers.get(name);
+    const dns =
+      row === undefined
+        ? "no answer yet"
+        : `A ${row.a.join(" ") || "none"}, AAAA ${row.aaaa.join(" ") || "none"}, TTL ${config.dns.ttlSeconds} s`;
+    const http =
+      name === host
+        ? ""
+        : !isHttp
+          ? ""
+          : dnsOnly !== undefined
+            ? `; HTTP by this name is not routed: ${dnsOnly}`
+            : `; HTTP by this name is routed, gRPC xds:/// by this name is ${xds ? "too" : "not (xds: false)"}`;
+    rows.push(`${name}  ${dns}${http}`);
+  }
+  return rows;
+}
+
+function explainLines(
+  name: string,
+  { key, as, registry, endpoints, host, vips, objects, answers, notes }: Explanation,
+): readonly string[] {
+  const rows: [string, string[]][] = [
+    ["registry", [registry]],
+    [
+      "endpoints",
+      endpoints.length === 0
+        ? ["none"]
+        : table(endpoints.map(({ place, used, details }) => [place, used ? "in" : "out", details || "healthy"])),
+    ],
+    [
+      "host",
+      [
+        host === undefined
+          ? "none: it is held"
+          : `${host}, ${vips.length === 0 ? "no VIP yet" : `VIP ${vips.join(" ")}`}`,
+      ],
+    ],
+    [
+      "objects",
+      objects.length === 0 ? ["none"] : table(objects.map(({ object, state }) => [object.replace("/", " "), state])),
+    ],
+    ["answers", answers.length === 0 ? ["none"] : [...answers]],
+    ["notes", [...notes]],
+  ];
+  const lines = rows.flatMap(([label, texts]) =>
+    texts.map((text, at) => `  ${(at === 0 ? label : "").padEnd(11)} ${text}`),
+  );
+  return [as === "a service" ? key : `${name} is ${as} of ${key}`, ...lines];
+}

@@ -1,0 +1,76 @@
+import { type Config, loadConfig } from "../config.ts";
+import { type Computation, createCompute } from "../controller/compute.ts";
+import { describeError } from "../errors.ts";
+import type { Adapter } from "../model/adapter.ts";
+import type { Target } from "../model/target.ts";
+import type { Reading } from "../plan/merge.ts";
+import type { CliContext } from "./context.ts";
+import { type OpenTarget, openTarget } from "./target.ts";
+
+/** What a one-shot command works on: the registries read once, and the target as it stands. */
+export interface Once {
+  readonly config: Config;
+  readonly opened: OpenTarget;
+  readonly target: Target;
+  readonly readings: ReadonlyMap<string, Reading>;
+  readonly readAtMs: number;
+  /** Decide from what stands now. */
+  readonly compute: (allowDeletes?: ReadonlySet<string>) => Computation;
+}
+
+const READ_TIMEOUT_MS = 60_000;
+
+/**
+ * Run `use` on the registries and the target, then let go of both.
+ *
+ * @throws {ConfigError} For the configuration. An Error when the target cannot be read. A registry that cannot be read is no
+ * error: it is a reading.
+ */
+export async function once<Result>(context: CliContext, use: (once: Once) => Promise<Result>): Promise<Result> {
+  const config = await loadConfig(context.configFile, context.configContext);
+  const opened = await openTarget(config, context);
+  const { target } = opened;
+  const closing = new AbortController();
+  const signal = AbortSignal.any([context.signal, closing.signal]);
+  try {
+    context.out.progress("reading registries and target");
+    const adapters = config.registries.map((registry) => context.createAdapter(registry, config, context.log));
+    const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch: false, signal })]);
+    context.out.progress("");
+    const compute = createCompute(config);
+    return await use({
+      config,
+      opened,
+      target,
+      readings,
+      readAtMs: Date.now(),
+      compute: (allowDeletes = new Set()) =>
+        compute({
+          readings,
+          standing: target.standing(),
+          nowMs: target.nowMs(),
+          allowDeletes,
+          endpointPeaks: new Map(),
+        }),
+    });
+  } finally {
+    context.out.progress("");
+    closing.abort();
+    await opened.close();
+  }
+}
+
+async function readAll(adapters: readonly Adapter[], signal: AbortSignal): Promise<ReadonlyMap<string, Reading>> {
+  const timed = AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)]);
+  const readings = await Promise.all(adapters.map((adapter) => readOne(adapter, timed)));
+  signal.throwIfAborted();
+  return new Map(adapters.map(({ registry }, at) => [registry, readings[at] ?? { state: "unread" }]));
+}
+
+async function readOne(adapter: Adapter, signal: AbortSignal): Promise<Reading> {
+  try {
+    return { state: "read", snapshot: await adapter.read(signal, { trigger: "poll" }) };
+  } catch (error) {
+    return { state: "failed", why: describeError(error) };
+  }
+}

@@ -1,0 +1,70 @@
+import type { Computation } from "../controller/compute.ts";
+import type { Change } from "../model/plan.ts";
+import type { CliContext, ExitCode, Format } from "./context.ts";
+import { once } from "./once.ts";
+import { countPlan, countsText, planLines, registryLines } from "./render.ts";
+
+/** Show what a pass would change. 0: nothing, 2: changes, an exception: error. Holds do not count. */
+export async function planCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
+  return once(context, async ({ config, compute, readings, readAtMs }) => {
+    const computation = compute();
+    const { line, style } = context.out;
+    if (output === "json") line(JSON.stringify(planJson(computation), null, 2));
+    else {
+      for (const text of registryLines(readings, computation, Date.now() - readAtMs, style)) line(text);
+      const lines = planLines(computation, style, config.policy.keepEmptyMs);
+      if (lines.length > 0) line("");
+      for (const text of lines) line(text);
+      const old = [...computation.naming.services.values()].filter(
+        ({ templateHost }) => templateHost !== undefined,
+      ).length;
+      line("");
+      if (old > 0)
+        line(
+          style(
+            "dim",
+            `${old} keep a host that hosts.template would no longer give; only new services get the new one.`,
+          ),
+        );
+      line(`${countsText(countPlan(computation))} Nothing was written.`);
+    }
+    const { create, update, delete: remove } = computation.plan;
+    return create.length + update.length + remove.length > 0 ? 2 : 0;
+  });
+}
+
+/** The plan as data: stable fields for scripts and `/api/plan`. */
+export function planJson(computation: Computation): object {
+  const { plan, catalog } = computation;
+  return {
+    registries: [...catalog.authorities].map(([name, { state, why, listed }]) => ({
+      name,
+      state,
+      services: listed,
+      ...(why === undefined ? {} : { why }),
+    })),
+    changes: [...plan.create, ...plan.update, ...plan.delete].map(changeJson),
+    holds: plan.hold.map(({ reason, subject, service, registry, message }) => ({
+      reason,
+      subject,
+      service,
+      registry,
+      message,
+    })),
+    brakes: plan.brakes,
+    counts: countPlan(computation),
+    objects: {
+      create: plan.create.length,
+      update: plan.update.length,
+      delete: plan.delete.length,
+      unchanged: plan.unchanged,
+    },
+  };
+}
+
+function changeJson(change: Change): object {
+  if (change.kind === "delete")
+    return { action: "delete", object: change.standing.key, service: change.standing.service, why: change.why };
+  const { key, service, manifest } = change.object;
+  return { action: change.kind, object: key, service, manifest };
+}

@@ -1,0 +1,206 @@
+import type { Computation } from "../controller/compute.ts";
+import { GONE_SINCE_ANNOTATION, type Manifest, NAMES_ANNOTATION, type ServiceEntry } from "../model/objects.ts";
+import type { Change, Hold, Update } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
+import type { Reading } from "../plan/merge.ts";
+import { readNames } from "../plan/names.ts";
+import { sameValue } from "../plan/same.ts";
+import { isCompanionName } from "../plan/standing.ts";
+import type { Style } from "./context.ts";
+import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
+
+/** How a plan counts: by service, as people do. */
+export interface PlanCounts {
+  readonly create: number;
+  readonly change: number;
+  readonly delete: number;
+  readonly held: number;
+  readonly unchanged: number;
+}
+
+export function countPlan({ plan, standing, catalog }: Computation): PlanCounts {
+  const byService = groupByService(plan);
+  const kinds = [...byService.values()].map(({ sign }) => sign);
+  const create = kinds.filter((kind) => kind === "+").length;
+  const change = kinds.filter((kind) => kind === "~").length;
+  const remove = kinds.filter((kind) => kind === "-").length;
+  const all = new Set([...standing.entries.keys(), ...catalog.services.keys()]);
+  const untouched = [...all].filter((key) => !byService.has(key) && standing.entries.has(key)).length;
+  return { create, change, delete: remove, held: plan.hold.length, unchanged: untouched };
+}
+
+/** `1 to create, 1 to change, 0 to delete, 1 held, 43 unchanged.` */
+export function countsText(counts: PlanCounts): string {
+  return `${counts.create} to create, ${counts.change} to change, ${counts.delete} to delete, ${counts.held} held, ${counts.unchanged} unchanged.`;
+}
+
+/** A line for each registry: what it has, or why it cannot be read and what that means. */
+export function registryLines(
+  readings: ReadonlyMap<string, Reading>,
+  { standing }: Computation,
+  readAgoMs: number,
+  style: Style,
+): readonly string[] {
+  const rows = [...readings].map(([registry, reading]) => {
+    if (reading.state !== "read") {
+      const kept = [...standing.entries.values()].filter((entry) => entry.registry === registry).length;
+      const why = reading.state === "failed" ? reading.why : "has not been read";
+      return [
+        registry,
+        style("red", `${why}; its ${count(kept, "service")} ${kept === 1 ? "stays as it is" : "stay as they are"}`),
+      ];
+    }
+    const { services, incomplete } = reading.snapshot;
+    const endpoints = services.reduce(
+      (sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0),
+      0,
+    );
+    const partly = incomplete === undefined ? "" : style("yellow", `; known only in part: ${incomplete}`);
+    return [
+      registry,
+      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${partly}`,
+    ];
+  });
+  return table(rows);
+}
+
+/** The changes and holds, service by service. */
+export function planLines(computation: Computation, style: Style, keepEmptyMs: number): readonly string[] {
+  const groups = [...groupByService(computation.plan)].sort(([a], [b]) => (a < b ? -1 : 1));
+  const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs));
+  const holds = computation.plan.hold.map((hold) => ({
+    sign: "!",
+    cells: [hostOf(hold, computation), holdText(hold)],
+    details: [] as string[],
+  }));
+  const width = Math.max(0, ...[...rows, ...holds].map(({ cells }) => cells[0]?.length ?? 0)) + 4;
+  const colours = { "+": "green", "~": "yellow", "-": "red", "!": "yellow" } as const;
+  return [...rows, ...holds].flatMap(({ sign, cells: [subject = "", ...cells], details }) => [
+    style(colours[sign as keyof typeof colours], `${sign} ${subject.padEnd(width)}${cells.join("    ")}`.trimEnd()),
+    ...details.map(
+      (detail) => `    ${style(detail.startsWith("+") ? "green" : detail.startsWith("-") ? "red" : "yellow", detail)}`,
+    ),
+  ]);
+}
+
+/** A hold's sentence; a held service says so. */
+function holdText({ message, reason }: Hold): string {
+  return / (held|withheld)\b/.test(message) || reason === "orphan" ? message : `held: ${message}`;
+}
+
+function hostOf(hold: Hold, { standing, naming }: Computation): string {
+  if (hold.service === undefined) return hold.subject;
+  return (
+    naming.services.get(hold.service)?.host ??
+    standing.entries.get(hold.service)?.manifest.spec.hosts[0] ??
+    hold.service
+  );
+}
+
+interface ServiceGroup {
+  sign: "+" | "~" | "-";
+  readonly changes: Change[];
+}
+
+function groupByService(plan: Computation["plan"]): ReadonlyMap<ServiceKey, ServiceGroup> {
+  const groups = new Map<ServiceKey, ServiceGroup>();
+  for (const change of [...plan.create, ...plan.update, ...plan.delete]) {
+    const { service, manifest } = change.kind === "delete" ? change.standing : change.object;
+    const group = groups.get(service ?? "") ?? { sign: "~", changes: [] };
+    if (isMain(manifest) && change.kind !== "update") group.sign = change.kind === "create" ? "+" : "-";
+    group.changes.push(change);
+    groups.set(service ?? "", group);
+  }
+  return groups;
+}
+
+function isMain(manifest: Manifest): manifest is ServiceEntry {
+  return manifest.kind === "ServiceEntry" && !isCompanionName(manifest.metadata.name);
+}
+
+interface Row {
+  readonly sign: string;
+  readonly cells: readonly string[];
+  readonly details: readonly string[];
+}
+
+function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
+  const entryChange = changes.find((change) => isMain(manifestOf(change)));
+  const manifest = entryChange === undefined ? undefined : (manifestOf(entryChange) as ServiceEntry);
+  const subject = manifest?.spec.hosts[0] ?? serviceOf(changes[0]);
+  const others = changes.filter((change) => change !== entryChange);
+  if (sign === "+" && manifest !== undefined) {
+    const { addresses = [], ports } = manifest.spec;
+    const names = readNames(manifest.metadata.annotations?.[NAMES_ANNOTATION]);
+    const cells = [
+      subject,
+      addresses.join(" ") || "VIP from Istio",
+      portsText(ports),
+      count(endpointsOf(manifest).length, "endpoint"),
+      ...others.flatMap(aliasText),
+    ];
+    return { sign, cells: names.length === 0 ? cells : [...cells, `also ${names.join(", ")}`], details: [] };
+  }
+  if (sign === "-" && entryChange?.kind === "delete") return { sign, cells: [subject, entryChange.why], details: [] };
+  const update = entryChange?.kind === "update" ? entryDiff(entryChange, keepEmptyMs) : { cells: [], details: [] };
+  return { sign, cells: [subject, ...update.cells, ...others.map(otherText)], details: update.details };
+}
+
+function manifestOf(change: Change): Manifest {
+  return change.kind === "delete" ? change.standing.manifest : change.object.manifest;
+}
+
+function serviceOf(change: Change | undefined): string {
+  return change === undefined
+    ? ""
+    : ((change.kind === "delete" ? change.standing.service : change.object.service) ?? "");
+}
+
+function aliasText(change: Change): readonly string[] {
+  const { kind, metadata } = manifestOf(change);
+  return kind === "Service" ? [`alias ${metadata.namespace}/${metadata.name}`] : [];
+}
+
+function otherText(change: Change): string {
+  const { kind, metadata } = manifestOf(change);
+  const verb = { create: "created", update: "changed", delete: "deleted" }[change.kind];
+  const what = kind === "Service" ? `alias ${metadata.namespace}/${metadata.name}` : `${kind} ${metadata.name}`;
+  return change.kind === "delete" ? `${what} ${verb}: ${change.why}` : `${what} ${verb}`;
+}
+
+function entryDiff({ object, standing }: Update, keepEmptyMs: number): { cells: string[]; details: string[] } {
+  const [after, before] = [object.manifest as ServiceEntry, standing.manifest as ServiceEntry];
+  const cells: string[] = [];
+  const gone = after.metadata.annotations?.[GONE_SINCE_ANNOTATION];
+  const wasGone = before.metadata.annotations?.[GONE_SINCE_ANNOTATION];
+  if (gone !== undefined && wasGone === undefined)
+    cells.push(`vanished from its registry, deleted in ${age(keepEmptyMs)} unless it returns`);
+  if (gone === undefined && wasGone !== undefined) cells.push("is back in its registry");
+  if (!sameValue(after.spec.addresses, before.spec.addresses))
+    cells.push(`VIP ${before.spec.addresses?.join(" ") ?? "none"} → ${after.spec.addresses?.join(" ") ?? "none"}`);
+  if (!sameValue(after.spec.ports, before.spec.ports))
+    cells.push(`ports ${portsText(before.spec.ports)} → ${portsText(after.spec.ports)}`);
+  if (!sameValue(after.spec.exportTo, before.spec.exportTo))
+    cells.push(`exported to ${before.spec.exportTo?.join(", ")} → ${after.spec.exportTo?.join(", ")}`);
+  const [names, hadNames] = [after, before].map(
+    (entry) => readNames(entry.metadata.annotations?.[NAMES_ANNOTATION]).join(", ") || "none",
+  );
+  if (names !== hadNames) cells.push(`legacy names ${hadNames} → ${names}`);
+  const details = endpointDiff(after, before);
+  if (details.length > 0) cells.push(`endpoints ${endpointsOf(before).length} → ${endpointsOf(after).length}`);
+  return { cells: cells.length === 0 ? ["put back as it should be"] : cells, details };
+}
+
+function endpointDiff(after: ServiceEntry, before: ServiceEntry): string[] {
+  const line = (entry: ServiceEntry) =>
+    new Map(endpointsOf(entry).map((endpoint) => [placeText(endpoint, entry.spec.ports), endpointDetails(endpoint)]));
+  const [now, then] = [line(after), line(before)];
+  const rows: string[] = [];
+  for (const [place, details] of then) if (!now.has(place)) rows.push(`- ${place}  ${details}`.trimEnd());
+  for (const [place, details] of now) {
+    const had = then.get(place);
+    if (had === undefined) rows.push(`+ ${place}  ${details}`.trimEnd());
+    else if (had !== details) rows.push(`~ ${place}  ${had || "nothing"} → ${details || "nothing"}`);
+  }
+  return rows;
+}

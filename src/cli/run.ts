@@ -1,0 +1,219 @@
+import { isDeepStrictEqual } from "node:util";
+import { configChanges } from "../config/watch.ts";
+import { type Config, loadConfig } from "../config.ts";
+import { type Controller, startController } from "../controller/controller.ts";
+import type { Leadership } from "../controller/leadership.ts";
+import { backOff } from "../controller/loop.ts";
+import { type DnsServer, dnsServer } from "../dns/server.ts";
+import { ConfigError } from "../errors.ts";
+import { type HttpServer, httpServer } from "../http/server.ts";
+import { createMetrics, type Metrics } from "../metrics.ts";
+import type { NameTable } from "../model/name-table.ts";
+import { buildNameTable } from "../plan/name-table.ts";
+import type { CliContext, ExitCode } from "./context.ts";
+import { planJson } from "./plan.ts";
+import { servicesJson } from "./status.ts";
+import { type OpenTarget, openTarget } from "./target.ts";
+
+/** How long a new VIP may take to reach the mesh. A folder has no mesh. */
+const SETTLE_MS = { kubernetes: 1000, directory: 0 };
+
+/** What runs for one configuration. */
+interface Generation {
+  readonly config: Config;
+  readonly opened: OpenTarget;
+  readonly stop: AbortController;
+  readonly leadership: Leadership | undefined;
+  controller: Controller | undefined;
+  table: NameTable | undefined;
+  done: Promise<void>;
+}
+
+/**
+ * Keep the target in step with the registries and answer DNS and HTTP until the process is told to stop.
+ *
+ * Only a configuration that cannot be used or an address that cannot be bound ends it with an error; everything else is
+ * tried again. A configuration that is broken later keeps the old one running.
+ */
+export async function runCommand(context: CliContext): Promise<ExitCode> {
+  const { log, signal } = context;
+  const metrics = createMetrics();
+  let config = await loadConfig(context.configFile, context.configContext);
+  let current: Generation | undefined = await startGeneration(config, context, metrics);
+  /** Answers go on from the old table until a new generation has its own. */
+  let lastTable: NameTable | undefined;
+  const table = () => current?.table ?? lastTable;
+  const source = {
+    ready: () => readiness(current, signal),
+    services: () => servicesJson(current?.controller?.latest()),
+    plan: () => {
+      const latest = current?.controller?.latest();
+      return latest === undefined
+        ? { registries: [], changes: [], holds: [] }
+        : { ...planJson(latest), leader: current?.leadership?.holder() ?? null };
+    },
+    metrics: () => metrics.registry.metrics(),
+  };
+  let dns: DnsServer | undefined;
+  let http: HttpServer | undefined;
+  try {
+    dns = await startDns(config, table, context, metrics);
+    http = await startHttp(config, source, context);
+    sayHello(config, context);
+    for await (const next of configChanges(config, context.configContext, signal)) {
+      metrics.configReloads.inc({ result: next instanceof ConfigError ? "failed" : "ok" });
+      if (next instanceof ConfigError) {
+        log.error({ error: next }, "the new configuration cannot be used; the old one goes on");
+        continue;
+      }
+      lastTable = table();
+      await stopGeneration(current);
+      current = undefined;
+      if (!isDeepStrictEqual(next.dns, config.dns)) {
+        await dns.stop();
+        dns = await startDns(next, table, context, metrics);
+      }
+      if (!isDeepStrictEqual(next.http, config.http)) {
+        await http.stop();
+        http = await startHttp(next, source, context);
+      }
+      config = next;
+      current = await startGeneration(config, context, metrics);
+      log.info({ file: config.file }, "the new configuration is in use");
+    }
+  } finally {
+    // Ports first: whoever asks next is to go elsewhere at once.
+    await Promise.all([dns?.stop(), http?.stop()]);
+    await stopGeneration(current);
+  }
+  return 0;
+}
+
+async function startGeneration(config: Config, context: CliContext, metrics: Metrics): Promise<Generation> {
+  metrics.setRegistries(config.registries.map(({ name }) => name));
+  const opened = await openTarget(config, context, metrics);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  try {
+    const leadership = await opened.elect(signal);
+    const generation: Generation = {
+      config,
+      opened,
+      stop,
+      leadership,
+      controller: undefined,
+      table: undefined,
+      done: Promise.resolve(),
+    };
+    generation.done = live(generation, signal, context, metrics);
+    return generation;
+  } catch (error) {
+    stop.abort();
+    await opened.close();
+    throw error;
+  }
+}
+
+async function stopGeneration(generation: Generation | undefined): Promise<void> {
+  if (generation === undefined) return;
+  generation.stop.abort();
+  await generation.done;
+  await generation.opened.close();
+}
+
+/** Read the target's first state, then keep it in step and its names in the table. */
+async function live(generation: Generation, signal: AbortSignal, context: CliContext, metrics: Metrics): Promise<void> {
+  const { config, opened, leadership } = generation;
+  const { target } = opened;
+  const { log } = context;
+  if (!(await startTarget(opened, signal, context)) || leadership === undefined) return;
+  const settleMs = SETTLE_MS[target.kind];
+  let version = target.version();
+  generation.table = buildNameTable(target.standing(), { settleMs, nowMs: Date.now() });
+  const adapters = config.registries.map((registry) => context.createAdapter(registry, config, log));
+  generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
+  while (!signal.aborted) {
+    await target.waitForChange(version, signal).catch(() => undefined);
+    if (signal.aborted) break;
+    version = target.version();
+    generation.table = buildNameTable(target.standing(), { settleMs, nowMs: Date.now() }, generation.table);
+    // What comes in a burst makes one table.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  await generation.controller.done;
+}
+
+/** Try until it can be read; false when told to stop. */
+async function startTarget({ target }: OpenTarget, signal: AbortSignal, { log }: CliContext): Promise<boolean> {
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      await target.start({ watch: true, signal });
+      return true;
+    } catch (error) {
+      if (signal.aborted) return false;
+      log.error({ error }, "the target cannot be read; it is tried again");
+      await backOff(failures, signal).catch(() => undefined);
+    }
+  }
+  return false;
+}
+
+function readiness(generation: Generation | undefined, signal: AbortSignal): { ready: boolean; reasons: string[] } {
+  if (signal.aborted) return { ready: false, reasons: ["the process is stopping"] };
+  if (generation?.table === undefined) return { ready: false, reasons: ["the target has not been read yet"] };
+  const reasons: string[] = [];
+  if (generation.opened.target.standing().objects.size === 0 && generation.controller?.hasPassed() !== true)
+    reasons.push("nothing stands yet and the first pass has not ended");
+  const nowMs = Date.now();
+  const isEmpty = generation.opened.target.standing().objects.size > 0 && generation.table.names.size === 0;
+  if (
+    isEmpty ||
+    (generation.table.names.size > 0 &&
+      [...generation.table.names.values()].every(({ settledAtMs }) => settledAtMs > nowMs))
+  )
+    reasons.push("the names have not settled yet");
+  return { ready: reasons.length === 0, reasons };
+}
+
+async function startDns(
+  { dns }: Config,
+  table: () => NameTable | undefined,
+  { log }: CliContext,
+  metrics: Metrics,
+): Promise<DnsServer> {
+  const server = dnsServer({
+    ...dns,
+    table,
+    log,
+    hooks: { onAnswer: ({ transport, rcode, source }) => metrics.dnsAnswers.inc({ transport, rcode, source }) },
+  });
+  await server.start();
+  return server;
+}
+
+function startHttp(
+  { http }: Config,
+  source: Parameters<typeof httpServer>[0]["source"],
+  { log }: CliContext,
+): Promise<HttpServer> {
+  return httpServer({
+    listen: http.listen,
+    source,
+    onError: (error) => log.error({ error }, "an HTTP answer could not be made"),
+  });
+}
+
+function sayHello({ dns, http, target, registries }: Config, { log }: CliContext): void {
+  const place = ({ address, port }: { address: string; port: number }) =>
+    address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  const objects = target.kind === "directory" ? target.path : `cluster, namespace ${target.namespace}`;
+  log.info(
+    {
+      registries: registries.map(({ name }) => name).join(", "),
+      objects,
+      dns: dns.listen.map(place).join(", "),
+      http: `http://${place(http.listen)}`,
+    },
+    "running",
+  );
+}

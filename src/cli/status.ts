@@ -1,0 +1,43 @@
+import type { Computation } from "../controller/compute.ts";
+import { NAMES_ANNOTATION } from "../model/objects.ts";
+import type { Service } from "../model/service.ts";
+import { readNames } from "../plan/names.ts";
+
+/** Every service that is known or stands, as data with stable fields: what `/api/services` answers. */
+export function servicesJson(computation: Computation | undefined): object {
+  if (computation === undefined) return { services: [] };
+  const { catalog, naming, standing, plan, ledger } = computation;
+  const keys = [...new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()])].sort();
+  const holds = Map.groupBy(plan.hold, ({ service }) => service);
+  return {
+    services: keys.map((key) => {
+      const entry = standing.entries.get(key)?.manifest;
+      const names = naming.services.get(key);
+      const host = names?.host ?? entry?.spec.hosts[0];
+      const read = catalog.services.get(key);
+      return {
+        service: key,
+        host: host ?? null,
+        vips:
+          (host === undefined ? undefined : ledger?.vips.get(host)) ??
+          entry?.spec.addresses ??
+          standing.entries.get(key)?.statusAddresses ??
+          [],
+        ports: (entry?.spec.ports ?? []).map(({ name, number, protocol }) => ({ name, number, protocol })),
+        endpoints: entry?.spec.endpoints?.length ?? 0,
+        leftOut: read === undefined ? [] : leftOut(read),
+        legacyNames:
+          names?.legacyNames.map(({ name }) => name) ?? readNames(entry?.metadata.annotations?.[NAMES_ANNOTATION]),
+        aliases: (standing.byService.get(key) ?? [])
+          .filter(({ manifest }) => manifest.kind === "Service")
+          .map(({ manifest }) => `${manifest.metadata.namespace}/${manifest.metadata.name}`),
+        source: read?.source ?? null,
+        held: (holds.get(key) ?? []).map(({ reason, message }) => ({ reason, message })),
+      };
+    }),
+  };
+}
+
+function leftOut({ leftOut: endpoints }: Service): object[] {
+  return endpoints.map(({ address, reason }) => ({ address, reason }));
+}

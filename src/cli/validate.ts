@@ -1,0 +1,35 @@
+import { loadConfig } from "../config.ts";
+import { describeError } from "../errors.ts";
+import type { CliContext, ExitCode, Format } from "./context.ts";
+import { count } from "./text.ts";
+
+/** Check the configuration and what its file registries say, without a target. 0: fine, 1: not. Every fault is shown at once. */
+export async function validateCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
+  const config = await loadConfig(context.configFile, context.configContext);
+  const faults: { registry: string; fault: string }[] = [];
+  const fine: { registry: string; services: number }[] = [];
+  for (const registry of config.registries.filter(({ kind }) => kind === "static")) {
+    const found: string[] = [];
+    try {
+      const adapter = context.createAdapter(registry, config, context.log);
+      const { services, incomplete } = await adapter.read(context.signal, { trigger: "poll" });
+      if (incomplete !== undefined) found.push(incomplete);
+      for (const read of services) if (read.state === "failed") found.push(describeError(read.cause));
+      fine.push({ registry: registry.name, services: services.length });
+    } catch (error) {
+      found.push(describeError(error));
+    }
+    faults.push(...found.map((fault) => ({ registry: registry.name, fault })));
+  }
+  const { line, style } = context.out;
+  if (output === "json")
+    line(JSON.stringify({ valid: faults.length === 0, config: context.configFile, faults }, null, 2));
+  else {
+    line(`${context.configFile} is valid.`);
+    for (const { registry, fault } of faults) line(style("red", `registry ${registry}: ${fault}`));
+    if (faults.length === 0)
+      for (const { registry, services } of fine)
+        line(`registry ${registry}: ${count(services, "service")}, all valid.`);
+  }
+  return faults.length === 0 ? 0 : 1;
+}

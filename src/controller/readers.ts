@@ -1,0 +1,141 @@
+import { schedule } from "node-cron";
+import { describeError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Adapter, Snapshot } from "../model/adapter.ts";
+import type { Reading } from "../plan/merge.ts";
+import { type Changes, createChanges } from "./changes.ts";
+import { backOff, firstOf, loop } from "./loop.ts";
+
+/** A registry to be read, with its poll schedule (cron with seconds). */
+export interface ReadJob {
+  readonly adapter: Adapter;
+  readonly poll: string;
+}
+
+export interface Readers {
+  /** The last reading of each registry, in the order of the jobs. A live view. */
+  readonly readings: ReadonlyMap<string, Reading>;
+  /** Milliseconds since the epoch of each registry's last successful read. */
+  readonly readAtMs: ReadonlyMap<string, number>;
+  /** Counts every reading that differs from the one before. */
+  readonly changes: Changes;
+  /** Resolves when all have ended. */
+  readonly done: Promise<unknown>;
+}
+
+/**
+ * Read every registry on its schedule and on its adapter's hints, each in a loop of its own: a slow one delays no other, and
+ * reads of one never overlap. A failed read is tried again with back-off.
+ */
+export function startReaders(
+  jobs: readonly ReadJob[],
+  { signal, log, metrics }: { signal: AbortSignal; log: Log; metrics: Metrics },
+): Readers {
+  const readings = new Map<string, Reading>(jobs.map(({ adapter }) => [adapter.registry, { state: "unread" }]));
+  const readAtMs = new Map<string, number>();
+  const changes = createChanges();
+  const done = Promise.all(jobs.map((job) => readLoop(job)));
+  return { readings, readAtMs, changes, done };
+
+  async function readLoop({ adapter, poll }: ReadJob): Promise<void> {
+    const { registry } = adapter;
+    const due = createChanges();
+    const task = schedule(poll, () => due.notify(), { name: registry });
+    let trigger: "poll" | "hint" = "poll";
+    let polled = due.version();
+    let revision = "";
+    try {
+      await loop(
+        async () => {
+          polled = due.version();
+          const started = performance.now();
+          try {
+            const snapshot = await adapter.read(signal, { trigger });
+            revision = snapshot.revision;
+            keep(registry, snapshot);
+          } finally {
+            metrics.registryReadDuration.observe({ registry }, (performance.now() - started) / 1000);
+          }
+        },
+        {
+          signal,
+          onFailure(error, failures) {
+            metrics.registryReads.inc({ registry, result: "failed" });
+            fail(registry, describeError(error), failures);
+          },
+          async nextTurn(failures) {
+            trigger = "poll";
+            if (failures > 0) return backOff(failures, signal);
+            await firstOf(
+              signal,
+              (inner) => due.wait(polled, inner),
+              async (inner) => {
+                if (adapter.waitForChange === undefined) return due.wait(polled, inner);
+                await hint(adapter, revision, inner);
+                trigger = due.version() === polled ? "hint" : "poll";
+              },
+            );
+          },
+        },
+      );
+    } finally {
+      await task.destroy();
+    }
+  }
+
+  /** A hint that fails costs latency only: the schedule goes on. */
+  async function hint(adapter: Adapter, revision: string, inner: AbortSignal): Promise<void> {
+    try {
+      await adapter.waitForChange?.(revision, inner);
+    } catch (error) {
+      if (inner.aborted) throw error;
+      log.warn({ registry: adapter.registry, error }, "the registry's change hint failed; it is polled meanwhile");
+      await new Promise((_, reject) => inner.addEventListener("abort", () => reject(inner.reason), { once: true }));
+    }
+  }
+
+  function keep(registry: string, snapshot: Snapshot): void {
+    const before = readings.get(registry);
+    readings.set(registry, { state: "read", snapshot });
+    readAtMs.set(registry, Date.now());
+    metrics.registryReads.inc({ registry, result: snapshot.incomplete === undefined ? "ok" : "incomplete" });
+    if (snapshot.incomplete === undefined) metrics.registryLastSuccess.set({ registry }, Date.now() / 1000);
+    if (before?.state === "read" && isSame(before.snapshot, snapshot)) return;
+    if (before?.state === "failed") log.info({ registry }, "the registry can be read again");
+    if (snapshot.incomplete !== undefined)
+      log.warn(
+        { registry, why: snapshot.incomplete },
+        "the registry could be read only in part; nothing of it is taken away",
+      );
+    metrics.registryServices.set({ registry }, snapshot.services.length);
+    metrics.registryEndpoints.set(
+      { registry },
+      snapshot.services.reduce((sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0), 0),
+    );
+    changes.notify();
+  }
+
+  function fail(registry: string, why: string, failures: number): void {
+    const before = readings.get(registry);
+    readings.set(registry, { state: "failed", why });
+    // Said once, not with each try; the metric counts them all.
+    if (failures === 1) log.warn({ registry, why }, "the registry cannot be read; its objects stay as they are");
+    if (before?.state !== "failed" || before.why !== why) changes.notify();
+  }
+}
+
+/** Adapters hand back unchanged services as the same objects. */
+function isSame(a: Snapshot, b: Snapshot): boolean {
+  if (a.incomplete !== b.incomplete || a.services.length !== b.services.length) return false;
+  return a.services.every((read, at) => {
+    const other = b.services[at];
+    if (read.state === "ok" && other?.state === "ok") return read.service === other.service;
+    return (
+      read.state === "failed" &&
+      other?.state === "failed" &&
+      read.key === other.key &&
+      describeError(read.cause) === describeError(other.cause)
+    );
+  });
+}

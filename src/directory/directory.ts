@@ -1,0 +1,65 @@
+import { resolve } from "node:path";
+import type { Log } from "../log.ts";
+import type { Target } from "../model/target.ts";
+import { directoryState } from "./state.ts";
+import { treeReader } from "./tree.ts";
+import { type TreeWatch, watchTree } from "./watch.ts";
+import { type DirectoryOperation, directoryWriter } from "./write.ts";
+
+/** A folder as the target. */
+export interface DirectoryOptions {
+  /** The folder; made with the first write. */
+  readonly path: string;
+  readonly owner: string;
+  readonly ledgerNamespace: string;
+  readonly log?: Pick<Log, "warn"> | undefined;
+  /** Told of each attempt to write a file. */
+  readonly onWrite?: ((operation: DirectoryOperation, result: "ok" | "failed") => void) | undefined;
+}
+
+/**
+ * The objects as YAML files, `<path>/<namespace>/<the entry's name>.yaml` with all objects of one service.
+ *
+ * Files without an object of ours are never touched; documents of others in a file of ours are kept.
+ * One process at a time may write (see `directoryLock`); any may read.
+ */
+export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: DirectoryOptions): Target {
+  const root = resolve(path);
+  const state = directoryState((key, paths) => log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"));
+  let watching: TreeWatch | undefined;
+  const reader = treeReader({ root, state, log, ownership: { owner, ledgerNamespace }, onFolder: (folder) => watching?.add(folder) });
+  const writer = directoryWriter({ root, ledgerNamespace, state, onWrite, visit: visitWritten });
+
+  /** A first write makes folders that are to be watched from then on. */
+  async function visitWritten(file: string): Promise<void> {
+    watching?.add("");
+    watching?.add(file.slice(0, file.lastIndexOf("/")));
+    await reader.visit(file);
+  }
+
+  async function start({ watch, signal }: { readonly watch: boolean; readonly signal: AbortSignal }): Promise<void> {
+    signal.throwIfAborted();
+    if (watch) {
+      watching = watchTree({ root, onChange: visitAll, onError: (error) => log?.warn({ error, folder: root }, "folder cannot be watched or read") });
+      signal.addEventListener("abort", () => watching?.close(), { once: true });
+    }
+    await reader.visit("");
+  }
+
+  async function visitAll(paths: readonly string[]): Promise<void> {
+    for (const changed of paths) await reader.visit(changed);
+  }
+
+  return {
+    kind: "directory",
+    start,
+    standing: () => state.standing,
+    version: state.version,
+    waitForChange: state.waitForChange,
+    nowMs: Date.now,
+    writeLedger: writer.writeLedger,
+    write: writer.write,
+    report: async () => undefined,
+    close: async () => watching?.close(),
+  };
+}

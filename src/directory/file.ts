@@ -1,0 +1,104 @@
+import { isUtf8 } from "node:buffer";
+import { hash } from "node:crypto";
+import { API_VERSIONS, MANAGED_BY, MANAGED_BY_LABEL, MESH_KINDS, objectKey } from "../model/objects.ts";
+import type { ForeignObject, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import { isOurs, rawObject, stringsByKey, toForeign, toStanding } from "./project.ts";
+import { parseYaml, toYaml } from "./yaml.ts";
+
+/** One file as it stands. A new content is a new object. */
+export interface DirectoryFile {
+  /** Below the target's folder, with `/`. */
+  readonly path: string;
+  readonly hash: string;
+  readonly objects: readonly StandingObject[];
+  readonly foreign: readonly ForeignObject[];
+  readonly ledger: StandingLedgerBlock | undefined;
+  /** Documents that are not ours, as they stand: written back with ours. */
+  readonly others: readonly string[];
+  /** Why nothing in it can be read: `line 7: …`. */
+  readonly problem: string | undefined;
+}
+
+/** What decides whose a document is. */
+export interface Ownership {
+  readonly owner: string;
+  readonly ledgerNamespace: string;
+}
+
+/** Whether we may write to a file: something of ours stands in it. */
+export function mayRewrite(file: DirectoryFile): boolean {
+  return file.objects.length > 0 || file.ledger !== undefined;
+}
+
+/** Identifies a content. */
+export function contentHash(content: string | Uint8Array): string {
+  return hash("sha256", content, "hex").slice(0, 32);
+}
+
+/** Read a file's content. Objects that stand unchanged keep their identity from `before`. */
+export function readFileContent(path: string, content: Uint8Array, writtenMs: number, ownership: Ownership, before: DirectoryFile | undefined): DirectoryFile {
+  const parsed = isUtf8(content) ? parseYaml(Buffer.from(content).toString("utf8")) : { problem: "line 1: it is not UTF-8" };
+  if ("problem" in parsed) return unreadableFile(path, contentHash(content), parsed.problem);
+  const known = new Map(before?.objects.map((object) => [object.key, object]));
+  const objects: StandingObject[] = [];
+  const foreign: ForeignObject[] = [];
+  const others: string[] = [];
+  let ledger: StandingLedgerBlock | undefined;
+  for (const { value, text } of parsed.documents) {
+    const raw = rawObject(value);
+    const version = contentHash(text).slice(0, 16);
+    if (raw?.kind === "ConfigMap" && raw.labels[MANAGED_BY_LABEL] === MANAGED_BY && path === ledgerPath(ownership.ledgerNamespace, raw.name)) {
+      ledger = { name: raw.name, resourceVersion: version, data: stringsByKey(raw.body["data"]) };
+    } else if (raw !== undefined && isOurs(raw, ownership.owner)) {
+      const same = known.get(objectKey(raw.kind, raw.namespace, raw.name));
+      objects.push(same?.resourceVersion === version ? same : toStanding(raw, version, writtenMs));
+    } else {
+      others.push(text);
+      const clash = raw === undefined ? undefined : toForeign(raw);
+      if (clash !== undefined) foreign.push(clash);
+    }
+  }
+  const file = { path, hash: contentHash(content), objects, foreign, ledger, others, problem: undefined };
+  return mayRewrite(file) ? file : { ...file, foreign: withNameTaken(path, foreign) };
+}
+
+/** A file of which nothing can be known; it keeps its name from us. */
+export function unreadableFile(path: string, hash: string, problem: string): DirectoryFile {
+  return { path, hash, objects: [], foreign: withNameTaken(path, []), ledger: undefined, others: [], problem };
+}
+
+/** A file that we must not overwrite holds the place of the entry it is named like. */
+function withNameTaken(path: string, foreign: readonly ForeignObject[]): readonly ForeignObject[] {
+  const [, namespace, name] = /^([^/]+)\/([^/]+)\.yaml$/.exec(path) ?? [];
+  if (namespace === undefined || name === undefined) return foreign;
+  if (foreign.some((object) => object.kind === "ServiceEntry" && object.namespace === namespace && object.name === name)) return foreign;
+  return [...foreign, { kind: "ServiceEntry", namespace, name, uid: "", hosts: [], addresses: [], createdMs: undefined }];
+}
+
+/** Where a service's objects stand: `<namespace>/<the entry's name>.yaml`. */
+export function servicePath(namespace: string, entryName: string): string {
+  return `${namespace}/${entryName}.yaml`;
+}
+
+/** Where a ledger block stands. */
+export function ledgerPath(namespace: string, name: string): string {
+  return `${namespace}/${name}.yaml`;
+}
+
+/** A ledger block as text. Owners share a ledger, so it carries no owner label. */
+export function ledgerText(namespace: string, name: string, data: Readonly<Record<string, string>>, others: readonly string[]): string {
+  const labels = { [MANAGED_BY_LABEL]: MANAGED_BY };
+  return joinDocuments([toYaml({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace, labels }, data }), ...others]);
+}
+
+/** The objects of a service as text: entry, companion, VirtualService, then Services; last what is not ours. */
+export function servicesText(manifests: readonly StandingObject["manifest"][], others: readonly string[]): string {
+  const rank = ({ kind }: { readonly kind: string }) => MESH_KINDS.findIndex((known) => known === kind);
+  const place = ({ namespace, name }: { readonly namespace: string; readonly name: string }) => `${namespace}/${name}`;
+  const sorted = [...manifests].sort((a, b) => rank(a) - rank(b) || (place(a.metadata) < place(b.metadata) ? -1 : 1));
+  return joinDocuments([...sorted.map(({ apiVersion, kind, metadata, spec }) => toYaml({ apiVersion: apiVersion || API_VERSIONS[kind], kind, metadata, spec })), ...others]);
+}
+
+function joinDocuments(texts: readonly string[]): string {
+  return texts.join("---\n");
+}

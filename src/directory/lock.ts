@@ -1,0 +1,92 @@
+import { hash, randomBytes } from "node:crypto";
+import { link, mkdir, readFile, realpath, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isRunning, processId } from "./process-id.ts";
+
+/** Lets one process at a time write to a folder. */
+export interface DirectoryLock {
+  /** `undefined` when it is ours now, else who has it: `process 4711`. A lock whose process is gone is taken over. */
+  acquire(): Promise<undefined | { readonly holder: string }>;
+  release(): Promise<void>;
+}
+
+/** How long a process may take to clear a dead one's lock, in milliseconds. */
+const CLEARING_MS = 5000;
+
+/** The lock of the folder `path`, which need not exist. It is a file in the system's temporary folder, named by the real path. */
+export function directoryLock(path: string): DirectoryLock {
+  let held: string | undefined;
+
+  async function acquire(): Promise<undefined | { readonly holder: string }> {
+    const file = join(tmpdir(), `x2istio-${hash("sha256", await realPathOf(path), "hex").slice(0, 32)}.lock`);
+    for (;;) {
+      if (await claim(file)) {
+        held = file;
+        return undefined;
+      }
+      const holder = await readFile(file, "utf8").catch(() => undefined);
+      if (holder === undefined) continue; // released just now
+      if (isRunning(holder)) return { holder: `process ${holder.split("-")[0]}` };
+      await clear(file);
+    }
+  }
+
+  async function release(): Promise<void> {
+    if (held !== undefined) await unlink(held).catch(ignoreMissing);
+    held = undefined;
+  }
+  return { acquire, release };
+}
+
+/** Make the lock with its content in one step: a lock that is seen always says whose it is. */
+async function claim(file: string): Promise<boolean> {
+  const draft = `${file}.${randomBytes(6).toString("hex")}`;
+  try {
+    await writeFile(draft, processId(), { flag: "wx", mode: 0o644 });
+    await link(draft, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw new Error(`Cannot lock the folder by ${file}`, { cause: error });
+  } finally {
+    await unlink(draft).catch(ignoreMissing);
+  }
+}
+
+/** Remove a dead process's lock. Only one process does so at a time, or the second could remove the first one's new lock. */
+async function clear(file: string): Promise<void> {
+  const clearing = `${file}.clearing`;
+  try {
+    await mkdir(clearing);
+  } catch {
+    const since = await stat(clearing).then(({ mtimeMs }) => mtimeMs, () => Date.now());
+    if (Date.now() - since > CLEARING_MS) await rmdir(clearing).catch(ignoreMissing);
+    await sleep(20);
+    return;
+  }
+  try {
+    const holder = await readFile(file, "utf8");
+    if (!isRunning(holder)) await unlink(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw new Error(`Cannot remove the lock ${file} of a process that is gone`, { cause: error });
+  } finally {
+    await rmdir(clearing).catch(ignoreMissing);
+  }
+}
+
+/** The real path of the part that exists, followed by the rest. */
+async function realPathOf(path: string): Promise<string> {
+  const absolute = resolve(path);
+  try {
+    return await realpath(absolute);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || dirname(absolute) === absolute) throw error;
+    return join(await realPathOf(dirname(absolute)), basename(absolute));
+  }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}

@@ -1,0 +1,112 @@
+import type { Log } from "../log.ts";
+import { MANAGED_BY, MANAGED_BY_LABEL } from "../model/objects.ts";
+import type { Target } from "../model/target.ts";
+import type { KubeClient } from "./client.ts";
+import { eventWriter } from "./events.ts";
+import { hasStatus } from "./kube-error.ts";
+import { writeLedgerBlocks } from "./ledger.ts";
+import { type Reflector, reflector } from "./reflector.ts";
+import { collectionPath, groupOf, RESOURCES } from "./resources.ts";
+import { clusterState, type WatchedKind } from "./state.ts";
+import { writeChanges } from "./write.ts";
+
+/** Options of {@link kubernetesTarget}. */
+export interface KubernetesTargetOptions {
+  readonly client: KubeClient;
+  /** Whose objects are ours: value of the owner label. */
+  readonly owner: string;
+  /** Where ServiceEntries and VirtualServices are written. */
+  readonly namespace: string;
+  /** Where the ConfigMaps of the VIP ledger are. */
+  readonly ledgerNamespace: string;
+  /** Default cluster.local. */
+  readonly clusterDomain?: string;
+  /** Write requests under way at once. Default 16. */
+  readonly inFlight?: number;
+  /** Objects per page of a list. Default 500. */
+  readonly pageSize?: number;
+  /** See {@link reflector}. Default 90 s. */
+  readonly stallMs?: number;
+  /** See {@link reflector}. Default 3 minutes. */
+  readonly recheckMs?: number;
+  readonly log?: Pick<Log, "info" | "warn"> | undefined;
+}
+
+/** A cluster as a target. `close` closes the client too: release a Lease before it. */
+export function kubernetesTarget(options: KubernetesTargetOptions): Target {
+  const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
+  const state = clusterState({ owner, clusterDomain });
+  const writer = { client, state, owner, inFlight };
+  const events = eventWriter({ client, owner, foreign: state.standing.foreign, log });
+  const closing = new AbortController();
+  const kinds = Object.keys(state.sinks) as WatchedKind[];
+  const reflectors = new Map(kinds.map((kind) => [kind, reflectorOf(kind)]));
+  let following: Promise<unknown> = Promise.resolve();
+
+  function reflectorOf(kind: WatchedKind): Reflector {
+    const resource = RESOURCES[kind];
+    const isLedger = kind === "ConfigMap";
+    const { pageSize, stallMs, recheckMs } = options;
+    return reflector({
+      client,
+      title: resource.plural,
+      path: collectionPath(resource, isLedger ? ledgerNamespace : undefined),
+      sink: state.sinks[kind],
+      optional: kind === "HTTPRoute",
+      log,
+      ...(isLedger ? { query: { labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}` } } : {}),
+      ...(pageSize === undefined ? {} : { pageSize }),
+      ...(stallMs === undefined ? {} : { stallMs }),
+      ...(recheckMs === undefined ? {} : { recheckMs }),
+    });
+  }
+
+  async function listFirst(kind: WatchedKind, signal: AbortSignal): Promise<void> {
+    try {
+      await reflectors.get(kind)?.list(signal);
+    } catch (error) {
+      const { apiVersion, plural } = RESOURCES[kind];
+      if (!hasStatus(error, 404)) throw error;
+      throw new Error(
+        `Cannot read ${plural} as the cluster must have the CRD ${plural}.${groupOf(RESOURCES[kind])} in version ${apiVersion}: install Istio 1.22 or later, or its "base" chart`,
+        { cause: error },
+      );
+    }
+  }
+
+  function checkNamespaces(): void {
+    for (const name of new Set([namespace, ledgerNamespace])) {
+      if (state.standing.namespaces?.has(name) !== true) {
+        throw new Error(`Cannot use namespace "${name}" as it must exist: create it with "kubectl create namespace ${name}"`);
+      }
+    }
+  }
+
+  return {
+    kind: "kubernetes",
+    async start({ watch, signal }) {
+      const failed = new AbortController();
+      const both = AbortSignal.any([signal, closing.signal, failed.signal]);
+      try {
+        await Promise.all(kinds.map((kind) => listFirst(kind, both)));
+        checkNamespaces();
+      } catch (error) {
+        failed.abort(error); // the other lists need not go on
+        throw error;
+      }
+      if (watch) following = Promise.all([...reflectors.values()].map((each) => each.follow(both)));
+    },
+    standing: () => state.standing,
+    version: state.version,
+    waitForChange: state.waitForChange,
+    nowMs: client.nowMs,
+    writeLedger: (writes, how) => writeLedgerBlocks(writes, ledgerNamespace, writer, how),
+    write: (changes, how) => writeChanges(changes, writer, how),
+    report: events.report,
+    async close() {
+      closing.abort(new Error("the target was closed"));
+      await following;
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,244 @@
+import type { Log } from "../log.ts";
+import { pause } from "./backoff.ts";
+import type { KubeClient } from "./client.ts";
+import { hasStatus } from "./kube-error.ts";
+import { ALLOW_DELETES_ANNOTATION, type AllowDeletes, formatAllowDeletes, type LeaseRecord, parseLease } from "./lease-record.ts";
+import type { RawObject } from "./raw.ts";
+import { collectionPath, objectPath, RESOURCES } from "./resources.ts";
+
+/** Options of {@link leaseElector}. */
+export interface LeaseOptions {
+  readonly client: KubeClient;
+  readonly namespace: string;
+  /** Of the Lease: `x2istio-<owner>`. */
+  readonly name: string;
+  /** Who we are; no two processes may share it. */
+  readonly identity: string;
+  /** How long others wait after the last renewal they saw. Default 15 s. */
+  readonly leaseDurationMs?: number;
+  /** How long after its start a renewal lets us write. Default 10 s: a write takes at most 4 s and so ends before others take over. */
+  readonly renewDeadlineMs?: number;
+  /** Between two tries. Default 2 s. */
+  readonly retryPeriodMs?: number;
+  /** Told when leadership was won or lost. */
+  readonly onChange?: (isLeader: boolean) => void;
+  readonly log?: Pick<Log, "info" | "warn"> | undefined;
+}
+
+/** Takes part in the election of the one process that writes. */
+export interface LeaseElector {
+  /** Win the Lease and keep it, again and again, until `signal` aborts. Resolves then; does not release. */
+  run(signal: AbortSignal): Promise<void>;
+  /**
+   * Win the Lease if nobody live holds it, and keep it until `release` or until `signal` aborts.
+   *
+   * A holder is live when its last renewal is recent by the API server's clock, or when the Lease changes while we look.
+   *
+   * @returns The live holder, or `undefined` when we lead.
+   * @throws When the Lease cannot be read or written.
+   */
+  tryAcquireOnce(signal: AbortSignal): Promise<string | undefined>;
+  /** Whether we may write at this moment. */
+  isLeader(): boolean;
+  /** Who holds the Lease as last seen; `undefined` when nobody does. */
+  holder(): string | undefined;
+  /** Whose deletes were allowed, as last seen on the Lease. */
+  allowDeletes(): AllowDeletes | undefined;
+  /**
+   * Ask the leader to let the deletes of these registries go ahead.
+   *
+   * @throws When the Lease cannot be written.
+   */
+  markAllowDeletes(registries: readonly string[]): Promise<void>;
+  /** Stop and let the next one take over at once. A failure is only logged: the Lease then runs out by itself. */
+  release(): Promise<void>;
+}
+
+/** client-go's rules for leader election (tools/leaderelection): times are measured by our own monotonic clock from what we see change. */
+export function leaseElector(options: LeaseOptions): LeaseElector {
+  const { client, namespace, name, identity, log } = options;
+  const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2000, onChange } = options;
+  const path = objectPath(RESOURCES.Lease, namespace, name);
+  const subject = `Lease ${namespace}/${name}`;
+  const stopping = new AbortController();
+  let seen: LeaseRecord | undefined;
+  let changedAtMs = 0;
+  let leadsUntilMs = Number.NEGATIVE_INFINITY;
+  let wasLeader = false;
+  let expiry: NodeJS.Timeout | undefined;
+  let running: Promise<unknown> = Promise.resolve();
+
+  const isLeader = () => performance.now() < leadsUntilMs;
+
+  function tellChange(): void {
+    if (isLeader() === wasLeader) return;
+    wasLeader = !wasLeader;
+    log?.info({ lease: name, holder: seen?.holder, leads: wasLeader }, "leadership changed");
+    onChange?.(wasLeader);
+  }
+
+  /** Lead until then; others are told when that time has come. */
+  function leadUntil(untilMs: number): void {
+    leadsUntilMs = untilMs;
+    clearTimeout(expiry);
+    // A timer may fire a little early.
+    if (isLeader()) expiry = setTimeout(tellChange, untilMs - performance.now() + 5).unref();
+    tellChange();
+  }
+
+  function observe(raw: RawObject): LeaseRecord {
+    const record = parseLease(raw);
+    if (record.renewal !== seen?.renewal) changedAtMs = performance.now();
+    seen = record;
+    if (record.holder !== identity) leadUntil(Number.NEGATIVE_INFINITY);
+    return record;
+  }
+
+  /** `undefined` when there is none. */
+  async function read(): Promise<LeaseRecord | undefined> {
+    try {
+      return observe((await client.request({ method: "GET", path, action: `read ${subject}`, timeoutMs: 4000 })) as RawObject);
+    } catch (error) {
+      if (!hasStatus(error, 404)) throw error;
+      seen = undefined;
+      leadUntil(Number.NEGATIVE_INFINITY);
+      return undefined;
+    }
+  }
+
+  function specFor(record: LeaseRecord | undefined): object {
+    const now = new Date(client.nowMs()).toISOString().replace("Z", "000Z"); // MicroTime wants six digits
+    const isOurs = record?.holder === identity;
+    return {
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
+      renewTime: now,
+      ...(isOurs ? {} : { acquireTime: now, leaseTransitions: record === undefined ? 0 : record.transitions + 1 }),
+    };
+  }
+
+  /** Take or renew the Lease as `record` shows it. Leadership counts from the start of the request. */
+  async function claim(record: LeaseRecord | undefined): Promise<void> {
+    const startedMs = performance.now();
+    const spec = specFor(record);
+    const raw =
+      record === undefined
+        ? await client.request({
+            method: "POST",
+            path: collectionPath(RESOURCES.Lease, namespace),
+            action: `create ${subject}`,
+            body: { apiVersion: RESOURCES.Lease.apiVersion, kind: "Lease", metadata: { name, namespace }, spec },
+            operation: "lease",
+          })
+        : await client.request({
+            method: "PATCH",
+            path,
+            action: `renew ${subject}`,
+            body: { metadata: { resourceVersion: record.resourceVersion }, spec },
+            operation: "lease",
+          });
+    observe(raw as RawObject);
+    if (!stopping.signal.aborted) leadUntil(startedMs + renewDeadlineMs);
+  }
+
+  const isFree = (record: LeaseRecord) =>
+    record.holder === "" || record.holder === identity || performance.now() - changedAtMs > Math.max(leaseDurationMs, record.durationMs);
+
+  /** One round: renew, or take what is free. Tells whether we lead. */
+  async function attempt(): Promise<boolean> {
+    // The leader knows the record from its last renewal; somebody's mark on it only costs one more read.
+    if (isLeader() && seen !== undefined) {
+      const isRenewed = await claim(seen).then(
+        () => true,
+        (error: unknown) => {
+          if (!hasStatus(error, 409) && !hasStatus(error, 404)) throw error;
+          return false;
+        },
+      );
+      if (isRenewed) return true;
+    }
+    const record = await read();
+    if (record !== undefined && !isFree(record)) return false;
+    try {
+      await claim(record);
+      return isLeader();
+    } catch (error) {
+      if (hasStatus(error, 409)) return false; // somebody was quicker
+      throw error;
+    }
+  }
+
+  async function keep(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await attempt();
+        failures = 0;
+      } catch (error) {
+        failures++;
+        if (failures === 1 || failures % 30 === 0) log?.warn({ lease: name, failures, error }, "the Lease cannot be read or renewed");
+      }
+      // Jitter only where several may rush in: a leader renews on time.
+      await pause(retryPeriodMs * (isLeader() ? 1 : 0.8 + Math.random() * 0.4), signal);
+    }
+  }
+
+  /** Whether somebody else renewed within the record's own duration by the API server's clock; a holder whose clock is off is not known to be live. */
+  function isLiveByRecord({ holder, renewedMs, durationMs }: LeaseRecord): boolean {
+    return holder !== "" && holder !== identity && renewedMs !== undefined && Math.abs(client.nowMs() - renewedMs) < durationMs;
+  }
+
+  async function tryAcquireOnce(signal: AbortSignal): Promise<string | undefined> {
+    const both = AbortSignal.any([signal, stopping.signal]);
+    let before = await read();
+    for (;;) {
+      if (before !== undefined && isLiveByRecord(before)) return before.holder;
+      both.throwIfAborted();
+      if (await attempt()) break;
+      const now = seen;
+      if (now !== undefined && before !== undefined && now.renewal !== before.renewal && !isFree(now)) return now.holder;
+      before = now;
+      await pause(retryPeriodMs, both);
+    }
+    running = keep(both);
+    return undefined;
+  }
+
+  return {
+    run(signal) {
+      const kept = keep(AbortSignal.any([signal, stopping.signal]));
+      running = kept;
+      return kept;
+    },
+    tryAcquireOnce,
+    isLeader,
+    holder: () => (seen?.holder === "" ? undefined : seen?.holder),
+    allowDeletes: () => seen?.allowDeletes,
+    async markAllowDeletes(registries) {
+      const annotations = { [ALLOW_DELETES_ANNOTATION]: formatAllowDeletes({ registries, atMs: client.nowMs() }) };
+      observe((await client.request({ method: "PATCH", path, action: `mark ${subject}`, body: { metadata: { annotations } }, operation: "lease" })) as RawObject);
+    },
+    async release() {
+      stopping.abort(new Error("the Lease is being released"));
+      leadUntil(Number.NEGATIVE_INFINITY);
+      await running;
+      if (seen?.holder !== identity) return;
+      try {
+        await giveUp();
+      } catch (error) {
+        log?.warn({ lease: name, error }, "the Lease cannot be released and has to run out");
+      }
+    },
+  };
+
+  async function giveUp(): Promise<void> {
+    // Read first: a renewal under way may have come to an end, or somebody may have marked the Lease.
+    const record = await read();
+    if (record === undefined || record.holder !== identity) return;
+    const body = {
+      metadata: { resourceVersion: record.resourceVersion },
+      spec: { holderIdentity: "", leaseDurationSeconds: 1, renewTime: new Date(client.nowMs()).toISOString().replace("Z", "000Z") },
+    };
+    observe((await client.request({ method: "PATCH", path, action: `release ${subject}`, body, operation: "lease" })) as RawObject);
+  }
+}

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Packet } from "dns2";
+import { RCODE } from "../../src/dns/codes.ts";
+import { decodeQuery, encodeReply, isAnswerTo, type Query, relayedReply, type Reply } from "../../src/dns/message.ts";
+import type { ResourceRecord } from "../../src/dns/records.ts";
+import { decode, opt, query, record, wireName } from "./wire.ts";
+
+function read(packet: Buffer): Query {
+  const found = decodeQuery(packet);
+  assert.ok(found !== undefined, "dropped");
+  return found;
+}
+
+const faults: readonly (readonly [title: string, packet: Buffer, fault: number | undefined])[] = [
+  ["accepts a plain question", query("orders.mesh.internal"), undefined],
+  ["accepts the root", query(""), undefined],
+  ["accepts a label of 63 octets (RFC 1035 §2.3.4)", query(`${"a".repeat(63)}.org`), undefined],
+  ["accepts a name of 255 octets (RFC 1035 §2.3.4)", query([63, 63, 63, 61].map((length) => Buffer.alloc(length, "a"))), undefined],
+  ["gives FORMERR for a name of 256 octets (RFC 1035 §2.3.4)", query([63, 63, 63, 62].map((length) => Buffer.alloc(length, "a"))), RCODE.FORMERR],
+  ["gives FORMERR for no question (RFC 9619 §4)", query("", { counts: [0, 0, 0, 0] }).subarray(0, 12), RCODE.FORMERR],
+  ["gives FORMERR for two questions (RFC 9619 §4)", Buffer.concat([query("a", { counts: [2, 0, 0, 0] }), wireName("b"), Buffer.from([0, 1, 0, 1])]), RCODE.FORMERR],
+  ["gives FORMERR for a question cut short", query("orders.mesh.internal").subarray(0, 30), RCODE.FORMERR],
+  ["gives FORMERR for a missing class", query("a").subarray(0, -1), RCODE.FORMERR],
+  ["gives FORMERR for a pointer to itself (RFC 1035 §4.1.4)", Buffer.from("123401000001000000000000c00c00010001", "hex"), RCODE.FORMERR],
+  ["gives FORMERR for a pointer forwards (RFC 1035 §4.1.4)", Buffer.from("123401000001000000000000c012000100010161000000", "hex"), RCODE.FORMERR],
+  ["gives FORMERR for a reserved label type (RFC 6891 §5)", Buffer.from("12340100000100000000000041610000010001", "hex"), RCODE.FORMERR],
+  ["gives FORMERR for bytes after the message", Buffer.concat([query("a"), Buffer.from([0])]), RCODE.FORMERR],
+  ["gives FORMERR for records that are counted but missing", query("a", { counts: [1, 0, 0, 65535] }), RCODE.FORMERR],
+  ["accepts records that a query may carry", query("a", { records: [record("a", 6, 1, 0, Buffer.alloc(22))], counts: [1, 0, 1, 0] }), undefined],
+  ["accepts EDNS (RFC 6891 §6.1.1)", query("a", { records: [opt()] }), undefined],
+  ["ignores unknown EDNS options (RFC 6891 §6.1.2)", query("a", { records: [opt({ data: Buffer.from("fde900030102030003 0000".replace(" ", ""), "hex") })] }), undefined],
+  ["ignores a known EDNS option of odd content", query("a", { records: [opt({ data: Buffer.from("000f0001aa", "hex") })] }), undefined],
+  ["ignores the upper bits of a code in a query's OPT", query("a", { records: [opt({ extendedRcode: 0x80 })] }), undefined],
+  ["gives FORMERR for two OPT records (RFC 6891 §6.1.1)", query("a", { records: [opt(), opt()] }), RCODE.FORMERR],
+  ["gives FORMERR for OPT below the root (RFC 6891 §6.1.2)", query("a", { records: [opt({ name: "a" })] }), RCODE.FORMERR],
+  ["gives FORMERR for OPT among the answers (RFC 6891 §6.1.1)", query("a", { records: [opt()], counts: [1, 1, 0, 0] }), RCODE.FORMERR],
+  ["gives FORMERR for options that overrun (RFC 6891 §6.1.2)", query("a", { records: [opt({ data: Buffer.from("000a0008aa", "hex") })] }), RCODE.FORMERR],
+  ["gives BADVERS for EDNS version 1 (RFC 6891 §6.1.3)", query("a", { records: [opt({ version: 1 })] }), RCODE.BADVERS],
+  ["gives NOTIMP for NOTIFY (RFC 1035 §4.1.1)", query("a", { flags: 4 << 11 }), RCODE.NOTIMP],
+  ["gives NOTIMP for UPDATE", query("a", { flags: 5 << 11 }), RCODE.NOTIMP],
+  ["gives NOTIMP for an opcode without question", query("", { flags: 6 << 11, counts: [0, 0, 0, 0] }).subarray(0, 12), RCODE.NOTIMP],
+];
+
+for (const [title, packet, fault] of faults) {
+  test(`decodeQuery() ${title}`, () => assert.equal(read(packet).fault, fault));
+}
+
+test("decodeQuery() drops an answer: QR = 1 (RFC 1035 §4.1.1)", () => assert.equal(decodeQuery(query("a", { flags: 0x8000 })), undefined));
+test("decodeQuery() drops what has no whole header", () => assert.equal(decodeQuery(query("a").subarray(0, 11)), undefined));
+
+const questionNames: readonly (readonly [labels: readonly string[], name: string])[] = [
+  [["OrDers", "MESH", "internal"], "orders.mesh.internal"],
+  [["a.b", "org"], "a\\046b.org"],
+  [["a\\b", "org"], "a\\092b.org"],
+  [["\u00c9\u00e9", "org"], "\\201\\233.org"],
+  [["a b", "\u0000"], "a\\032b.\\000"],
+  [["_http", "_tcp", "*"], "_http._tcp.*"],
+];
+
+for (const [labels, name] of questionNames) {
+  test(`decodeQuery() reads ${JSON.stringify(labels)} as ${name} (RFC 4343 §2.1, §3)`, () => {
+    assert.equal(read(query(labels.map((label) => Buffer.from(label, "latin1")))).question?.name, name);
+  });
+}
+
+const noError: Reply = { rcode: 0, authoritative: true, answers: [], authority: [] };
+const plain = { maxBytes: 512, recursionAvailable: false };
+const a = (name: string, address: string): ResourceRecord => ({ name, type: "A", ttlSeconds: 30, address });
+const soa: ResourceRecord = {
+  name: "mesh.internal",
+  type: "SOA",
+  ttlSeconds: 5,
+  primary: "mesh.internal",
+  mailbox: "nobody.invalid",
+  serial: 2 ** 32 - 1,
+  refreshSeconds: 3600,
+  retrySeconds: 1200,
+  expireSeconds: 604800,
+  minimumSeconds: 5,
+};
+
+test("encodeReply() keeps ID, RD and the question's case (RFC 1035 §4.1.1, RFC 4343 §4.1)", () => {
+  const decoded = decode(encodeReply(read(query("OrDeRs.Mesh.internal", { id: 0xbeef })), { ...noError, answers: [a("orders.mesh.internal", "240.241.0.7")] }, plain));
+  assert.deepEqual({ id: decoded.id, qr: decoded.qr, aa: decoded.aa, rd: decoded.rd, ra: decoded.ra, tc: decoded.tc }, { id: 0xbeef, qr: true, aa: true, rd: true, ra: false, tc: false });
+  assert.deepEqual(decoded.questions, [{ name: "OrDeRs.Mesh.internal", type: 1, class: 1 }]);
+  assert.equal(decoded.answers[0]?.name, "OrDeRs.Mesh.internal");
+});
+
+test("encodeReply() clears RD, Z, AD and CD unless asked (RFC 1035 §4.1.1)", () => {
+  const decoded = decode(encodeReply(read(query("a", { flags: 0x0070 })), noError, plain));
+  assert.deepEqual([decoded.rd, decoded.z], [false, 0]);
+});
+
+test("encodeReply() sets RA only when told (RFC 1035 §4.1.1)", () => {
+  assert.equal(decode(encodeReply(read(query("a")), noError, { ...plain, recursionAvailable: true })).ra, true);
+});
+
+test("encodeReply() echoes names that are not text, byte by byte", () => {
+  const packet = query([Buffer.from("a.b"), Buffer.from([0xff, 0, 0x5c]), Buffer.from("org")]);
+  const reply = encodeReply(read(packet), { ...noError, rcode: RCODE.NXDOMAIN, authority: [{ ...soa, name: "org" }] }, plain);
+  assert.deepEqual(reply.subarray(12, packet.length), packet.subarray(12));
+  assert.equal(decode(reply).authority[0]?.name, "org");
+});
+
+const records: readonly ResourceRecord[] = [
+  a("orders.mesh.internal", "240.241.0.7"),
+  { name: "orders.mesh.internal", type: "AAAA", ttlSeconds: 30, address: "fd00::7" },
+  { name: "orders.mesh.internal", type: "AAAA", ttlSeconds: 30, address: "::ffff:192.0.2.1" },
+  { name: "orders.mesh.internal", type: "CNAME", ttlSeconds: 30, target: "web.mesh.internal" },
+  { name: "mesh.internal", type: "NS", ttlSeconds: 30, target: "mesh.internal" },
+  { name: "orders.mesh.internal", type: "HINFO", ttlSeconds: 30, cpu: "RFC8482", os: "" },
+  soa,
+];
+
+test("encodeReply() writes every type so that two decoders read it alike (RFC 1035 §3.3, §3.4; RFC 3596 §2.2)", () => {
+  const message = encodeReply(read(query("orders.mesh.internal")), { ...noError, answers: records }, { ...plain, maxBytes: 0xffff });
+  const decoded = decode(message);
+  const second = Packet.parse(message);
+  assert.deepEqual(second.errors, []);
+  assert.deepEqual(
+    decoded.answers.map(({ name, type, ttl }) => [name, type, ttl]),
+    second.answers.map(({ name, type, ttl }) => [name, type, ttl]),
+  );
+  assert.deepEqual(
+    decoded.answers.map(({ name }) => name),
+    records.map(({ name }) => name),
+  );
+  assert.equal(second.answers[1]?.address, "fd00::7");
+  assert.equal(decoded.answers[2]?.data.toString("hex"), "00000000000000000000ffffc0000201");
+  assert.equal(decoded.answers[3]?.target, "web.mesh.internal");
+  assert.equal(decoded.answers[5]?.data.toString("latin1"), "\u0007RFC8482\u0000");
+  assert.equal(second.answers[6]?.admin, "nobody.invalid");
+  assert.equal(second.answers[6]?.serial, 2 ** 32 - 1);
+});
+
+test("encodeReply() answers OPT with OPT: version 0, our size, DO copied, no options (RFC 6891 §6.1.1, RFC 3225 §3)", () => {
+  const packet = query("a", { records: [opt({ dnssecOk: true, data: Buffer.from("000a00080102030405060708", "hex") })] });
+  const [found, ...others] = decode(encodeReply(read(packet), noError, plain)).additional;
+  assert.deepEqual({ ...found, data: found?.data.length }, { name: "", type: 41, class: 1232, ttl: 0x8000, data: 0, target: undefined });
+  assert.equal(others.length, 0);
+});
+
+test("encodeReply() writes no OPT when the query had none (RFC 6891 §7)", () => {
+  assert.equal(decode(encodeReply(read(query("a")), noError, plain)).additional.length, 0);
+});
+
+test("encodeReply() writes BADVERS as 1 in OPT and 0 in the header (RFC 6891 §6.1.3)", () => {
+  const decoded = decode(encodeReply(read(query("a", { records: [opt({ version: 1 })] })), { ...noError, rcode: RCODE.BADVERS }, plain));
+  assert.deepEqual([decoded.rcode, decoded.additional[0]?.ttl], [0, 0x01000000]);
+});
+
+test("encodeReply() writes OPT with a FORMERR for two OPTs (RFC 6891 §6.1.1)", () => {
+  const decoded = decode(encodeReply(read(query("a", { records: [opt(), opt()] })), { ...noError, rcode: RCODE.FORMERR }, plain));
+  assert.deepEqual([decoded.rcode, decoded.additional.length], [1, 1]);
+});
+
+test("encodeReply() sets TC and leaves all records but OPT out when too long (RFC 2181 §9)", () => {
+  const many = Array.from({ length: 60 }, (_, n) => a("orders.mesh.internal", `240.241.0.${n}`));
+  const found = read(query("orders.mesh.internal", { records: [opt()] }));
+  const cut = decode(encodeReply(found, { ...noError, answers: many }, plain));
+  assert.deepEqual([cut.tc, cut.answers.length, cut.additional.length, cut.questions.length], [true, 0, 1, 1]);
+  const whole = decode(encodeReply(found, { ...noError, answers: many }, { ...plain, maxBytes: 0xffff }));
+  assert.deepEqual([whole.tc, whole.answers.length], [false, 60]);
+});
+
+test("encodeReply() answers without question where none could be read", () => {
+  const decoded = decode(encodeReply(read(query("a", { id: 77 }).subarray(0, 13)), { ...noError, rcode: RCODE.FORMERR }, plain));
+  assert.deepEqual([decoded.id, decoded.rcode, decoded.questions.length], [77, 1, 0]);
+});
+
+const asked = read(query("OrDers.example.org", { id: 5 }));
+const theirs = (name: string, id: number, flags = 0x8580) => query(name, { id, flags });
+const matches: readonly (readonly [title: string, message: Buffer, want: boolean])[] = [
+  ["accepts the answer", theirs("OrDers.example.org", 5), true],
+  ["wants the ID", theirs("OrDers.example.org", 6), false],
+  ["wants the name", theirs("others.example.org", 5), false],
+  ["wants the name's case", theirs("orders.example.org", 5), false],
+  ["wants the type", query("OrDers.example.org", { id: 5, flags: 0x8580, type: 28 }), false],
+  ["wants an answer, not a query", theirs("OrDers.example.org", 5, 0x0100), false],
+  ["wants the opcode", theirs("OrDers.example.org", 5, 0xa580), false],
+  ["wants one question", query("OrDers.example.org", { id: 5, flags: 0x8580, counts: [0, 0, 0, 0] }), false],
+  ["wants a whole message", theirs("OrDers.example.org", 5).subarray(0, 20), false],
+];
+
+for (const [title, message, want] of matches) {
+  test(`isAnswerTo() ${title} (RFC 5452 §9.1)`, () => assert.equal(isAnswerTo(asked, 5, message), want));
+}
+
+test("relayedReply() gives the client's ID, clears AA and keeps the rest (RFC 1035 §4.1.1)", () => {
+  const answer = Buffer.concat([theirs("OrDers.example.org", 999, 0x85b0), Buffer.from("c00c", "hex")]);
+  const relayed = relayedReply(asked, answer, 512);
+  assert.equal(relayed.readUInt16BE(0), 5);
+  assert.equal(relayed.readUInt16BE(2), 0x81b0);
+  assert.deepEqual(relayed.subarray(4), answer.subarray(4));
+});
+
+test("relayedReply() cuts an answer that UDP may not carry, with TC and OPT (RFC 2181 §9, RFC 6891 §7)", () => {
+  const withOpt = read(query("example.org", { records: [opt()] }));
+  const decoded = decode(relayedReply(withOpt, Buffer.concat([theirs("example.org", 9), Buffer.alloc(600)]), 512));
+  assert.deepEqual([decoded.tc, decoded.id, decoded.aa, decoded.ra, decoded.answers.length, decoded.additional.length], [true, 0x1234, false, true, 0, 1]);
+});

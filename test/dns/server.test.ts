@@ -1,0 +1,261 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { test } from "node:test";
+import { dnsServer } from "../../src/dns/server.ts";
+import { createLog } from "../../src/log.ts";
+import { ask, askUdp, openTcp, orders, silent, startServer, startUpstream } from "./sockets.ts";
+import { addresses, decode, opt, query, table } from "./wire.ts";
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("dnsServer() answers by UDP and TCP on one port (RFC 7766 §5)", async (t) => {
+  const { at, events } = await startServer(t);
+  assert.deepEqual(addresses(await ask(at, orders())), ["240.241.0.7"]);
+  const client = await openTcp(at);
+  client.send(orders({ id: 9 }));
+  assert.deepEqual(addresses((await client.take(1))[0] as Buffer), ["240.241.0.7"]);
+  client.socket.destroy();
+  assert.deepEqual(events, [
+    { transport: "udp", rcode: "NOERROR", type: "A", source: "table" },
+    { transport: "tcp", rcode: "NOERROR", type: "A", source: "table" },
+  ]);
+});
+
+test("dnsServer() keeps the question's case (0x20)", async (t) => {
+  const { at } = await startServer(t);
+  const decoded = decode(await ask(at, query("oRDErs.mesh.INTERNAL")));
+  assert.deepEqual([decoded.questions[0]?.name, decoded.answers[0]?.name], ["oRDErs.mesh.INTERNAL", "oRDErs.mesh.INTERNAL"]);
+});
+
+test("dnsServer() gives AA for its own data and RA only with upstreams (RFC 1035 §4.1.1)", async (t) => {
+  const alone = decode(await ask((await startServer(t)).at, orders()));
+  assert.deepEqual([alone.aa, alone.ra], [true, false]);
+  const zones = [{ name: "mesh.internal" }, { name: "consul", forward: [{ address: "192.0.2.2", port: 53 }] }];
+  assert.equal(decode(await ask((await startServer(t, { zones })).at, orders())).ra, true);
+});
+
+test("dnsServer() tells NODATA from NXDOMAIN, both with SOA and 5 s (RFC 2308 §2, §5)", async (t) => {
+  const { at } = await startServer(t);
+  for (const [packet, rcode] of [
+    [orders({ type: 28 }), 0],
+    [query("nope.mesh.internal"), 3],
+  ] as const) {
+    const decoded = decode(await ask(at, packet));
+    const [soa] = decoded.authority;
+    assert.deepEqual([decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length], [rcode, true, 0, 1]);
+    assert.deepEqual([soa?.name, soa?.type, soa?.ttl, soa?.data.readUInt32BE(soa.data.length - 4)], ["mesh.internal", 6, 5, 5]);
+  }
+});
+
+test("dnsServer() gives BADVERS for EDNS version 1 (RFC 6891 §6.1.3)", async (t) => {
+  const { at, events } = await startServer(t);
+  const decoded = decode(await ask(at, orders({ records: [opt({ version: 1 })] })));
+  assert.deepEqual([decoded.rcode, decoded.additional[0]?.ttl, decoded.answers.length], [0, 0x01000000, 0]);
+  assert.deepEqual(events, [{ transport: "udp", rcode: "BADVERS", type: "A", source: "refused" }]);
+});
+
+test("dnsServer() gives SERVFAIL as long as no names are known", async (t) => {
+  const { at } = await startServer(t, { table: () => undefined });
+  assert.equal(decode(await ask(at, orders())).rcode, 2);
+});
+
+test("dnsServer() does not answer answers, nor what has no header", async (t) => {
+  const { at } = await startServer(t);
+  const answers = await askUdp(at, [orders({ flags: 0x8180 }), Buffer.alloc(0), Buffer.alloc(11), orders({ id: 3 })], { count: 2, waitMs: 300 });
+  assert.deepEqual(answers.map((answer) => decode(answer).id), [3]);
+});
+
+test("dnsServer() gives SERVFAIL, counts and logs when answering throws", async (t) => {
+  const thrown: unknown[] = [];
+  const logged: string[] = [];
+  const { at, events } = await startServer(t, {
+    table: () => table({ "orders.mesh.internal": { a: ["not an address"] } }),
+    hooks: { onException: (error) => thrown.push(error) },
+    log: { warn: (_, message) => logged.push(message) },
+  });
+  for (let n = 0; n < 5; n++) {
+    const decoded = decode(await ask(at, orders({ records: [opt()] })));
+    assert.deepEqual([decoded.rcode, decoded.questions.length, decoded.answers.length, decoded.additional.length], [2, 1, 0, 1]);
+  }
+  assert.equal(thrown.length, 5);
+  assert.deepEqual(logged, ["cannot answer a query"]);
+  assert.deepEqual(events, []);
+});
+
+test("dnsServer() gives SERVFAIL when the names cannot be read", async (t) => {
+  const { at } = await startServer(t, {
+    table: () => {
+      throw new Error("broken");
+    },
+  });
+  assert.equal(decode(await ask(at, orders())).rcode, 2);
+});
+
+const outside = { allow: ["192.0.2.0/24"] };
+
+test("dnsServer() refuses clients outside of allow by UDP, without records (RFC 1035 §4.1.1)", async (t) => {
+  const { at, events } = await startServer(t, outside);
+  const decoded = decode(await ask(at, orders()));
+  assert.deepEqual([decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length, decoded.additional.length], [5, false, 0, 0, 0]);
+  assert.deepEqual(events, [{ transport: "udp", rcode: "REFUSED", type: "A", source: "refused" }]);
+});
+
+test("dnsServer() refuses them by TCP and closes", async (t) => {
+  const { at } = await startServer(t, outside);
+  const client = await openTcp(at);
+  client.send(orders(), orders({ id: 2 }));
+  await client.closed();
+  assert.deepEqual(client.answers.map((answer) => [decode(answer).rcode, decode(answer).answers.length]), [[5, 0]]);
+});
+
+test("dnsServer() cuts a UDP answer over 512 bytes whatever size EDNS offers (RFC 2181 §9)", async (t) => {
+  const rows = table({ "big.mesh.internal": { a: Array.from({ length: 40 }, (_, n) => `240.241.0.${n}`) } });
+  const { at } = await startServer(t, { table: () => rows });
+  const reply = await ask(at, query("big.mesh.internal", { records: [opt({ size: 4096 })] }));
+  assert.deepEqual([decode(reply).tc, reply.length <= 512], [true, true]);
+  const client = await openTcp(at);
+  client.send(query("big.mesh.internal"));
+  const whole = decode((await client.take(1))[0] as Buffer);
+  assert.deepEqual([whole.tc, whole.answers.length], [false, 40]);
+  client.socket.destroy();
+});
+
+test("dnsServer() holds an unsettled name back, then gives it", async (t) => {
+  const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 400 } });
+  const { at } = await startServer(t, { table: () => rows });
+  const started = performance.now();
+  assert.deepEqual(addresses(await ask(at, query("new.mesh.internal"))), ["240.241.0.9"]);
+  const took = performance.now() - started;
+  assert.ok(took > 300 && took < 1500, `${took} ms`);
+});
+
+test("dnsServer() gives SERVFAIL, not NXDOMAIN, for a name that does not settle in 2 s", async (t) => {
+  const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 60_000 } });
+  const { at } = await startServer(t, { table: () => rows });
+  const started = performance.now();
+  assert.equal(decode(await ask(at, query("new.mesh.internal"))).rcode, 2);
+  const took = performance.now() - started;
+  assert.ok(took > 1900 && took < 2800, `${took} ms`);
+});
+
+test("dnsServer() bounds the questions that it holds", async (t) => {
+  const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 500 } });
+  const { at, events } = await startServer(t, { table: () => rows, limits: { maxHeld: 3 } });
+  const answers = await askUdp(at, Array.from({ length: 8 }, (_, id) => query("new.mesh.internal", { id })));
+  assert.deepEqual(answers.map((answer) => decode(answer).rcode).toSorted(), [0, 0, 0, 2, 2, 2, 2, 2]);
+  assert.equal(events.filter(({ rcode }) => rcode === "SERVFAIL").length, 5);
+});
+
+test("dnsServer() serves IPv6", async (t) => {
+  const { at } = await startServer(t, { listen: [{ address: "::1", port: 0 }] });
+  assert.deepEqual(addresses(await ask(at, orders())), ["240.241.0.7"]);
+  const client = await openTcp(at);
+  client.send(orders());
+  assert.deepEqual(addresses((await client.take(1))[0] as Buffer), ["240.241.0.7"]);
+  client.socket.destroy();
+});
+
+test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RFC 4291 §2.5.5.2)", async (t) => {
+  const { at } = await startServer(t, { listen: [{ address: "::", port: 0 }], allow: ["127.0.0.0/8"] });
+  assert.equal(decode(await ask({ address: "127.0.0.1", port: at.port }, orders())).rcode, 0);
+  assert.equal(decode(await ask({ address: "::1", port: at.port }, orders())).rcode, 5);
+});
+
+test("dnsServer() binds IPv4 and IPv6 wildcards on one port", async (t) => {
+  const { at: free, server } = await startServer(t);
+  await server.stop();
+  const { bound } = await startServer(t, { listen: ["0.0.0.0", "::"].map((address) => ({ address, port: free.port })) });
+  assert.equal(bound.length, 2);
+  assert.equal(decode(await ask({ address: "127.0.0.1", port: free.port }, orders())).rcode, 0);
+  assert.equal(decode(await ask({ address: "::1", port: free.port }, orders())).rcode, 0);
+});
+
+test("start() says which port is in use, by UDP, and binds nothing", async (t) => {
+  const taken = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(taken, "listening");
+  t.after(() => taken.close());
+  const { port } = taken.address();
+  const { at: free, server } = await startServer(t);
+  await server.stop();
+  const listen = [free, { address: "127.0.0.1", port }];
+  await assert.rejects(startServer(t, { listen }), {
+    message: `Cannot listen for DNS on 127.0.0.1:${port} (UDP): it is in use; choose another with dns.listen`,
+  });
+  await startServer(t, { listen: [free] });
+});
+
+test("start() says which port is in use, by TCP", async (t) => {
+  const taken = createServer().listen(0, "::1");
+  await once(taken, "listening");
+  t.after(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  await assert.rejects(startServer(t, { listen: [{ address: "::1", port }] }), {
+    message: `Cannot listen for DNS on [::1]:${port} (TCP): it is in use; choose another with dns.listen`,
+  });
+});
+
+test("start() says that the machine does not have an address", async (t) => {
+  await assert.rejects(startServer(t, { listen: [{ address: "192.0.2.77", port: 0 }] }), {
+    message: "Cannot listen for DNS on 192.0.2.77:0 (UDP): this machine does not have the address; choose another with dns.listen",
+  });
+});
+
+test("dnsServer() takes our own log", () => {
+  const log = createLog({ level: "silent", pretty: false });
+  assert.ok(dnsServer({ listen: [], ttlSeconds: 30, zones: [], forward: [], allow: [], table: () => undefined, log }));
+});
+
+test("stop() frees the ports within 1 s and lets answers in flight go out", async (t) => {
+  const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 300 } });
+  const { at, server } = await startServer(t, { table: () => rows });
+  const client = await openTcp(at);
+  const idle = await openTcp(at);
+  client.send(query("new.mesh.internal", { id: 1 }));
+  const byUdp = ask(at, query("new.mesh.internal", { id: 2 }));
+  await sleep(100);
+  const started = performance.now();
+  await server.stop();
+  assert.ok(performance.now() - started < 600, `${performance.now() - started} ms`);
+  assert.deepEqual(addresses(await byUdp), ["240.241.0.9"]);
+  assert.deepEqual(addresses((await client.take(1))[0] as Buffer), ["240.241.0.9"]);
+  await Promise.all([client.closed(), idle.closed()]);
+  const again = await startServer(t, { listen: [at] });
+  assert.equal(again.at.port, at.port);
+});
+
+test("stop() answers SERVFAIL where it would have to wait longer, within 1 s", async (t) => {
+  const upstream = await startUpstream(t, () => []);
+  const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 60_000 } });
+  const { at, server } = await startServer(t, { table: () => rows, forward: [upstream] });
+  const client = await openTcp(at);
+  client.send(query("new.mesh.internal", { id: 1 }), query("example.org", { id: 2 }));
+  const byUdp = askUdp(at, [query("new.mesh.internal", { id: 3 }), query("example.org", { id: 4 })]);
+  await sleep(100);
+  const started = performance.now();
+  await server.stop();
+  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`);
+  assert.deepEqual([...(await client.take(2)), ...(await byUdp)].map((answer) => decode(answer).rcode), [2, 2, 2, 2]);
+  await startServer(t, { listen: [at] });
+});
+
+test("stop() does not wait for a client that does not read", async (t) => {
+  const rows = table({ "big.mesh.internal": { a: Array.from({ length: 200 }, (_, n) => `240.241.0.${n}`) } });
+  const { at, server } = await startServer(t, { table: () => rows });
+  const client = await openTcp(at);
+  client.socket.pause();
+  for (let n = 0; n < 3000; n++) client.send(query("big.mesh.internal", { id: n }));
+  await sleep(300);
+  const started = performance.now();
+  await server.stop();
+  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`);
+  client.socket.destroy();
+  await startServer(t, { listen: [at] });
+});
+
+test("stop() before start() and twice does no harm", async () => {
+  const server = dnsServer({ listen: [], ttlSeconds: 30, zones: [], forward: [], allow: [], table: () => undefined, log: silent });
+  await server.stop();
+  await server.stop();
+});

@@ -1,0 +1,140 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, createServer, isIPv6, type Socket } from "node:net";
+import type { TestContext } from "node:test";
+import type { DnsLog } from "../../src/dns/quiet-log.ts";
+import type { AnswerEvent } from "../../src/dns/respond.ts";
+import { type DnsServerOptions, dnsServer, type ListenAddress } from "../../src/dns/server.ts";
+import { frame, frameReader } from "../../src/dns/tcp-frame.ts";
+import { query, table } from "./wire.ts";
+
+export const silent: DnsLog = { warn() {} };
+
+/** Start a server on a free port with sensible options; it stops with the test. */
+export async function startServer(t: TestContext, options: Partial<DnsServerOptions> = {}) {
+  const events: AnswerEvent[] = [];
+  const server = dnsServer({
+    listen: [{ address: "127.0.0.1", port: 0 }],
+    ttlSeconds: 30,
+    zones: [{ name: "mesh.internal" }],
+    forward: [],
+    allow: ["127.0.0.0/8", "::1/128"],
+    table: () => table({ "orders.mesh.internal": { a: ["240.241.0.7"] } }),
+    log: silent,
+    hooks: { onAnswer: (event) => events.push(event) },
+    ...options,
+  });
+  const bound = await server.start();
+  t.after(() => server.stop());
+  return { server, bound, at: bound[0] as ListenAddress, events };
+}
+
+/** Send packets from one socket and collect the answers until `count` are there or `waitMs` is over. */
+export async function askUdp(to: ListenAddress, packets: readonly Buffer[], { count = packets.length, waitMs = 3000 } = {}): Promise<Buffer[]> {
+  const socket = createSocket(isIPv6(to.address) ? "udp6" : "udp4");
+  const answers: Buffer[] = [];
+  const done = Promise.withResolvers<void>();
+  socket.on("message", (message) => {
+    answers.push(message);
+    if (answers.length === count) done.resolve();
+  });
+  const timer = setTimeout(done.resolve, waitMs);
+  for (const packet of packets) socket.send(packet, to.port, to.address);
+  await done.promise;
+  clearTimeout(timer);
+  socket.close();
+  return answers;
+}
+
+/** One question by UDP. */
+export async function ask(to: ListenAddress, packet: Buffer, waitMs = 3000): Promise<Buffer> {
+  const [answer] = await askUdp(to, [packet], { waitMs });
+  if (answer === undefined) throw new Error("no answer");
+  return answer;
+}
+
+/** A TCP connection that collects answers. */
+export async function openTcp(to: ListenAddress, options: { readonly allowHalfOpen?: boolean } = {}) {
+  const socket = connect({ host: to.address, port: to.port, noDelay: true, ...options });
+  const answers: Buffer[] = [];
+  const read = frameReader(0xffff);
+  let closed = false;
+  let wake = () => {};
+  socket.on("error", () => {});
+  socket.on("data", (chunk) => {
+    answers.push(...(read(chunk) ?? []));
+    wake();
+  });
+  socket.on("close", () => {
+    closed = true;
+    wake();
+  });
+  await once(socket, "connect");
+
+  async function until(condition: () => boolean, waitMs = 5000) {
+    const deadline = performance.now() + waitMs;
+    while (!condition()) {
+      if (performance.now() > deadline) throw new Error(`waited ${waitMs} ms; ${answers.length} answers, closed: ${closed}`);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, 20);
+      });
+    }
+  }
+
+  return {
+    socket,
+    answers,
+    isClosed: () => closed,
+    send: (...packets: Buffer[]) => socket.write(Buffer.concat(packets.map(frame))),
+    /** Wait for answers, then give them. */
+    take: async (count: number, waitMs?: number) => {
+      await until(() => answers.length >= count || closed, waitMs);
+      return answers.splice(0, count);
+    },
+    closed: (waitMs?: number) => until(() => closed, waitMs),
+  };
+}
+
+/** What a fake upstream sends for one query: any number of messages, at once or later. */
+export type Behaviour = (packet: Buffer, transport: "udp" | "tcp") => readonly Buffer[] | Promise<readonly Buffer[]>;
+
+/** A DNS server that does what the test says, on a free port for both transports. */
+export async function startUpstream(t: TestContext, behave: Behaviour) {
+  const seen: { readonly packet: Buffer; readonly transport: "udp" | "tcp"; readonly port: number }[] = [];
+  const udp = createSocket("udp4");
+  udp.bind(0, "127.0.0.1");
+  await once(udp, "listening");
+  const { port } = udp.address();
+  udp.on("message", async (packet, from) => {
+    seen.push({ packet, transport: "udp", port: from.port });
+    for (const message of await behave(packet, "udp")) udp.send(message, from.port, from.address);
+  });
+  const tcp = createServer((socket: Socket) => {
+    const read = frameReader(0xffff);
+    socket.on("error", () => {});
+    socket.on("data", async (chunk) => {
+      for (const packet of read(chunk) ?? []) {
+        seen.push({ packet, transport: "tcp", port: socket.remotePort ?? 0 });
+        for (const message of await behave(packet, "tcp")) socket.write(frame(message));
+      }
+    });
+  });
+  tcp.listen(port, "127.0.0.1");
+  await once(tcp, "listening");
+  t.after(() => {
+    udp.close();
+    tcp.close();
+  });
+  return { address: "127.0.0.1", port, seen };
+}
+
+/** An answer of an upstream to `packet`: its bytes with flags, counts and records set. */
+export function upstreamAnswer(packet: Buffer, { flags = 0x8580, answers = [] as readonly Buffer[] } = {}): Buffer {
+  const end = packet.indexOf(0, 12) + 5;
+  const message = Buffer.concat([packet.subarray(0, end), ...answers]);
+  for (const [index, value] of [flags, 1, answers.length, 0, 0].entries()) message.writeUInt16BE(value, 2 + index * 2);
+  return message;
+}
+
+export const orders = (options?: Parameters<typeof query>[1]) => query("orders.mesh.internal", options);

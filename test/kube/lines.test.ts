@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { linesOf } from "../../src/kube/lines.ts";
+
+test("linesOf() gives the same lines however the stream is cut", async () => {
+  const line = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((text) => !text.includes("\n"));
+  await fc.assert(
+    fc.asyncProperty(fc.array(line), fc.array(fc.nat({ max: 20 })), async (lines, cuts) => {
+      const bytes = Buffer.from(lines.map((text) => `${text}\n`).join(""));
+      assert.deepEqual(await Array.fromAsync(linesOf(chunked(bytes, cuts))), lines);
+    }),
+  );
+});
+
+test("linesOf() gives what comes after the last line feed", async () => {
+  assert.deepEqual(await Array.fromAsync(linesOf(chunked(Buffer.from("a\nb"), []))), ["a", "b"]);
+});
+
+async function* chunked(bytes: Buffer, cuts: readonly number[]): AsyncGenerator<Uint8Array> {
+  let from = 0;
+  for (const length of cuts) {
+    yield bytes.subarray(from, from + length);
+    from += length;
+  }
+  yield bytes.subarray(from);
+}

@@ -8,6 +8,7 @@ import { adapters } from "../adapters/adapters.ts";
 import type { CliContext, ExitCode, Format, Output } from "./cli/context.ts";
 import { ConfigError, describeError } from "./errors.ts";
 import { createLog, type LogLevel } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
 
 interface GlobalOptions {
   readonly config: string;
@@ -100,7 +101,9 @@ program
 program
   .command("version")
   .description("show the version")
-  .action(() => process.stdout.write(`${version}\n`));
+  .action(() => {
+    process.stdout.write(`${version}\n`);
+  });
 
 await program.parseAsync();
 
@@ -129,12 +132,13 @@ function command<Options>(
 }
 
 function contextOf({ config }: GlobalOptions, logLevel: LogLevel): CliContext {
+  const metrics = createMetrics();
   const log = createLog({ level: logLevel, pretty: process.stderr.isTTY === true });
   return {
     configFile: config,
     configContext: { env: process.env, adapters },
-    kubeconfig: process.env["KUBECONFIG"],
-    createAdapter(registry, { dir }, parent) {
+    kubeconfig: process.env.KUBECONFIG,
+    createAdapter(registry, { dir }) {
       const kind = adapters[registry.kind];
       if (kind === undefined)
         throw new ConfigError(
@@ -143,11 +147,12 @@ function contextOf({ config }: GlobalOptions, logLevel: LogLevel): CliContext {
       return kind.create(registry.options, {
         registry: registry.name,
         dir,
-        log: parent.child({ registry: registry.name }),
+        metrics,
+        log: log.child({ registry: registry.name }),
       });
     },
     log,
-    logLevel,
+    metrics,
     signal: stop.signal,
     version,
     identity: `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`,

@@ -1,5 +1,6 @@
 import type { Config, ConfigContext } from "../config.ts";
-import type { Log, LogLevel } from "../log.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
 
 /** What `main` hands to a command: nothing below it reads the environment, arguments or signals. */
@@ -10,9 +11,9 @@ export interface CliContext {
   /** Value of KUBECONFIG, if set. */
   readonly kubeconfig: string | undefined;
   /** Makes the adapter of one configured registry. */
-  readonly createAdapter: (registry: Config["registries"][number], config: Config, log: Log) => Adapter;
+  readonly createAdapter: (registry: Config["registries"][number], config: Config) => Adapter;
   readonly log: Log;
-  readonly logLevel: LogLevel;
+  readonly metrics: Metrics;
   /** Aborts on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   readonly version: string;

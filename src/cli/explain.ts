@@ -29,7 +29,7 @@ export async function explainCommand(
         if (at > 0) line("");
         for (const text of explainLines(name, one)) line(text);
       });
-    return 0;
+    return 0 as const;
   });
 }
 

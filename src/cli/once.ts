@@ -34,7 +34,7 @@ export async function once<Result>(context: CliContext, use: (once: Once) => Pro
   const signal = AbortSignal.any([context.signal, closing.signal]);
   try {
     context.out.progress("reading registries and target");
-    const adapters = config.registries.map((registry) => context.createAdapter(registry, config, context.log));
+    const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
     const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch: false, signal })]);
     context.out.progress("");
     const compute = createCompute(config);

@@ -7,7 +7,6 @@ import { backOff } from "../controller/loop.ts";
 import { type DnsServer, dnsServer } from "../dns/server.ts";
 import { ConfigError } from "../errors.ts";
 import { type HttpServer, httpServer } from "../http/server.ts";
-import { createMetrics, type Metrics } from "../metrics.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { buildNameTable } from "../plan/name-table.ts";
 import type { CliContext, ExitCode } from "./context.ts";
@@ -36,10 +35,9 @@ interface Generation {
  * tried again. A configuration that is broken later keeps the old one running.
  */
 export async function runCommand(context: CliContext): Promise<ExitCode> {
-  const { log, signal } = context;
-  const metrics = createMetrics();
+  const { log, metrics, signal } = context;
   let config = await loadConfig(context.configFile, context.configContext);
-  let current: Generation | undefined = await startGeneration(config, context, metrics);
+  let current: Generation | undefined = await startGeneration(config, context);
   /** Answers go on from the old table until a new generation has its own. */
   let lastTable: NameTable | undefined;
   const table = () => current?.table ?? lastTable;
@@ -57,7 +55,7 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
   let dns: DnsServer | undefined;
   let http: HttpServer | undefined;
   try {
-    dns = await startDns(config, table, context, metrics);
+    dns = await startDns(config, table, context);
     http = await startHttp(config, source, context);
     sayHello(config, context);
     for await (const next of configChanges(config, context.configContext, signal)) {
@@ -71,14 +69,14 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
       current = undefined;
       if (!isDeepStrictEqual(next.dns, config.dns)) {
         await dns.stop();
-        dns = await startDns(next, table, context, metrics);
+        dns = await startDns(next, table, context);
       }
       if (!isDeepStrictEqual(next.http, config.http)) {
         await http.stop();
         http = await startHttp(next, source, context);
       }
       config = next;
-      current = await startGeneration(config, context, metrics);
+      current = await startGeneration(config, context);
       log.info({ file: config.file }, "the new configuration is in use");
     }
   } finally {
@@ -89,9 +87,9 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
   return 0;
 }
 
-async function startGeneration(config: Config, context: CliContext, metrics: Metrics): Promise<Generation> {
-  metrics.setRegistries(config.registries.map(({ name }) => name));
-  const opened = await openTarget(config, context, metrics);
+async function startGeneration(config: Config, context: CliContext): Promise<Generation> {
+  context.metrics.setRegistries(config.registries.map(({ name }) => name));
+  const opened = await openTarget(config, context);
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
   try {
@@ -105,7 +103,7 @@ async function startGeneration(config: Config, context: CliContext, metrics: Met
       table: undefined,
       done: Promise.resolve(),
     };
-    generation.done = live(generation, signal, context, metrics);
+    generation.done = live(generation, signal, context);
     return generation;
   } catch (error) {
     stop.abort();
@@ -122,15 +120,15 @@ async function stopGeneration(generation: Generation | undefined): Promise<void>
 }
 
 /** Read the target's first state, then keep it in step and its names in the table. */
-async function live(generation: Generation, signal: AbortSignal, context: CliContext, metrics: Metrics): Promise<void> {
+async function live(generation: Generation, signal: AbortSignal, context: CliContext): Promise<void> {
   const { config, opened, leadership } = generation;
   const { target } = opened;
-  const { log } = context;
+  const { log, metrics } = context;
   if (!(await startTarget(opened, signal, context)) || leadership === undefined) return;
   const settleMs = SETTLE_MS[target.kind];
   let version = target.version();
   generation.table = buildNameTable(target.standing(), { settleMs, nowMs: Date.now() });
-  const adapters = config.registries.map((registry) => context.createAdapter(registry, config, log));
+  const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
   while (!signal.aborted) {
     await target.waitForChange(version, signal).catch(() => undefined);
@@ -178,8 +176,7 @@ function readiness(generation: Generation | undefined, signal: AbortSignal): { r
 async function startDns(
   { dns }: Config,
   table: () => NameTable | undefined,
-  { log }: CliContext,
-  metrics: Metrics,
+  { log, metrics }: CliContext,
 ): Promise<DnsServer> {
   const server = dnsServer({
     ...dns,

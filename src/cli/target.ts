@@ -1,7 +1,6 @@
 import type { Config } from "../config.ts";
 import { createChanges } from "../controller/changes.ts";
 import { type Leadership, soleWriter } from "../controller/leadership.ts";
-import type { Metrics } from "../metrics.ts";
 import type { Target } from "../model/target.ts";
 import type { CliContext } from "./context.ts";
 
@@ -33,11 +32,11 @@ export interface OpenTarget {
 }
 
 /** Open the target that the configuration names. Reads nothing yet. */
-export async function openTarget(config: Config, context: CliContext, metrics?: Metrics): Promise<OpenTarget> {
+export async function openTarget(config: Config, context: CliContext): Promise<OpenTarget> {
   // Only what is used is loaded: the Kubernetes client takes longer to load than a pass on a folder takes.
   return config.target.kind === "directory"
     ? openDirectory(config, config.target.path, context)
-    : openKubernetes(config, config.target, context, metrics);
+    : openKubernetes(config, config.target, context);
 }
 
 async function openDirectory(config: Config, path: string, { log, identity }: CliContext): Promise<OpenTarget> {
@@ -73,7 +72,6 @@ async function openKubernetes(
   config: Config,
   place: Extract<Config["target"], { kind: "kubernetes" }>,
   context: CliContext,
-  metrics: Metrics | undefined,
 ): Promise<OpenTarget> {
   const { kubeClient } = await import("../kube/client.ts");
   const { kubernetesTarget } = await import("../kube/kubernetes.ts");
@@ -82,9 +80,7 @@ async function openKubernetes(
     kubeconfig: context.kubeconfig,
     ...(place.context === undefined ? {} : { context: place.context }),
     userAgent: `x2istio/${context.version}`,
-    ...(metrics === undefined
-      ? {}
-      : { onWrite: (operation, result) => metrics.targetWrites.inc({ operation, result }) }),
+    onWrite: (operation, result) => context.metrics.targetWrites.inc({ operation, result }),
   });
   const { log } = context;
   const target = kubernetesTarget({

@@ -11,7 +11,7 @@ export async function validateCommand(context: CliContext, { output }: { readonl
   for (const registry of config.registries.filter(({ kind }) => kind === "static")) {
     const found: string[] = [];
     try {
-      const adapter = context.createAdapter(registry, config, context.log);
+      const adapter = context.createAdapter(registry, config);
       const { services, incomplete } = await adapter.read(context.signal, { trigger: "poll" });
       if (incomplete !== undefined) found.push(incomplete);
       for (const read of services) if (read.state === "failed") found.push(describeError(read.cause));

@@ -28,6 +28,7 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     for (const { key } of file?.objects ?? []) place(key, [...without(places.get(key), path), path]);
     for (const clash of file?.foreign ?? []) foreign.set(foreignKey(clash), clash);
     if (file?.ledger !== undefined) ledger.set(file.ledger.name, file.ledger);
+    if (!matters(before) && !matters(file)) return;
     version++;
     for (const wake of waiting) wake();
   }
@@ -69,6 +70,10 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
   }
 
   return { standing, files: files as ReadonlyMap<string, DirectoryFile>, put, placeOf: (key: ObjectKey) => places.get(key)?.[0], version: () => version, waitForChange };
+}
+
+function matters(file: DirectoryFile | undefined): boolean {
+  return file !== undefined && (file.objects.length > 0 || file.foreign.length > 0 || file.ledger !== undefined);
 }
 
 function without(paths: readonly string[] = [], path: string): readonly string[] {

@@ -1,5 +1,5 @@
 import { type Dirent } from "node:fs";
-import { lstat, readdir, readFile, unlink } from "node:fs/promises";
+import { lstat, readdir, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
 import { isLeftover } from "./atomic.ts";
@@ -26,7 +26,8 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
 
   /** Bring the state in step with what stands at `path`: a file, a folder with all below, or nothing. */
   async function visit(path: string): Promise<void> {
-    const found = await lstat(join(root, path)).catch(missing);
+    const found = await (path === "" ? stat(root) : lstat(join(root, path))).catch(missing); // only the root may be a link
+    if (path === "" && found?.isDirectory() === false) throw new Error(`Cannot use "${root}" as a target: it is not a folder`);
     if (found?.isDirectory() === true) return visitFolder(path);
     await eachOf([...state.files.keys()].filter((file) => isBelow(file, path)), visitFile);
     if (isYaml(path)) await visitFile(path);

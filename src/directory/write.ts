@@ -6,7 +6,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { LedgerWrite, WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
 import { replaceFile } from "./atomic.ts";
-import { ledgerPath, ledgerText, mayRewrite, servicePath, servicesText } from "./file.ts";
+import { contentHash, ledgerPath, ledgerText, mayRewrite, servicePath, servicesText } from "./file.ts";
 import type { DirectoryState } from "./state.ts";
 import { eachOf } from "./tree.ts";
 
@@ -29,6 +29,7 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   /** @returns false when the file is another by now; the state then holds the newer one. */
   async function put(path: string, text: string | undefined, operation: DirectoryOperation): Promise<boolean> {
     const standing = state.files.get(path);
+    if (text !== undefined && standing?.hash === contentHash(text)) return true;
     let result: "ok" | "failed" = "failed";
     try {
       const done = await replaceFile(join(root, path), text, standing?.hash);
@@ -74,9 +75,12 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   }
 
   async function writeFile(path: string, group: readonly Change[], operation: DirectoryOperation, finish: Finish): Promise<void> {
-    const valid = group.filter((change) => {
-      const fault = faultOf(change, path);
+    const withoutEntry = new Set<ServiceKey>();
+    const valid = entriesFirst(group).filter((change) => {
+      const orphaned = change.kind === "create" && withoutEntry.has(change.object.service);
+      const fault = orphaned ? (["skipped"] as const) : faultOf(change, path);
       if (fault !== undefined) finish(change, ...fault);
+      if (fault !== undefined && change.kind === "create" && change.object.manifest.kind === "ServiceEntry") withoutEntry.add(change.object.service);
       return fault === undefined;
     });
     if (valid.length === 0) return;
@@ -89,7 +93,7 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   }
 
   /** Why a change cannot be made to what stands now. */
-  function faultOf(change: Change, path: string): [WriteOutcome, unknown?] | undefined {
+  function faultOf(change: Change, path: string): readonly [WriteOutcome, unknown?] | undefined {
     const file = state.files.get(path);
     if (change.kind !== "create") {
       const { key, resourceVersion } = change.standing;
@@ -113,6 +117,11 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   }
 
   return { write, writeLedger };
+}
+
+function entriesFirst(changes: readonly Change[]): Change[] {
+  const rank = (change: Change) => (change.kind === "create" && change.object.manifest.kind === "ServiceEntry" ? 0 : 1);
+  return [...changes].sort((a, b) => rank(a) - rank(b));
 }
 
 type Finish = (change: Change, outcome: WriteOutcome, error?: unknown) => void;

@@ -20,6 +20,8 @@ export type ResourceRecord = { readonly name: string; readonly ttlSeconds: numbe
     }
 );
 
+const NOTHING = Buffer.alloc(0);
+
 /**
  * The bits of records that follow the question of `query`, with names compressed against it (RFC 1035 §4.1.4): a record of the
  * name that was asked carries the case that was asked (RFC 4343 §4.1).
@@ -27,13 +29,15 @@ export type ResourceRecord = { readonly name: string; readonly ttlSeconds: numbe
  * @throws When a record cannot be bits: an address that is none, a label over 63 octets.
  */
 export function encodeRecords(query: Query, records: readonly ResourceRecord[]): Buffer {
-  if (records.length === 0) return Buffer.alloc(0);
+  if (records.length === 0) return NOTHING;
   const writer = Object.assign(new Packet.Writer(), { names: questionNames(query) });
   // dns2 takes a pointer's offset from what its writer holds, one array item per bit; the header and question themselves are copied elsewhere.
   writer.buffer = new Array<number>(query.questionEnd * 8).fill(0);
-  let message: Buffer = Buffer.alloc(0);
-  for (const record of records) message = Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
-  return message.subarray(query.questionEnd);
+  // It also makes a buffer of all that was written so far after every record, which is quadratic and of no use here.
+  const toBuffer = writer.toBuffer.bind(writer);
+  writer.toBuffer = () => NOTHING;
+  for (const record of records) Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
+  return toBuffer().subarray(query.questionEnd);
 }
 
 /** Offsets of the question's name and of its parents, as dns2 looks them up. */

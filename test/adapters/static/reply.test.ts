@@ -49,7 +49,7 @@ const wrong: { name: string; text: string; want: string | string[] }[] = [
   { name: "too many endpoints", text: file({ endpoints: `[${"x,".repeat(4097)}]` }), want: "4:16: services[0].endpoints: must be at most 4096 (Istio's limit), are 4097" },
   { name: "endpoints that are missing", text: "services:\n  - name: a\n    ports: [{name: http, number: 80, protocol: http}]\n", want: "2:5: services[0].endpoints: is missing" },
   { name: "endpoints that are empty", text: file({ endpoints: "" }), want: "4:5: services[0].endpoints: must be a list, is empty" },
-  { name: "an endpoint port that the service has not", text: file({ endpoints: "[{address: 192.0.2.1, ports: {grpc: 9090}}]" }), want: "4:52: services[0].endpoints[0].ports.grpc: must name a port of the service (http)" },
+  { name: "an endpoint port that the service has not", text: file({ endpoints: "[{address: 192.0.2.1, ports: {grpc: 9090}}]" }), want: "4:46: services[0].endpoints[0].ports.grpc: must name a port of the service (http)" },
   { name: "a negative weight", text: file({ endpoints: "[{address: 192.0.2.1, weight: -1}]" }), want: "4:46: services[0].endpoints[0].weight: must be 0–4294967295, is -1" },
   { name: "a weight that is too large", text: file({ endpoints: "[{address: 192.0.2.1, weight: 4294967296}]" }), want: "4:46: services[0].endpoints[0].weight: must be 0–4294967295, is 4294967296" },
   { name: "a zone with a slash", text: file({ endpoints: "[{address: 192.0.2.1, zone: eu/1a}]" }), want: "4:44: services[0].endpoints[0].zone: must be a printable text without slash, is eu/1a" },

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import fc from "fast-check";
+import { parse } from "yaml";
+import { parseReply } from "../../../adapters/static/reply.ts";
+import { serviceReads } from "../../../adapters/static/reads.ts";
+import { checker } from "../../../adapters/static/check.ts";
+
+const text = await readFile(new URL("../../../deploy/example/services.yaml", import.meta.url), "utf8");
+const options = { registry: "vms", namespace: "default", loopback: false };
+
+const mutations = fc.array(
+  fc.record({
+    at: fc.nat(text.length),
+    cut: fc.nat(40),
+    put: fc.oneof(fc.string({ maxLength: 6 }), fc.string({ unit: "binary", maxLength: 3 }), fc.constantFrom("\n", "  ", "- ", ": ", "{", "]", "&a ", "*a", "#", '"', "|\n", "name: x", "0", "~", "!!binary ", "---\n", "\t")),
+  }),
+  { minLength: 1, maxLength: 4 },
+);
+
+function mutated(steps: readonly { at: number; cut: number; put: string }[]): string {
+  return steps.reduce((now, { at, cut, put }) => now.slice(0, at) + put + now.slice(at + cut), text);
+}
+
+/** The keys of the services that another reading of the same YAML finds. */
+function namedIn(yaml: string): string[] {
+  try {
+    const { services } = parse(yaml, { schema: "failsafe", logLevel: "silent" }) as { services: { namespace?: unknown; name?: unknown }[] };
+    return services.flatMap(({ namespace = "default", name }) => (typeof name === "string" && name !== "" && typeof namespace === "string" ? [`vms/${namespace}/${name}`] : []));
+  } catch {
+    return [];
+  }
+}
+
+const checks = () => checker({ maxProbes: 1, onTurn: () => {}, metrics: { probed: () => {}, down: () => {} } });
+
+test("no mutation of a file makes a service vanish in silence", () => {
+  fc.assert(
+    fc.property(mutations, (steps) => {
+      const yaml = mutated(steps);
+      const { items, problems } = parseReply(yaml, "services.yaml", options);
+      const reads = serviceReads(checks(), true).of(items, problems.length === 0);
+      if (problems.length > 0) return;
+      const told = new Set(reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)));
+      for (const key of namedIn(yaml)) assert.ok(told.has(key), `${key} is missing`);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test("no end of a file that is cut off passes for the whole of a service", () => {
+  const whole = new Map(parseReply(text, "services.yaml", options).items.map(({ key, service }) => [key, service]));
+  fc.assert(
+    fc.property(fc.nat(text.length), (length) => {
+      for (const { key, service } of parseReply(text.slice(0, length), "services.yaml", options).items) {
+        if (service !== undefined) assert.deepEqual(service.ports, whole.get(key)?.ports);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

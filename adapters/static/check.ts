@@ -107,7 +107,7 @@ function fly({ states, maxProbes, conclude, signal }: FlightOptions) {
       timers.delete(timer);
       due.push(state);
       launch();
-    }, state.dueMs - performance.now());
+    }, Math.max(0, state.dueMs - performance.now()));
     timers.add(timer);
   }
 

@@ -20,6 +20,12 @@ export interface CliContext {
   /** `host-pid`: who this process is in a Lease. */
   readonly identity: string;
   readonly out: Output;
+  /** Times of the Lease where they are not Kubernetes' usual 15, 10 and 2 s: tests that lose it many times. */
+  readonly lease?: {
+    readonly leaseDurationMs: number;
+    readonly renewDeadlineMs: number;
+    readonly retryPeriodMs: number;
+  };
 }
 
 /** Where a command prints. */

@@ -58,6 +58,8 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
     dns = await startDns(config, table, context);
     http = await startHttp(config, source, context);
     sayHello(config, context);
+    if (config.target.kind === "directory")
+      for (const line of whereToLook(config, config.target.path)) context.out.line(line);
     for await (const next of configChanges(config, context.configContext, signal)) {
       metrics.configReloads.inc({ result: next instanceof ConfigError ? "failed" : "ok" });
       if (next instanceof ConfigError) {
@@ -213,4 +215,17 @@ function sayHello({ dns, http, target, registries }: Config, { log }: CliContext
     },
     "running",
   );
+}
+
+/** For someone who starts it for the first time, without a cluster. */
+function whereToLook({ dns, http }: Config, path: string): readonly string[] {
+  const [listen] = dns.listen;
+  const dig = listen === undefined ? [] : [`  names    dig @${listen.address} -p ${listen.port} NAME`];
+  return [
+    "X2Istio is running. Where to look:",
+    `  objects  ${path}`,
+    ...dig,
+    `  status   http://${http.listen.address}:${http.listen.port}/api/services`,
+    "  stop     Ctrl-C",
+  ];
 }

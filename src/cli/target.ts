@@ -98,6 +98,7 @@ async function openKubernetes(
     name: `x2istio-${config.owner}`,
     identity: context.identity,
     onChange: () => changes.notify(),
+    ...context.lease,
     log,
   });
   let obeyedAtMs: number | undefined;

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { Log } from "../log.ts";
 import type { Target } from "../model/target.ts";
 import { directoryState } from "./state.ts";
-import { treeReader } from "./tree.ts";
+import { eachOf, treeReader } from "./tree.ts";
 import { type TreeWatch, watchTree } from "./watch.ts";
 import { type DirectoryOperation, directoryWriter } from "./write.ts";
 
@@ -47,7 +47,7 @@ export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: 
   }
 
   async function visitAll(paths: readonly string[]): Promise<void> {
-    for (const changed of paths) await reader.visit(changed);
+    await eachOf(paths, reader.visit);
   }
 
   return {

@@ -17,19 +17,28 @@ export interface TreeOptions {
   readonly onFolder?: (folder: string) => void;
 }
 
+interface Seen {
+  readonly stat: string;
+  /** Whether a later change could not have had the same time stamp. */
+  readonly settled: boolean;
+}
+
 const IN_FLIGHT = 32;
+/** More than the coarsest clock tick by which file systems stamp. */
+const TIMESTAMP_MS = 2000;
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /** Reads files and folders below a root into the state. Paths are relative to the root, with `/`; the root is "". */
 export function treeReader({ root, state, ownership, log, onFolder }: TreeOptions) {
   const warned = new Map<string, string>();
+  const seen = new Map<string, Seen>();
 
   /** Bring the state in step with what stands at `path`: a file, a folder with all below, or nothing. */
   async function visit(path: string): Promise<void> {
     const found = await (path === "" ? stat(root) : lstat(join(root, path))).catch(missing); // only the root may be a link
     if (path === "" && found?.isDirectory() === false) throw new Error(`Cannot use "${root}" as a target: it is not a folder`);
     if (found?.isDirectory() === true) return visitFolder(path);
-    await eachOf([...state.files.keys()].filter((file) => isBelow(file, path)), visitFile);
+    await eachOf([...state.files.keys()].filter((file) => isBelow(file, path)), (file) => visitFile(file));
     if (isYaml(path)) await visitFile(path);
   }
 
@@ -42,7 +51,7 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
     const files = shown.filter((entry) => !entry.isDirectory() && isYaml(entry.name)).map(pathOf);
     const vanished = [...state.files.keys()].filter((file) => isBelow(file, folder) && !present.has(childOf(folder, file)));
     await Promise.all(entries.filter(({ name }) => isLeftover(name)).map(({ name }) => unlink(join(root, folder, name)).catch(() => undefined)));
-    await eachOf([...files, ...vanished], visitFile);
+    await eachOf([...files, ...vanished], (file) => visitFile(file, { settledOnly: true }));
     for (const entry of shown) if (entry.isDirectory()) await visitFolder(pathOf(entry));
   }
 
@@ -57,27 +66,36 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
     }
   }
 
-  async function visitFile(path: string): Promise<void> {
+  async function visitFile(path: string, { settledOnly = false } = {}): Promise<void> {
     for (;;) {
       const before = state.files.get(path);
-      const file = await readPath(path, before);
+      const file = await readPath(path, before, settledOnly);
       if (state.files.get(path) !== before) continue; // a write of ours went on meanwhile: what was read may be older
-      if (file?.problem !== undefined && warned.get(path) !== file.problem) log?.warn({ file: join(root, path), problem: file.problem }, "file cannot be read as Kubernetes YAML and is left alone");
-      if (file?.problem === undefined) warned.delete(path);
-      else warned.set(path, file.problem);
+      warnOnce(path, file?.problem);
       return state.put(path, file);
     }
   }
 
-  async function readPath(path: string, before: DirectoryFile | undefined): Promise<DirectoryFile | undefined> {
+  function warnOnce(path: string, problem: string | undefined): void {
+    if (problem !== undefined && warned.get(path) !== problem) log?.warn({ file: join(root, path), problem }, "file cannot be read as Kubernetes YAML and is left alone");
+    if (problem === undefined) warned.delete(path);
+    else warned.set(path, problem);
+  }
+
+  async function readPath(path: string, before: DirectoryFile | undefined, settledOnly: boolean): Promise<DirectoryFile | undefined> {
     const absolute = join(root, path);
     try {
       const found = await lstat(absolute);
       if (!found.isFile()) return unreadableFile(path, "", "it is not a regular file");
       if (found.size > MAX_BYTES) return unreadableFile(path, "", "it is larger than 16 MiB");
+      const last = seen.get(path);
+      const now = { stat: `${found.ino}/${found.size}/${found.mtimeMs}/${found.ctimeMs}`, settled: Date.now() - found.ctimeMs > TIMESTAMP_MS };
+      if (before !== undefined && last?.stat === now.stat && (last.settled || !settledOnly)) return before; // an event of our own write
       const content = await readFile(absolute);
+      seen.set(path, now);
       return before?.problem === undefined && before?.hash === contentHash(content) ? before : readFileContent(path, content, found.mtimeMs, ownership, before);
     } catch (error) {
+      seen.delete(path);
       const { code, message } = error as NodeJS.ErrnoException;
       return code === "ENOENT" || code === "ENOTDIR" ? undefined : unreadableFile(path, "", message);
     }

@@ -11,7 +11,7 @@ export interface YamlDocument {
 export type YamlFile = { readonly documents: readonly YamlDocument[] } | { readonly problem: string };
 
 /** Fields in the order of Kubernetes' own examples; all others follow alphabetically. */
-const FIELD_ORDER = "apiVersion kind metadata name namespace labels annotations spec data hosts address addresses type externalName ports number port protocol targetPort location resolution endpoints http match route destination host locality weight exportTo";
+const FIELD_ORDER = "apiVersion kind metadata name namespace hosts address addresses type externalName number port protocol targetPort ports labels annotations spec data location resolution endpoints http match route destination host locality weight exportTo";
 const RANK: ReadonlyMap<string, number> = new Map(FIELD_ORDER.split(" ").map((field, index) => [field, index]));
 
 /** A string that no YAML 1.1 or 1.2 reader takes for anything else: a word, a path, an IPv4 address. */

@@ -91,7 +91,7 @@ export function dnsServer(options: DnsServerOptions): DnsServer {
   const respond = responder({ ...options, hooks: options.hooks ?? {}, isAllowed, forwarder: upstreams, hold, log });
   const listeners: Listener[] = [];
 
-  /** UDP first: its free ports are fewer, as every client's socket has one. */
+  /** Where any port will do, UDP takes one and TCP has to follow. */
   async function listenBoth(where: ListenAddress): Promise<ListenAddress> {
     const common = { address: where.address, ipv6Only: hasIPv4Twin(where, options.listen), respond, inFlight, log };
     const udp = await explained("UDP", where, listenUdp({ ...common, port: where.port }));

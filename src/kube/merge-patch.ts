@@ -37,9 +37,9 @@ export function wholePatch(from: object, to: object): MergePatch | undefined {
   const old = from as Readonly<Record<string, unknown>>;
   const wanted = to as Readonly<Record<string, unknown>>;
   const patch: Record<string, unknown> = {};
-  for (const key of Object.keys(old)) if (old[key] !== undefined && wanted[key] === undefined) patch[key] = null;
+  for (const key of Object.keys(old)) if (old[key] !== undefined && own(wanted, key) === undefined) patch[key] = null;
   for (const [key, value] of Object.entries(wanted)) {
-    const before = old[key];
+    const before = own(old, key);
     if (value === undefined || isEqual(before, value)) continue;
     patch[key] = isPlain(before) && isPlain(value) ? wholePatch(before, value) : value;
   }
@@ -57,6 +57,11 @@ function mapPatch(from: Readonly<Record<string, string>> = {}, to: Readonly<Reco
   for (const key of Object.keys(from)) if (key.startsWith(prefix) && to[key] === undefined) patch[key] = null;
   for (const [key, value] of Object.entries(to)) if (from[key] !== value) patch[key] = value;
   return Object.keys(patch).length === 0 ? undefined : patch;
+}
+
+/** A label may be called "constructor". */
+function own(fields: Readonly<Record<string, unknown>>, key: string): unknown {
+  return Object.hasOwn(fields, key) ? fields[key] : undefined;
 }
 
 function isPlain(value: unknown): value is object {

@@ -2,12 +2,15 @@ import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { networkInterfaces } from "node:os";
 import { test } from "node:test";
 import { dnsServer } from "../../src/dns/server.ts";
 import { createLog } from "../../src/log.ts";
 import { ask, askUdp, openTcp, orders, silent, startServer, startUpstream } from "./sockets.ts";
 import { addresses, decode, opt, query, table } from "./wire.ts";
 
+const withoutIPv6 = !Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1"));
+const skip = withoutIPv6 && "this machine has no IPv6";
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test("dnsServer() answers by UDP and TCP on one port (RFC 7766 §5)", async (t) => {
@@ -70,9 +73,10 @@ test("dnsServer() does not answer answers, nor what has no header", async (t) =>
 test("dnsServer() gives SERVFAIL, counts and logs when answering throws", async (t) => {
   const thrown: unknown[] = [];
   const logged: string[] = [];
-  const { at, events } = await startServer(t, {
+  const counted: string[] = [];
+  const { at } = await startServer(t, {
     table: () => table({ "orders.mesh.internal": { a: ["not an address"] } }),
-    hooks: { onException: (error) => thrown.push(error) },
+    hooks: { onException: (error) => thrown.push(error), onAnswer: ({ rcode }) => counted.push(rcode) },
     log: { warn: (_, message) => logged.push(message) },
   });
   for (let n = 0; n < 5; n++) {
@@ -80,8 +84,8 @@ test("dnsServer() gives SERVFAIL, counts and logs when answering throws", async 
     assert.deepEqual([decoded.rcode, decoded.questions.length, decoded.answers.length, decoded.additional.length], [2, 1, 0, 1]);
   }
   assert.equal(thrown.length, 5);
+  assert.deepEqual(counted, Array(5).fill("SERVFAIL"));
   assert.deepEqual(logged, ["cannot answer a query"]);
-  assert.deepEqual(events, []);
 });
 
 test("dnsServer() gives SERVFAIL when the names cannot be read", async (t) => {
@@ -148,7 +152,7 @@ test("dnsServer() bounds the questions that it holds", async (t) => {
   assert.equal(events.filter(({ rcode }) => rcode === "SERVFAIL").length, 5);
 });
 
-test("dnsServer() serves IPv6", async (t) => {
+test("dnsServer() serves IPv6", { skip }, async (t) => {
   const { at } = await startServer(t, { listen: [{ address: "::1", port: 0 }] });
   assert.deepEqual(addresses(await ask(at, orders())), ["240.241.0.7"]);
   const client = await openTcp(at);
@@ -157,13 +161,13 @@ test("dnsServer() serves IPv6", async (t) => {
   client.socket.destroy();
 });
 
-test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RFC 4291 §2.5.5.2)", async (t) => {
+test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RFC 4291 §2.5.5.2)", { skip }, async (t) => {
   const { at } = await startServer(t, { listen: [{ address: "::", port: 0 }], allow: ["127.0.0.0/8"] });
   assert.equal(decode(await ask({ address: "127.0.0.1", port: at.port }, orders())).rcode, 0);
   assert.equal(decode(await ask({ address: "::1", port: at.port }, orders())).rcode, 5);
 });
 
-test("dnsServer() binds IPv4 and IPv6 wildcards on one port", async (t) => {
+test("dnsServer() binds IPv4 and IPv6 wildcards on one port", { skip }, async (t) => {
   const { at: free, server } = await startServer(t);
   await server.stop();
   const { bound } = await startServer(t, { listen: ["0.0.0.0", "::"].map((address) => ({ address, port: free.port })) });
@@ -186,7 +190,7 @@ test("start() says which port is in use, by UDP, and binds nothing", async (t) =
   await startServer(t, { listen: [free] });
 });
 
-test("start() says which port is in use, by TCP", async (t) => {
+test("start() says which port is in use, by TCP", { skip }, async (t) => {
   const taken = createServer().listen(0, "::1");
   await once(taken, "listening");
   t.after(() => taken.close());

@@ -48,15 +48,3 @@ test("no mutation of a file makes a service vanish in silence", () => {
     { numRuns: 400 },
   );
 });
-
-test("no end of a file that is cut off passes for the whole of a service", () => {
-  const whole = new Map(parseReply(text, "services.yaml", options).items.map(({ key, service }) => [key, service]));
-  fc.assert(
-    fc.property(fc.nat(text.length), (length) => {
-      for (const { key, service } of parseReply(text.slice(0, length), "services.yaml", options).items) {
-        if (service !== undefined) assert.deepEqual(service.ports, whole.get(key)?.ports);
-      }
-    }),
-    { numRuns: 200 },
-  );
-});

@@ -31,7 +31,7 @@ const cases: { name: string; files: Readonly<Record<string, string | Uint8Array>
   {
     name: "fails one bad service and reads the others",
     files: { "services.yaml": `services:\n${item("a")}${item("b", BAD)}${item("c")}` },
-    want: { ok: ["default/a", "default/c"], failed: { "vms/default/b": ["services.yaml:3:92: services[1].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] } },
+    want: { ok: ["default/a", "default/c"], failed: { "vms/default/b": ["services.yaml:3:101: services[1].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] } },
   },
   {
     name: "fails a service that stands twice in a file",
@@ -43,7 +43,7 @@ const cases: { name: string; files: Readonly<Record<string, string | Uint8Array>
     files: { "d/a.yaml": `services:\n${item("a")}`, "d/b.yaml": `services:\n${item("a", BAD)}` },
     file: "d",
     want: {
-      failed: { "vms/default/a": ["vms/default/a stands twice: d/a.yaml:2 and d/b.yaml:2", "d/b.yaml:2:92: services[0].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] },
+      failed: { "vms/default/a": ["vms/default/a stands twice: d/a.yaml:2 and d/b.yaml:2", "d/b.yaml:2:101: services[0].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] },
     },
   },
   { name: "is incomplete when a service has no name", files: { "services.yaml": `services:\n${item("a")}  - {ports: [], endpoints: []}\n` }, want: { ok: ["default/a"], incomplete: "services.yaml:3:5: services[1].name: is missing; services.yaml:3:13: services[1].ports: must be a list with at least one item, is an empty list" } },

@@ -119,7 +119,7 @@ function read(raw: unknown, file: string, adapters: ConfigContext["adapters"], p
     return undefined;
   }
   const known = ["registries", ...Object.keys(sectionFields)];
-  for (const key of Object.keys(raw)) if (!known.includes(key)) problems.push({ path: [key], message: `is not an option; known here: ${known.join(", ")}` });
+  for (const key of Object.keys(raw)) if (!known.includes(key)) problems.push({ path: [key], isKey: true, message: `is not an option; known here: ${known.join(", ")}` });
   const registries = readRegistries(raw["registries"], adapters, problems);
   const sections: Sections = Object.fromEntries(Object.entries(sectionFields).map(([name, schema]) => [name, readWith(schema, raw[name], [name], name, problems)]));
   problems.push(...crossChecks(sections, registries));

@@ -10,10 +10,14 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 /** The canonical text of an address that can be an endpoint (IPv4-mapped IPv6 as IPv4, RFC 5952 otherwise), or what it must be. */
-export function parseAddress(text: string, loopback: boolean): { readonly address: string } | { readonly address?: never; readonly must: string } {
+export function parseAddress(
+  text: string,
+  loopback: boolean,
+): { readonly address: string } | { readonly address?: never; readonly must: string } {
   if (text.includes("%")) return { must: "must be an IPv4 or IPv6 address without a zone" };
   // ipaddr.js alone would take "10.1" and "0x7f.1" as IPv4.
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text)) return { must: "must be an IPv4 or IPv6 address" };
+  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text))
+    return { must: "must be an IPv4 or IPv6 address" };
   const ip = ipaddr.process(text);
   const refused = ip.range() === "loopback" && loopback ? undefined : REFUSED[ip.range()];
   if (refused !== undefined) return { must: refused };

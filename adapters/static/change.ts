@@ -18,7 +18,10 @@ export interface SeenFiles {
 }
 
 /** Resolve when the content of files differs from what was seen; reject when `signal` aborts. */
-export async function filesChange({ paths, dir, digest: seen, stamp: seenStamp }: SeenFiles, signal: AbortSignal): Promise<void> {
+export async function filesChange(
+  { paths, dir, digest: seen, stamp: seenStamp }: SeenFiles,
+  signal: AbortSignal,
+): Promise<void> {
   let quiet = seenStamp;
   for (;;) {
     const { folders, files } = await findFiles(paths, dir);

@@ -39,16 +39,14 @@ const GATHER_MS = 50;
 export function checker({ maxProbes, onTurn, metrics }: CheckerOptions): Checker {
   let states = new Map<string, State>();
   let generation = 0;
+  let downs = 0;
   let running: { restart(): void; turned(): void } | undefined;
 
   function adopt(targets: readonly Target[]) {
     states = new Map(targets.map((target) => [target.id, states.get(target.id) ?? newState(target)]));
+    downs = [...states.values()].filter(({ down }) => down !== undefined).length;
+    metrics.down(downs);
     running?.restart();
-    countDown();
-  }
-
-  function countDown() {
-    metrics.down([...states.values()].filter(({ down }) => down !== undefined).length);
   }
 
   function conclude(state: State, failure: string | undefined) {
@@ -56,7 +54,8 @@ export function checker({ maxProbes, onTurn, metrics }: CheckerOptions): Checker
     if (!turn(state, failure)) return;
     generation++;
     onTurn(state.target, state.down);
-    countDown();
+    downs += state.down === undefined ? -1 : 1;
+    metrics.down(downs);
     running?.turned();
   }
 
@@ -103,11 +102,14 @@ function fly({ states, maxProbes, conclude, signal }: FlightOptions) {
   let due: State[] = [];
 
   function schedule(state: State) {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      due.push(state);
-      launch();
-    }, Math.max(0, state.dueMs - performance.now()));
+    const timer = setTimeout(
+      () => {
+        timers.delete(timer);
+        due.push(state);
+        launch();
+      },
+      Math.max(0, state.dueMs - performance.now()),
+    );
     timers.add(timer);
   }
 
@@ -160,7 +162,10 @@ function turn(state: State, failure: string | undefined): boolean {
   if (state.against++ === 0) state.againstSince = new Date();
   if (state.against < (failure === undefined ? rise : fall)) return false;
   const since = `${state.againstSince.toISOString().slice(0, 19)}Z`;
-  state.down = failure === undefined ? undefined : `unhealthy: ${failure}, ${fall} ${fall === 1 ? "probe" : "probes"} since ${since}`;
+  state.down =
+    failure === undefined
+      ? undefined
+      : `unhealthy: ${failure}, ${fall} ${fall === 1 ? "probe" : "probes"} since ${since}`;
   state.against = 0;
   return true;
 }

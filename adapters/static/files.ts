@@ -60,7 +60,9 @@ async function listed(path: string, shown: string): Promise<readonly FoundFile[]
 
 /** Identity, size and times of files; differs after any write that began more than a moment after the last. */
 export async function stamp({ files, problems }: Found): Promise<string> {
-  const stamps = await Promise.all(files.map(async ({ path }) => `${path} ${await stat(path, { bigint: true }).then(stampOf, codeOf)}`));
+  const stamps = await Promise.all(
+    files.map(async ({ path }) => `${path} ${await stat(path, { bigint: true }).then(stampOf, codeOf)}`),
+  );
   return JSON.stringify([stamps, problems]);
 }
 
@@ -80,7 +82,9 @@ export async function readFiles({ files }: Found, signal: AbortSignal): Promise<
   const read: ReadFile[] = [];
   for (let from = 0; from < files.length; from += FILES_AT_ONCE) {
     const some = files.slice(from, from + FILES_AT_ONCE);
-    read.push(...(await Promise.all(some.map(async (file) => ({ ...file, content: await readContent(file, signal) })))));
+    read.push(
+      ...(await Promise.all(some.map(async (file) => ({ ...file, content: await readContent(file, signal) })))),
+    );
   }
   return read;
 }
@@ -94,10 +98,15 @@ export function digest({ problems }: Found, files: readonly ReadFile[]): string 
 /** Read a file that no one is writing at the moment. A file that keeps on changing for a second is a problem: its end may be missing. */
 async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Promise<Content> {
   try {
-    for (const start = performance.now(); performance.now() - start < MAX_SETTLE_MS; await sleep(SETTLE_MS / 2, undefined, { signal })) {
+    for (
+      const start = performance.now();
+      performance.now() - start < MAX_SETTLE_MS;
+      await sleep(SETTLE_MS / 2, undefined, { signal })
+    ) {
       const before = await stat(path, { bigint: true });
       if (!before.isFile()) return { problem: `${shown}: is not a regular file` };
-      if (before.size > MAX_BYTES) return { problem: `${shown}: must be at most 16 MiB, is ${before.size} bytes: use several files` };
+      if (before.size > MAX_BYTES)
+        return { problem: `${shown}: must be at most 16 MiB, is ${before.size} bytes: use several files` };
       const ageMs = Date.now() - Number(before.mtimeNs / 1_000_000n);
       if (ageMs >= 0 && ageMs < SETTLE_MS) continue;
       const bytes = await readFile(path, { signal });

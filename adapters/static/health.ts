@@ -39,7 +39,10 @@ interface Down {
 function emptied(service: Service, down: readonly Down[]): Service {
   const gone = new Set(down.map(({ endpoint }) => endpoint));
   const endpoints = service.endpoints.filter((endpoint) => !gone.has(endpoint));
-  const notes = endpoints.length > 0 ? service.notes : [...service.notes, "no endpoint passes its check and none stays in (failOpen: false)"];
+  const notes =
+    endpoints.length > 0
+      ? service.notes
+      : [...service.notes, "no endpoint passes its check and none stays in (failOpen: false)"];
   return { ...service, endpoints, leftOut: [...service.leftOut, ...down.map(({ out }) => out)], notes };
 }
 

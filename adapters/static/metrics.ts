@@ -24,9 +24,19 @@ export function checkMetrics({ registry: register }: Metrics, registry: string):
 }
 
 function newProbes(register: Metrics["registry"]) {
-  return new Counter({ name: PROBES, help: "Health checks of endpoints in static files, by result.", labelNames: ["registry", "result"], registers: [register] });
+  return new Counter({
+    name: PROBES,
+    help: "Health checks of endpoints in static files, by result.",
+    labelNames: ["registry", "result"],
+    registers: [register],
+  });
 }
 
 function newDown(register: Metrics["registry"]) {
-  return new Gauge({ name: DOWN, help: "Endpoints in static files that fail their health check now.", labelNames: ["registry"], registers: [register] });
+  return new Gauge({
+    name: DOWN,
+    help: "Endpoints in static files that fail their health check now.",
+    labelNames: ["registry"],
+    registers: [register],
+  });
 }

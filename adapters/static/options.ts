@@ -6,7 +6,9 @@ const path = z.string().min(1);
 /** Options of a registry of kind `static`, besides those that every registry has. */
 export const staticOptions = z.strictObject({
   /** Files and folders, relative to the configuration's folder. */
-  file: z.union([path, z.array(path).min(1)], { error: "must be a path or a list of paths" }).transform((value) => [value].flat()),
+  file: z
+    .union([path, z.array(path).min(1)], { error: "must be a path or a list of paths" })
+    .transform((value) => [value].flat()),
   /** Namespace of services that name none. */
   namespace: namespaceName.default("default"),
   /** Allow endpoints on 127.0.0.0/8 and ::1: only for tests on one machine. */

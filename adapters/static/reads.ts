@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import type { ServiceRead } from "../../src/model/adapter.ts";
 import { describeError } from "../../src/errors.ts";
+import type { ServiceRead } from "../../src/model/adapter.ts";
 import type { Service, ServiceKey } from "../../src/model/service.ts";
 import type { Checker } from "./check.ts";
 import { targetsOf, withoutDown } from "./health.ts";
@@ -29,7 +29,9 @@ export function serviceReads(checks: Checker, failOpen: boolean): ServiceReads {
   let failed: ReadonlyMap<ServiceKey, ServiceRead> = new Map();
 
   function of(items: readonly Item[], complete: boolean): readonly ServiceRead[] {
-    const found = [...Map.groupBy(items, ({ key }) => key)].map(([key, twins]) => judged(key, twins, kept.get(key)?.base));
+    const found = [...Map.groupBy(items, ({ key }) => key)].map(([key, twins]) =>
+      judged(key, twins, kept.get(key)?.base),
+    );
     const targets = new Map(complete ? [] : [...kept].map(([key, service]) => [key, service.targets]));
     for (const { key, service, check } of found) targets.set(key, targetsNow(service, check, kept.get(key)));
     checks.adopt([...targets.values()].flat());
@@ -75,7 +77,8 @@ interface Judged {
 function judged(key: ServiceKey, twins: readonly Item[], before: Service | undefined): Judged {
   const problems = twins.flatMap((item) => item.problems);
   const [item, twin] = twins;
-  if (twin !== undefined) return { key, problems: [`${key} stands twice: ${twins.map(({ place }) => place).join(" and ")}`, ...problems] };
+  if (twin !== undefined)
+    return { key, problems: [`${key} stands twice: ${twins.map(({ place }) => place).join(" and ")}`, ...problems] };
   if (item?.service === undefined) return { key, problems };
   const service = before !== undefined && isDeepStrictEqual(before, item.service) ? before : item.service;
   return { key, service, ...(item.check === undefined ? {} : { check: item.check }), problems };

@@ -3,7 +3,16 @@ import type { z } from "zod";
 import { describeError } from "../../src/errors.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import { brokenRules, type Problem } from "./rules.ts";
-import { type CheckForm, type ItemForm, type ItemSchema, itemSchema, MAX_ENDPOINTS, MAX_PORTS, namespaceName, serviceName } from "./schema.ts";
+import {
+  type CheckForm,
+  type ItemForm,
+  type ItemSchema,
+  itemSchema,
+  MAX_ENDPOINTS,
+  MAX_PORTS,
+  namespaceName,
+  serviceName,
+} from "./schema.ts";
 import { toService } from "./service.ts";
 import { offsetOf, parseSource, resolved, type Source, startOf } from "./source.ts";
 
@@ -52,19 +61,23 @@ export function parseReply(text: string, file: string, options: ReplyOptions): F
 function read(text: string, file: string, options: ReplyOptions): FileReply {
   const { source, problems: syntax } = parseSource(text, file);
   const broken = syntax.filter(({ code }) => code !== "DUPLICATE_KEY");
-  if (broken.length > 0) return { items: [], problems: few(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)) };
+  if (broken.length > 0)
+    return { items: [], problems: few(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)) };
 
   const { list, problems } = servicesOf(source);
   const schema = itemSchema(options.loopback);
   const twice = syntax.map((problem) => problem.offset);
   let endpoints = 0;
   const replies = list.map((node, index) => {
-    if (endpoints > MAX_FILE_ENDPOINTS) return unread(node, source, `comes after ${MAX_FILE_ENDPOINTS} endpoints: use several files`);
+    if (endpoints > MAX_FILE_ENDPOINTS)
+      return unread(node, source, `comes after ${MAX_FILE_ENDPOINTS} endpoints: use several files`);
     const reply = readItem({ node, index, source, schema, options, twice });
     endpoints += reply.service?.endpoints.length ?? 0;
     return reply;
   });
-  const outside = twice.filter((offset) => !list.some((node) => within(node, offset))).map((offset) => `${source.spot(offset)}: this key stands twice`);
+  const outside = twice
+    .filter((offset) => !list.some((node) => within(node, offset)))
+    .map((offset) => `${source.spot(offset)}: this key stands twice`);
   const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
   return { items: replies.filter(isItem), problems: few([...problems, ...outside, ...nameless]) };
 }
@@ -76,12 +89,24 @@ function isItem(reply: Item | Nameless): reply is Item {
 }
 
 /** The items of the list `services`, and what is wrong around it. */
-function servicesOf({ document, spot }: Source): { readonly list: readonly Node[]; readonly problems: readonly string[] } {
+function servicesOf({ document, spot }: Source): {
+  readonly list: readonly Node[];
+  readonly problems: readonly string[];
+} {
   const root = document.contents;
-  if (!isMap(root)) return { list: [], problems: [`${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${root === null ? "empty" : shown(toValue(root, document))}`] };
+  if (!isMap(root))
+    return {
+      list: [],
+      problems: [
+        `${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${root === null ? "empty" : shown(toValue(root, document))}`,
+      ],
+    };
   const problems = root.items
     .filter(({ key }) => !(isScalar(key) && key.value === "services"))
-    .map(({ key }) => `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, document))} is not known here; known is services`);
+    .map(
+      ({ key }) =>
+        `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, document))} is not known here; known is services`,
+    );
   const services = resolved(root.get("services", true), document);
   if (isSeq(services)) return { list: services.items.filter(isNode), problems };
   const wrong = `${spot(offsetOf(root, ["services"], document))}: services: ${services === undefined ? (root.has("services") ? "leads to no anchor" : "is missing") : `must be a list, is ${shown(toValue(services, document))}`}`;
@@ -108,9 +133,12 @@ function readItem({ node: written, index, source, schema, options, twice }: Item
   const place = source.place(startOf(written));
   const node = resolved(written, document) ?? written;
   const at = (path: readonly PropertyKey[]) => offsetOf(node, path, document);
-  const say = ({ path, message, ofKey }: Problem) => `${spot(offsetOf(node, path, document, ofKey))}: ${dotted(["services", index, ...path])}: ${message}`;
+  const say = ({ path, message, ofKey }: Problem) =>
+    `${spot(offsetOf(node, path, document, ofKey))}: ${dotted(["services", index, ...path])}: ${message}`;
 
-  const doubled = twice.filter((offset) => within(node, offset)).map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
+  const doubled = twice
+    .filter((offset) => within(node, offset))
+    .map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
   const key = keyOf(node, options, document);
   const value = toValue(node, document);
   const form = formOf(value, schema);
@@ -125,12 +153,21 @@ function readItem({ node: written, index, source, schema, options, twice }: Item
 }
 
 /** The namespace and name of an item whatever else is wrong with it; `undefined` when they cannot be told. */
-function keyOf(node: Node, { namespace }: ReplyOptions, document: Document.Parsed): { readonly namespace: string; readonly name: string } | undefined {
+function keyOf(
+  node: Node,
+  { namespace }: ReplyOptions,
+  document: Document.Parsed,
+): { readonly namespace: string; readonly name: string } | undefined {
   if (!isMap(node)) return undefined;
-  const values = (field: string) => node.items.filter(({ key }) => isScalar(key) && key.value === field).map(({ value }) => resolved(value, document));
-  const text = (nodes: readonly (Node | undefined)[]) => (nodes.length === 1 && isScalar(nodes[0]) ? nodes[0].value : undefined);
+  const values = (field: string) =>
+    node.items.filter(({ key }) => isScalar(key) && key.value === field).map(({ value }) => resolved(value, document));
+  const text = (nodes: readonly (Node | undefined)[]) =>
+    nodes.length === 1 && isScalar(nodes[0]) ? nodes[0].value : undefined;
   const own = values("namespace");
-  const parsed = { namespace: namespaceName.safeParse(own.length === 0 ? namespace : text(own)), name: serviceName.safeParse(text(values("name"))) };
+  const parsed = {
+    namespace: namespaceName.safeParse(own.length === 0 ? namespace : text(own)),
+    name: serviceName.safeParse(text(values("name"))),
+  };
   if (!parsed.namespace.success || !parsed.name.success) return undefined;
   return { namespace: parsed.namespace.data, name: parsed.name.data };
 }
@@ -140,7 +177,10 @@ function formOf(value: Value, schema: ItemSchema): { readonly item?: ItemForm; r
   const large = tooMany(value.js);
   if (large.length > 0) return { problems: large };
   const result = schema.safeParse(value.js);
-  const problems = [...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, value.js)), ...brokenRules(value.js)];
+  const problems = [
+    ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, value.js)),
+    ...brokenRules(value.js),
+  ];
   return result.success ? { item: result.data, problems } : { problems };
 }
 
@@ -149,14 +189,22 @@ function tooMany(item: unknown): Problem[] {
   const limits = Object.entries({ ports: MAX_PORTS, endpoints: MAX_ENDPOINTS });
   return limits.flatMap(([field, most]) => {
     const list = (item as Readonly<Record<string, unknown>> | null)?.[field];
-    return Array.isArray(list) && list.length > most ? [{ path: [field], message: `must be at most ${most} (Istio's limit), are ${list.length}` }] : [];
+    return Array.isArray(list) && list.length > most
+      ? [{ path: [field], message: `must be at most ${most} (Istio's limit), are ${list.length}` }]
+      : [];
   });
 }
 
 function problemsOf(issue: z.core.$ZodIssue, item: unknown): Problem[] {
-  if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...issue.path, key], message: issue.message, ofKey: true as const }));
-  const value = issue.path.reduce<unknown>((at, step) => (at as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step], item);
-  return [{ path: issue.path, message: value === undefined ? "is missing" : `${issue.message}, is ${shown({ js: value })}` }];
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: issue.message, ofKey: true as const }));
+  const value = issue.path.reduce<unknown>(
+    (at, step) => (at as Readonly<Record<PropertyKey, unknown>> | null | undefined)?.[step],
+    item,
+  );
+  return [
+    { path: issue.path, message: value === undefined ? "is missing" : `${issue.message}, is ${shown({ js: value })}` },
+  ];
 }
 
 /** A node as plain values, or why it has none. */
@@ -182,7 +230,9 @@ function shown(value: Value): string {
 
 /** `services[2].ports[0].number` */
 function dotted(path: readonly PropertyKey[]): string {
-  return path.map((step, depth) => (typeof step === "number" ? `[${step}]` : `${depth === 0 ? "" : "."}${String(step)}`)).join("");
+  return path
+    .map((step, depth) => (typeof step === "number" ? `[${step}]` : `${depth === 0 ? "" : "."}${String(step)}`))
+    .join("");
 }
 
 function within(node: Node, offset: number): boolean {

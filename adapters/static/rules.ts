@@ -13,7 +13,12 @@ const CHECKED_OVER_TLS = ["HTTPS", "TLS"];
 export function brokenRules(item: unknown): Problem[] {
   const fields = record(item);
   const ports = list(fields.ports).map(record);
-  return [...repeated(ports, "name"), ...repeated(ports, "number"), ...strangePorts(list(fields.endpoints), ports), ...checkProblems(fields.check, ports)];
+  return [
+    ...repeated(ports, "name"),
+    ...repeated(ports, "number"),
+    ...strangePorts(list(fields.endpoints), ports),
+    ...checkProblems(fields.check, ports),
+  ];
 }
 
 function repeated(ports: readonly Fields[], field: "name" | "number"): Problem[] {
@@ -21,7 +26,9 @@ function repeated(ports: readonly Fields[], field: "name" | "number"): Problem[]
   return values.flatMap((value, index) => {
     const first = values.indexOf(value);
     if (typeof value !== "string" || first === index) return [];
-    return [{ path: ["ports", index, field], message: `must be unique in the service, is ${value} like ports[${first}]` }];
+    return [
+      { path: ["ports", index, field], message: `must be unique in the service, is ${value} like ports[${first}]` },
+    ];
   });
 }
 
@@ -30,22 +37,33 @@ function strangePorts(endpoints: readonly unknown[], ports: readonly Fields[]): 
   return endpoints.flatMap((endpoint, index) =>
     Object.keys(record(record(endpoint).ports))
       .filter((name) => !names.has(name))
-      .map((name) => ({ ofKey: true, path: ["endpoints", index, "ports", name], message: `must name a port of the service (${[...names].join(", ")})` })),
+      .map((name) => ({
+        ofKey: true,
+        path: ["endpoints", index, "ports", name],
+        message: `must name a port of the service (${[...names].join(", ")})`,
+      })),
   );
 }
 
 function checkProblems(value: unknown, ports: readonly Fields[]): Problem[] {
   if (value === undefined || value === null || typeof value !== "object") return [];
   const check = record(value);
-  if ((check.tcp === undefined) === (check.http === undefined)) return [{ path: ["check"], message: "must have either tcp or http" }];
-  const [path, name] = check.http === undefined ? [["check", "tcp"], check.tcp] : [["check", "http", "port"], record(check.http).port];
+  if ((check.tcp === undefined) === (check.http === undefined))
+    return [{ path: ["check"], message: "must have either tcp or http" }];
+  const [path, name] =
+    check.http === undefined ? [["check", "tcp"], check.tcp] : [["check", "http", "port"], record(check.http).port];
   if (typeof name !== "string") return [];
   const port = ports.find((one) => one.name === name);
-  if (port === undefined) return [{ path, message: `must name a port of the service (${ports.map((one) => one.name).join(", ")}), is ${name}` }];
+  if (port === undefined)
+    return [
+      { path, message: `must name a port of the service (${ports.map((one) => one.name).join(", ")}), is ${name}` },
+    ];
   const protocol = String(port.protocol).toUpperCase();
   if (protocol === "UDP") return [{ path, message: `must name a port that takes connections, is ${name} (udp)` }];
   if (check.http === undefined || !CHECKED_OVER_TLS.includes(protocol)) return [];
-  return [{ path, message: `must name a port of plain HTTP, is ${name} (${protocol.toLowerCase()}): check it with tcp` }];
+  return [
+    { path, message: `must name a port of plain HTTP, is ${name} (${protocol.toLowerCase()}): check it with tcp` },
+  ];
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -3,7 +3,20 @@ import { duration } from "../options.ts";
 import { parseAddress } from "./address.ts";
 
 /** Protocols that Istio's webhook knows (istio.io/api networking/v1 Port.protocol). */
-export const PROTOCOLS = ["tcp", "udp", "grpc", "grpc-web", "http", "http_proxy", "http2", "https", "tls", "mongo", "redis", "mysql"];
+export const PROTOCOLS = [
+  "tcp",
+  "udp",
+  "grpc",
+  "grpc-web",
+  "http",
+  "http_proxy",
+  "http2",
+  "https",
+  "tls",
+  "mongo",
+  "redis",
+  "mysql",
+];
 
 /** Limits of the ServiceEntry CRD. */
 export const MAX_ENDPOINTS = 4096;
@@ -14,12 +27,18 @@ const META_PROTOCOL = /^metaprotocol-[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
 // The document is read with YAML's failsafe schema: every scalar is the text that was written, so that
 // a version 1.10 or a service 64001.65536 arrives as it stands in the file. Empty values are null.
-const text = (must: string, check: (value: string) => boolean = () => true) => z.string({ error: must }).refine(check, must);
+const text = (must: string, check: (value: string) => boolean = () => true) =>
+  z.string({ error: must }).refine(check, must);
 
 const whole = (least: number, most: number) =>
-  text(`must be ${least}–${most}`, (value) => /^(0|[1-9]\d{0,9})$/.test(value) && Number(value) >= least && Number(value) <= most).transform(Number);
+  text(
+    `must be ${least}–${most}`,
+    (value) => /^(0|[1-9]\d{0,9})$/.test(value) && Number(value) >= least && Number(value) <= most,
+  ).transform(Number);
 
-const flag = text("must be true or false", (value) => /^(true|false)$/i.test(value)).transform((value) => value.toLowerCase() === "true");
+const flag = text("must be true or false", (value) => /^(true|false)$/i.test(value)).transform(
+  (value) => value.toLowerCase() === "true",
+);
 
 const list = <Item extends z.ZodType>(item: Item, least = 0) => {
   const must = least === 0 ? "must be a list" : "must be a list with at least one item";
@@ -28,7 +47,10 @@ const list = <Item extends z.ZodType>(item: Item, least = 0) => {
 
 const mapping = <Shape extends z.ZodRawShape>(shape: Shape) =>
   z.strictObject(shape, {
-    error: ({ code }) => (code === "unrecognized_keys" ? `is not known here; known are ${Object.keys(shape).join(", ")}` : "must be a mapping"),
+    error: ({ code }) =>
+      code === "unrecognized_keys"
+        ? `is not known here; known are ${Object.keys(shape).join(", ")}`
+        : "must be a mapping",
   });
 
 const texts = z.record(z.string(), text("must be a text"), { error: "must be a mapping" });
@@ -36,9 +58,14 @@ const texts = z.record(z.string(), text("must be a text"), { error: "must be a m
 const fits = (value: string) => value.length <= 253 && PRINTABLE.test(value) && value.trim() === value;
 
 export const serviceName = text("must be a printable text of at most 253 characters", fits);
-export const namespaceName = text("must be a printable text of at most 253 characters without slash", (value) => fits(value) && !value.includes("/"));
+export const namespaceName = text(
+  "must be a printable text of at most 253 characters without slash",
+  (value) => fits(value) && !value.includes("/"),
+);
 
-const portName = text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", (value) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value));
+const portName = text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", (value) =>
+  /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value),
+);
 
 const protocol = text(`must be one of ${PROTOCOLS.join(", ")} or metaprotocol-<name>`, (value) => {
   const lower = value.toLowerCase();
@@ -47,7 +74,10 @@ const protocol = text(`must be one of ${PROTOCOLS.join(", ")} or metaprotocol-<n
 
 const port = mapping({ name: portName, number: whole(1, 65535), protocol, targetPort: whole(1, 65535).optional() });
 
-const localityPart = text("must be a printable text without slash", (value) => fits(value) && !value.includes("/")).optional();
+const localityPart = text(
+  "must be a printable text without slash",
+  (value) => fits(value) && !value.includes("/"),
+).optional();
 
 const address = (loopback: boolean) =>
   z.string({ error: "must be an IPv4 or IPv6 address" }).transform((value, context) => {

@@ -12,7 +12,11 @@ export interface Places {
 }
 
 /** The service that a valid item describes. Endpoints keep the order of the file. */
-export function toService(item: ItemForm, key: { readonly registry: string; readonly namespace: string }, places: Places): Service {
+export function toService(
+  item: ItemForm,
+  key: { readonly registry: string; readonly namespace: string },
+  places: Places,
+): Service {
   const ports = item.ports.map(toPort);
   const endpoints = new Map<string, { readonly endpoint: Endpoint; readonly index: number }>();
   const leftOut: LeftOut[] = [];

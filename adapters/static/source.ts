@@ -17,9 +17,18 @@ export interface SyntaxProblem {
 }
 
 /** Parse YAML with every scalar as the text that was written; an empty value is null. `file` is its name in messages. */
-export function parseSource(text: string, file: string): { readonly source: Source; readonly problems: readonly SyntaxProblem[] } {
+export function parseSource(
+  text: string,
+  file: string,
+): { readonly source: Source; readonly problems: readonly SyntaxProblem[] } {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, schema: "failsafe", customTags: ["null"], prettyErrors: false, logLevel: "error" });
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    schema: "failsafe",
+    customTags: ["null"],
+    prettyErrors: false,
+    logLevel: "error",
+  });
   const source: Source = {
     document,
     place: (offset) => `${file}:${lines.linePos(offset).line}`,

@@ -37,8 +37,12 @@ export function staticFiles(options: StaticOptions, context: AdapterContext): Ad
     const files = await readFiles(found, signal);
     const attempt = { files: digest(found, files), stamp: stamped };
     last = { ...attempt, failed: true };
-    const problems = [...found.problems, ...files.flatMap(({ content }) => ("problem" in content ? [content.problem] : []))];
-    if (files.every(({ content }) => "problem" in content)) throw new Error(`Cannot read services of registry "${registry}": ${problems.join("; ")}`);
+    const problems = [
+      ...found.problems,
+      ...files.flatMap(({ content }) => ("problem" in content ? [content.problem] : [])),
+    ];
+    if (files.every(({ content }) => "problem" in content))
+      throw new Error(`Cannot read services of registry "${registry}": ${problems.join("; ")}`);
 
     const parsed: FileReply[] = [];
     for (const file of files) parsed.push(await parse(file));
@@ -48,7 +52,12 @@ export function staticFiles(options: StaticOptions, context: AdapterContext): Ad
     const items = parsed.flatMap((reply) => reply.items);
     const services = reads.of(items, unknown.length === 0);
     last = { ...attempt, failed: false };
-    return { registry, services, revision: `${attempt.files} ${checks.generation()}`, ...(unknown.length === 0 ? {} : { incomplete: unknown.join("; ") }) };
+    return {
+      registry,
+      services,
+      revision: `${attempt.files} ${checks.generation()}`,
+      ...(unknown.length === 0 ? {} : { incomplete: unknown.join("; ") }),
+    };
   }
 
   async function parse({ path, shown, content }: ReadFile): Promise<FileReply> {
@@ -56,20 +65,28 @@ export function staticFiles(options: StaticOptions, context: AdapterContext): Ad
     const before = replies.get(path);
     if (before?.hash === content.hash) return before.reply;
     await turnOfLoop(); // a large file takes a while: let others in between
-    const reply = parseReply(content.text, shown, { registry, namespace: options.namespace, loopback: options.loopback });
+    const reply = parseReply(content.text, shown, {
+      registry,
+      namespace: options.namespace,
+      loopback: options.loopback,
+    });
     replies.set(path, { hash: content.hash, reply });
     return reply;
   }
 
   async function waitForChange(revision: string, signal: AbortSignal): Promise<void> {
     // After a failed read the files as it met them are old news, else waiting would end at once each time.
-    const [files = "", generation = ""] = last?.failed === true ? [last.files, `${checks.generation()}`] : revision.split(" ");
+    const [files = "", generation = ""] =
+      last?.failed === true ? [last.files, `${checks.generation()}`] : revision.split(" ");
     const known = last?.files === files ? last.stamp : undefined;
     const end = new AbortController();
     const onAbort = () => end.abort(signal.reason);
     signal.throwIfAborted();
     signal.addEventListener("abort", onAbort, { once: true });
-    const waits = [filesChange({ paths: options.file, dir, digest: files, stamp: known }, end.signal), checks.run(Number(generation), end.signal)];
+    const waits = [
+      filesChange({ paths: options.file, dir, digest: files, stamp: known }, end.signal),
+      checks.run(Number(generation), end.signal),
+    ];
     try {
       await Promise.race(waits);
     } finally {

@@ -1,10 +1,12 @@
 import type { Computation } from "../controller/compute.ts";
-import { type PassResult, pass } from "../controller/pass.ts";
+import { type PassOptions, type PassResult, pass } from "../controller/pass.ts";
 import { describeError } from "../errors.ts";
+import type { Change } from "../model/plan.ts";
+import type { WriteResult } from "../model/target.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type Once, once } from "./once.ts";
 import { planJson } from "./plan.ts";
-import { countPlan, countsText, planLines, registryLines } from "./render.ts";
+import { countPlan, countsText, doneText, planLines, registryLines } from "./render.ts";
 import { count } from "./text.ts";
 
 export interface ApplyOptions {
@@ -36,7 +38,7 @@ export async function applyCommand(context: CliContext, { output, allowDeletes }
     const claim = await opened.opened.claim(context.signal);
     if (claim.holder !== undefined) return otherLeads(context, opened, claim.holder, allowDeletes);
     try {
-      const result = await pass({
+      const result = await passes({
         target: opened.target,
         compute: () => compute(allowed),
         isDryRun: false,
@@ -76,38 +78,81 @@ async function otherLeads(
   return 0;
 }
 
+const MOST_PASSES = 3;
+
+/**
+ * Pass again where something moved between our read and our write: the second look holds what is someone else's by now.
+ * The result tells the first pass's changes, what became of each in the end, and the last pass's holds.
+ */
+async function passes(options: PassOptions): Promise<PassResult> {
+  const first = await pass(options);
+  let last = first;
+  const outcomes = new Map(first.report.results.map((result) => [keyOf(result.change), result]));
+  for (let round = 1; round < MOST_PASSES && last.report.results.some(hasMoved); round++) {
+    last = await pass(options);
+    for (const [key, result] of outcomes) if (hasMoved(result)) outcomes.delete(key);
+    for (const result of last.report.results) outcomes.set(keyOf(result.change), result);
+  }
+  const plan = { ...first.computation.plan, hold: last.computation.plan.hold };
+  return { ...first, computation: { ...first.computation, plan }, report: { results: [...outcomes.values()] } };
+}
+
+function hasMoved({ outcome }: WriteResult): boolean {
+  return outcome === "conflict" || outcome === "foreign";
+}
+
+function keyOf(change: Change): string {
+  return change.kind === "delete" ? change.standing.key : change.object.key;
+}
+
 function conclude(context: CliContext, opened: Once, result: PassResult, output: Format): ExitCode {
   const { computation, report } = result;
   const failed = report.results.filter(({ outcome }) => outcome !== "written");
   const written = report.results.length - failed.length;
+  if (output === "json")
+    context.out.line(
+      JSON.stringify({ ...planJson(computation), written, outcomes: report.results.map(outcomeJson) }, null, 2),
+    );
+  else for (const text of resultLines(context, opened, result, failed)) context.out.line(text);
   const isUnread = [...opened.readings.values()].some(({ state }) => state !== "read");
-  const { line, style } = context.out;
-  if (output === "json") {
-    const outcomes = report.results.map(({ change, outcome, error }) => ({
-      action: change.kind,
-      object: change.kind === "delete" ? change.standing.key : change.object.key,
-      outcome,
-      ...(error === undefined ? {} : { error: describeError(error) }),
-    }));
-    line(JSON.stringify({ ...planJson(computation), written, outcomes }, null, 2));
-  } else {
-    for (const text of registryLines(opened.readings, computation, Date.now() - opened.readAtMs, style)) line(text);
-    const lines = planLines(computation, style, opened.config.policy.keepEmptyMs);
-    if (lines.length > 0) line("");
-    for (const text of lines) line(text);
-    line("");
-    for (const { change, outcome, error } of failed) {
-      const key = change.kind === "delete" ? change.standing.key : change.object.key;
-      line(style("red", `x ${key}    ${error === undefined ? outcome : describeError(error)}`));
-    }
-    if (failed.length > 0) line("");
-    const verdict =
-      opened.config.policy.mode === "dry-run"
-        ? "Nothing was written: policy.mode is dry-run."
-        : `${count(written, "object")} written${failed.length > 0 ? `, ${failed.length} not` : ""}.`;
-    line(`${countsText(countPlan(computation))} ${verdict}`);
-  }
   if (failed.length > 0 || isUnread) return 1;
   if (computation.plan.hold.length > 0) return 3;
   return written > 0 || result.ledgerWrites > 0 ? 2 : 0;
+}
+
+function outcomeJson({ change, outcome, error }: WriteResult): object {
+  return {
+    action: change.kind,
+    object: keyOf(change),
+    outcome,
+    ...(error === undefined ? {} : { error: describeError(error) }),
+  };
+}
+
+function resultLines(
+  context: CliContext,
+  { config, readings, readAtMs }: Once,
+  result: PassResult,
+  failed: readonly WriteResult[],
+): readonly string[] {
+  const { computation, report } = result;
+  const { style } = context.out;
+  const isDryRun = config.policy.mode === "dry-run";
+  const changes = planLines(computation, style, config.policy.keepEmptyMs);
+  const failures = failed.map(({ change, outcome, error }) =>
+    style("red", `x ${keyOf(change)}    ${error === undefined ? outcome : describeError(error)}`),
+  );
+  const not = failed.length > 0 ? `, ${failed.length} not` : "";
+  const counts = countPlan(computation);
+  return [
+    ...registryLines(readings, computation, Date.now() - readAtMs, style),
+    "",
+    ...changes,
+    ...(changes.length > 0 ? [""] : []),
+    ...failures,
+    ...(failures.length > 0 ? [""] : []),
+    isDryRun
+      ? `${countsText(counts)} Nothing was written: policy.mode is dry-run.`
+      : `${doneText(counts)} ${count(report.results.length - failed.length, "object")} written${not}.`,
+  ];
 }

@@ -1,6 +1,7 @@
 import type { Computation } from "../controller/compute.ts";
-import { NAMES_ANNOTATION, objectKey } from "../model/objects.ts";
+import { NAMES_ANNOTATION } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
+import type { CatalogService } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
 
 /** One service that a name leads to, and what the name is of it: `a legacy name`, `the VIP`. */
@@ -10,50 +11,52 @@ export interface Match {
 }
 
 /** Every service that `text` may mean: a service, host, legacy name, alias, VIP or endpoint address. */
-export function findServices(
-  text: string,
-  { catalog, naming, standing, ledger }: Computation,
-  clusterDomain: string,
-): readonly Match[] {
+export function findServices(text: string, computation: Computation, clusterDomain: string): readonly Match[] {
+  const { catalog, standing } = computation;
   const name = text.replace(/\.$/, "");
   const lower = name.toLowerCase().replace(/^(\d+):(\d+)$/, "$1.$2");
-  const matches = new Map<ServiceKey, string>();
-  const add = (key: ServiceKey, as: string) => {
-    if (!matches.has(key)) matches.set(key, as);
-  };
-  for (const key of new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()])) {
-    const [, namespace = "", ...rest] = key.split("/");
-    const service = rest.join("/");
-    const names = naming.services.get(key);
-    const entry = standing.entries.get(key)?.manifest;
-    const host = names?.host ?? entry?.spec.hosts[0];
-    const legacy = new Set([
-      ...(names?.legacyNames ?? []).map((one) => one.name),
-      ...readNames(entry?.metadata.annotations?.[NAMES_ANNOTATION]),
-    ]);
-    const aliases = [
-      ...(names?.aliases ?? []),
-      ...(standing.byService.get(key) ?? [])
-        .filter(({ manifest }) => manifest.kind === "Service")
-        .map(({ manifest }) => manifest.metadata),
-    ];
-    if (key === name) add(key, "a service");
-    else if (host === lower) add(key, "the host");
-    else if (legacy.has(lower)) add(key, "a legacy name");
-    else if (aliases.some((alias) => aliasForms(alias, clusterDomain).includes(lower))) add(key, "an alias");
-    else if (
-      [...(entry?.spec.addresses ?? []), ...(host === undefined ? [] : (ledger?.vips.get(host) ?? []))].includes(name)
-    )
-      add(key, "the VIP");
-    else if (service === name || `${namespace}/${service}` === name) add(key, "the service name");
-    else {
-      const endpoint =
-        findEndpoint(name, catalog.services.get(key)) ??
-        (entry?.spec.endpoints ?? []).some(({ address }) => address === name);
-      if (endpoint !== false) add(key, "an endpoint");
-    }
-  }
-  return [...matches].map(([key, as]) => ({ key, as }));
+  const keys = new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()]);
+  return [...keys].flatMap((key) => {
+    const as = meaningOf(key, name, lower, computation, clusterDomain);
+    return as === undefined ? [] : [{ key, as }];
+  });
+}
+
+/** What `name` is of the service, or `undefined`. The first of several meanings counts. */
+function meaningOf(
+  key: ServiceKey,
+  name: string,
+  lower: string,
+  computation: Computation,
+  clusterDomain: string,
+): string | undefined {
+  const { catalog, naming, standing, ledger } = computation;
+  const names = naming.services.get(key);
+  const entry = standing.entries.get(key)?.manifest;
+  const host = names?.host ?? entry?.spec.hosts[0];
+  const legacy = [
+    ...(names?.legacyNames ?? []).map((one) => one.name),
+    ...readNames(entry?.metadata.annotations?.[NAMES_ANNOTATION]),
+  ];
+  const ownAliases = (standing.byService.get(key) ?? []).filter(({ manifest }) => manifest.kind === "Service");
+  const aliases = [...(names?.aliases ?? []), ...ownAliases.map(({ manifest }) => manifest.metadata)];
+  const vips = [
+    ...(entry?.spec.addresses ?? []),
+    ...(standing.entries.get(key)?.statusAddresses ?? []),
+    ...(ledger?.vips.get(host ?? "") ?? []),
+  ];
+  const service = key.slice(key.indexOf("/") + 1);
+  if (key === name) return "a service";
+  if (host === lower) return "the host";
+  if (legacy.includes(lower)) return "a legacy name";
+  if (aliases.some((alias) => aliasForms(alias, clusterDomain).includes(lower))) return "an alias";
+  if (vips.includes(name)) return "the VIP";
+  if (service === name || service.slice(service.indexOf("/") + 1) === name) return "the service name";
+  const places = [
+    ...endpointPlaces(catalog.services.get(key)),
+    ...(entry?.spec.endpoints ?? []).map(({ address }) => address),
+  ];
+  return places.includes(name) ? "an endpoint" : undefined;
 }
 
 function aliasForms(
@@ -65,28 +68,21 @@ function aliasForms(
     `${name}.${namespace}`,
     `${name}.${namespace}.svc`,
     `${name}.${namespace}.svc.${clusterDomain}`,
-    objectKey("service", namespace, name),
   ];
 }
 
-function findEndpoint(
-  text: string,
-  service:
-    | {
-        endpoints: readonly { address: string; ports?: Readonly<Record<string, number>> }[];
-        leftOut: readonly { address: string }[];
-        ports: readonly { number: number; name: string; targetPort?: number }[];
-      }
-    | undefined,
-): true | undefined {
-  for (const { address, ports } of service?.endpoints ?? []) {
-    if (address === text) return true;
+/** Addresses with and without port, of endpoints that are used and of those left out. */
+function endpointPlaces(service: CatalogService | undefined): readonly string[] {
+  const used = (service?.endpoints ?? []).flatMap(({ address, ports }) => {
     const numbers = (service?.ports ?? []).map((port) => ports?.[port.name] ?? port.targetPort ?? port.number);
-    if (numbers.some((number) => `${address}:${number}` === text || `[${address}]:${number}` === text)) return true;
-  }
-  return service?.leftOut.some(
-    ({ address }) => address === text || address.startsWith(`${text}:`) || address.startsWith(`[${text}]:`),
-  )
-    ? true
-    : undefined;
+    return [
+      address,
+      ...numbers.map((number) => (address.includes(":") ? `[${address}]:${number}` : `${address}:${number}`)),
+    ];
+  });
+  const out = (service?.leftOut ?? []).flatMap(({ address }) => [
+    address,
+    address.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1"),
+  ]);
+  return [...used, ...out];
 }

@@ -29,6 +29,11 @@ export function countPlan({ plan, standing, catalog }: Computation): PlanCounts 
   return { create, change, delete: remove, held: plan.hold.length, unchanged: untouched };
 }
 
+/** `1 created, 1 changed, 0 deleted, 1 held, 43 unchanged.` */
+export function doneText(counts: PlanCounts): string {
+  return `${counts.create} created, ${counts.change} changed, ${counts.delete} deleted, ${counts.held} held, ${counts.unchanged} unchanged.`;
+}
+
 /** `1 to create, 1 to change, 0 to delete, 1 held, 43 unchanged.` */
 export function countsText(counts: PlanCounts): string {
   return `${counts.create} to create, ${counts.change} to change, ${counts.delete} to delete, ${counts.held} held, ${counts.unchanged} unchanged.`;
@@ -73,14 +78,17 @@ export function planLines(computation: Computation, style: Style, keepEmptyMs: n
     cells: [hostOf(hold, computation), holdText(hold)],
     details: [] as string[],
   }));
-  const width = Math.max(0, ...[...rows, ...holds].map(({ cells }) => cells[0]?.length ?? 0)) + 4;
+  const created = table(rows.filter(({ sign }) => sign === "+").map(({ cells }) => cells));
+  const others = [...rows.filter(({ sign }) => sign !== "+"), ...holds];
+  const changed = table(others.map(({ cells: [subject = "", ...cells] }) => [subject, cells.join("; ")]));
   const colours = { "+": "green", "~": "yellow", "-": "red", "!": "yellow" } as const;
-  return [...rows, ...holds].flatMap(({ sign, cells: [subject = "", ...cells], details }) => [
-    style(colours[sign as keyof typeof colours], `${sign} ${subject.padEnd(width)}${cells.join("    ")}`.trimEnd()),
-    ...details.map(
-      (detail) => `    ${style(detail.startsWith("+") ? "green" : detail.startsWith("-") ? "red" : "yellow", detail)}`,
-    ),
-  ]);
+  return [
+    ...created.map((line) => style("green", `+ ${line}`)),
+    ...others.flatMap(({ sign, details }, at) => [
+      style(colours[sign as keyof typeof colours], `${sign} ${changed[at] ?? ""}`),
+      ...details.map((detail) => `    ${style(colours[detail.charAt(0) as keyof typeof colours], detail)}`),
+    ]),
+  ];
 }
 
 /** A hold's sentence; a held service says so. */
@@ -137,13 +145,20 @@ function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
       addresses.join(" ") || "VIP from Istio",
       portsText(ports),
       count(endpointsOf(manifest).length, "endpoint"),
-      ...others.flatMap(aliasText),
+      others.flatMap(aliasText).join(", "),
+      namesText(names),
     ];
-    return { sign, cells: names.length === 0 ? cells : [...cells, `also ${names.join(", ")}`], details: [] };
+    return { sign, cells, details: [] };
   }
   if (sign === "-" && entryChange?.kind === "delete") return { sign, cells: [subject, entryChange.why], details: [] };
   const update = entryChange?.kind === "update" ? entryDiff(entryChange, keepEmptyMs) : { cells: [], details: [] };
   return { sign, cells: [subject, ...update.cells, ...others.map(otherText)], details: update.details };
+}
+
+/** The first of a service's further names, and how many there are besides. */
+function namesText([first, ...more]: readonly string[]): string {
+  if (first === undefined) return "";
+  return more.length === 0 ? `also ${first}` : `also ${first} and ${more.length} more`;
 }
 
 function manifestOf(change: Change): Manifest {

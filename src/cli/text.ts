@@ -39,12 +39,12 @@ export function endpointDetails({ locality, weight, labels }: EntryEndpoint): st
     .join("  ");
 }
 
-/** Columns of equal width, two spaces apart at least; the last is not padded. */
+/** Columns of equal width, four spaces apart; the last is not padded. */
 export function table(rows: readonly (readonly string[])[], indent = ""): string[] {
   const widths: number[] = [];
   for (const row of rows) for (const [at, cell] of row.entries()) widths[at] = Math.max(widths[at] ?? 0, cell.length);
   return rows.map((row) =>
-    `${indent}${row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd((widths[at] ?? 0) + 2))).join("")}`.trimEnd(),
+    `${indent}${row.map((cell, at) => (at === row.length - 1 ? cell : cell.padEnd((widths[at] ?? 0) + 4))).join("")}`.trimEnd(),
   );
 }
 

@@ -19,17 +19,22 @@ export async function validateCommand(context: CliContext, { output }: { readonl
     } catch (error) {
       found.push(describeError(error));
     }
-    faults.push(...found.map((fault) => ({ registry: registry.name, fault })));
+    faults.push(...found.flatMap(eachFault).map((fault) => ({ registry: registry.name, fault })));
   }
   const { line, style } = context.out;
   if (output === "json")
     line(JSON.stringify({ valid: faults.length === 0, config: context.configFile, faults }, null, 2));
   else {
     line(`${context.configFile} is valid.`);
-    for (const { registry, fault } of faults) line(style("red", `registry ${registry}: ${fault}`));
+    for (const { registry, fault } of faults) line(style("red", `registry ${registry}, ${fault}`));
     if (faults.length === 0)
       for (const { registry, services } of fine)
         line(`registry ${registry}: ${count(services, "service")}, all valid.`);
   }
   return faults.length === 0 ? 0 : 1;
+}
+
+/** One line for each place in a file; a read's error names them all. */
+function eachFault(error: string): readonly string[] {
+  return error.split(/; (?=\S+:\d+:\d+: )/);
 }

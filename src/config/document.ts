@@ -1,4 +1,4 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 
 /** Where in a document something stands, from the top. */
 export type Path = readonly PropertyKey[];
@@ -7,6 +7,8 @@ export type Path = readonly PropertyKey[];
 export interface Problem {
   readonly path: Path;
   readonly message: string;
+  /** The key itself is wrong, not its value. */
+  readonly isKey?: boolean;
   /** Character offset in the text; found from `path` when absent. */
   readonly offset?: number;
 }
@@ -34,7 +36,7 @@ export function readDocument(text: string, file: string, env: Readonly<Record<st
   }
 
   function describe(all: readonly Problem[]): string[] {
-    const placed = all.map((problem) => ({ ...problem, offset: problem.offset ?? offsetOf(document.contents, problem.path, document) }));
+    const placed = all.map((problem) => ({ ...problem, offset: problem.offset ?? offsetOf(document, problem) }));
     placed.sort((a, b) => a.offset - b.offset);
     return placed.map(({ path, message, offset }) => {
       const { line, col } = lines.linePos(offset);
@@ -85,16 +87,16 @@ function formatPath(path: Path): string {
   return text === "" ? "(top level)" : text.replace(/^\./, "");
 }
 
-/** Start of the deepest node that exists on the way to `path`; for the key of an unknown option, the key. */
-function offsetOf(root: Node | null, path: Path, document: Parameters<Extract<Node, { resolve: unknown }>["resolve"]>[0]): number {
-  let offset = root?.range?.[0] ?? 0;
-  let node: unknown = root;
-  for (const part of path) {
+/** Start of the deepest node that exists on the way to a problem. */
+function offsetOf(document: Document.Parsed, { path, isKey = false }: Problem): number {
+  let offset = document.contents?.range[0] ?? 0;
+  let node: unknown = document.contents;
+  for (const [index, part] of path.entries()) {
     if (isAlias(node)) node = node.resolve(document);
     if (isMap(node)) {
       const pair = node.items.find(({ key }) => String(isScalar(key) ? key.value : key) === String(part));
       if (isNode(pair?.key)) offset = pair.key.range?.[0] ?? offset;
-      node = pair?.value;
+      node = isKey && index === path.length - 1 ? undefined : pair?.value;
     } else node = isSeq(node) ? node.items[Number(part)] : undefined;
     if (!isNode(node)) break;
     offset = node.range?.[0] ?? offset;

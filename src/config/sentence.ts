@@ -7,7 +7,7 @@ const NOUNS: Readonly<Record<string, string>> = { string: "a string", number: "a
 export function problemsOf(issues: readonly z.core.$ZodIssue[], at: Path, optionsOf: string): Problem[] {
   return issues.flatMap((issue) => {
     const path = [...at, ...issue.path];
-    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...path, key], message: issue.message === "" ? `is not an option of ${optionsOf}` : issue.message }));
+    if (issue.code === "unrecognized_keys") return issue.keys.map((key) => ({ path: [...path, key], isKey: true, message: issue.message === "" ? `is not an option of ${optionsOf}` : issue.message }));
     if (issue.code === "invalid_union" && issue.errors.length > 0) return problemsOf(likeliestBranch(issue.errors), path, optionsOf);
     return [{ path, message: issue.message }];
   });

@@ -125,10 +125,14 @@ function any(name: string, row: NameRow | undefined, isApex: boolean, ttlSeconds
   return row !== undefined || isApex ? [{ name, type: "HINFO", ttlSeconds, cpu: "RFC8482", os: "" }] : [];
 }
 
-/** NXDOMAIN denies every type of a name and all names below it (RFC 2308 §2.1, RFC 8020 §2); a name with rows below it gets NODATA. */
+/** NXDOMAIN denies every type of a name and all names below it (RFC 2308 §2.1, RFC 8020 §2); a name with rows or a zone below it gets NODATA. */
 function deny(name: string, row: NameRow | undefined, chain: readonly ResourceRecord[], table: NameTable, zones: Zones): Answer {
-  const exists = row !== undefined || table.parents.has(name) || ownZoneOf(name, zones) === name;
+  const exists = row !== undefined || table.parents.has(name) || hasZoneAtOrBelow(name, zones);
   return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, zones), table)]);
+}
+
+function hasZoneAtOrBelow(name: string, { byName }: Zones): boolean {
+  return byName.has(name) || [...byName.keys()].some((zone) => zone.endsWith(`.${name}`));
 }
 
 /**

@@ -101,7 +101,8 @@ function exchangeByUdp({ query, upstream, signal }: Exchange): Promise<Buffer> {
   socket.on("message", (message) => {
     if (isAnswerTo(query, id, message)) resolve(message);
   });
-  socket.on("connect", () => socket.send(withId(query.packet, id)));
+  // Node throws when asked to send on a socket that was closed meanwhile.
+  socket.on("connect", () => !signal.aborted && socket.send(withId(query.packet, id)));
   socket.connect(upstream.port, upstream.address);
   return untilAborted(promise, reject, signal).finally(() => socket.close());
 }

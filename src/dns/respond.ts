@@ -38,7 +38,10 @@ export interface RespondOptions {
   readonly log: DnsLog;
 }
 
-/** The answer to a packet from a client; undefined for what must not be answered. A promise only where there is something to wait for; it does not reject. */
+/**
+ * The answer to a packet from a client; undefined for what must not be answered.
+ * A promise only where there is something to wait for; it does not reject.
+ */
 export type Respond = (packet: Buffer, address: string, transport: Transport) => Buffer | undefined | Promise<Buffer | undefined>;
 
 type Source = AnswerEvent["source"];

@@ -162,6 +162,8 @@ async function explained<T>(protocol: "UDP" | "TCP", { address, port }: ListenAd
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "";
     const where = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-    throw new Error(`Cannot listen for DNS on ${where} (${protocol}): ${ADVICE[code] ?? `the system says ${code || String(cause)}`}`, { cause });
+    throw new Error(`Cannot listen for DNS on ${where} (${protocol}): ${ADVICE[code] ?? `the system says ${code || String(cause)}`}`, {
+      cause,
+    });
   }
 }

@@ -106,6 +106,10 @@ export function buildObjects(
   for (const [key, siblings] of standing.byService) {
     if (!catalog.services.has(key)) silentService(key, siblings);
   }
+  for (const [key, why] of catalog.failed) {
+    // Nothing stands of it yet, so nothing is kept; but it must not go unsaid.
+    if (!standing.byService.has(key)) holds.push(holdOf(key, key.slice(0, key.indexOf("/")), "unread", why));
+  }
   return { objects, kept, keptObjects, holds, memo };
 
   function keep(key: ServiceKey, hold: Hold): void {

@@ -21,5 +21,6 @@ for (const { text, want } of cases) {
 test("duration() names its bounds", () => {
   const schema = duration("100ms", "1h");
   assert.equal(schema.parse("1h"), 3_600_000);
-  for (const text of ["99ms", "2h", "soon"]) assert.match(schema.safeParse(text).error?.message ?? "", /must be a duration from 100ms to 1h/);
+  for (const text of ["99ms", "2h", "soon"])
+    assert.match(schema.safeParse(text).error?.message ?? "", /must be a duration from 100ms to 1h/);
 });

@@ -13,6 +13,7 @@ const allZones: readonly Zone[] = [
   { name: "consul", forward: [consul] },
   { name: "Ours.Consul." },
   { name: "theirs.mesh.internal", forward: [consul] },
+  { name: "deep.below.mesh.internal", forward: [consul] },
 ];
 
 const names = table({
@@ -31,10 +32,16 @@ const names = table({
   "settled.mesh.internal": { a: ["240.241.0.11"], settledAtMs: nowMs },
   "web.service.consul": { a: ["240.241.0.12"] },
   "orders.corp.example.com": { a: ["240.241.0.7"] },
-  ...Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`c${n}.mesh.internal`, { cname: n === 8 ? "v4.shop.mesh.internal" : `c${n + 1}.mesh.internal` }])),
+  ...Object.fromEntries(
+    Array.from({ length: 9 }, (_, n) => [`c${n}.mesh.internal`, { cname: n === 8 ? "v4.shop.mesh.internal" : `c${n + 1}.mesh.internal` }]),
+  ),
 });
 
-function ask(name: string, type: number = TYPE.A, { qclass = 1, forward = [upstream] as readonly Upstream[], zones = allZones } = {}): Answer {
+function ask(
+  name: string,
+  type: number = TYPE.A,
+  { qclass = 1, forward = [upstream] as readonly Upstream[], zones = allZones } = {},
+): Answer {
   return answer({ name, type, class: qclass }, names, { byName: zonesByName(zones), forward, ttlSeconds: 30, nowMs });
 }
 
@@ -58,7 +65,8 @@ function show(found: Answer): string {
     }
   };
   const lines = [...found.answers, ...found.authority].map(
-    (record, index) => `${index < found.answers.length ? "" : "authority "}${record.name} ${record.ttlSeconds} ${record.type} ${data(record)}`,
+    (record, index) =>
+      `${index < found.answers.length ? "" : "authority "}${record.name} ${record.ttlSeconds} ${record.type} ${data(record)}`,
   );
   return [`${code}${found.authoritative ? " AA" : ""}`, ...lines].join("; ");
 }
@@ -66,34 +74,87 @@ function show(found: Answer): string {
 const meshSoa = "authority mesh.internal 5 SOA mesh.internal 7 5";
 
 const cases: readonly (readonly [title: string, found: () => Answer, want: string])[] = [
-  ["gives A records with the configured TTL", () => ask("v4.shop.mesh.internal"), "NOERROR AA; v4.shop.mesh.internal 30 A 240.241.0.8; v4.shop.mesh.internal 30 A 240.241.0.9"],
-  ["gives AAAA records (RFC 3596 §2.2)", () => ask("orders.shop.mesh.internal", TYPE.AAAA), "NOERROR AA; orders.shop.mesh.internal 30 AAAA fd00::7"],
-  ["gives NODATA with SOA for a host without AAAA (RFC 2308 §2.2)", () => ask("v4.shop.mesh.internal", TYPE.AAAA), `NOERROR AA; ${meshSoa}`],
+  [
+    "gives A records with the configured TTL",
+    () => ask("v4.shop.mesh.internal"),
+    "NOERROR AA; v4.shop.mesh.internal 30 A 240.241.0.8; v4.shop.mesh.internal 30 A 240.241.0.9",
+  ],
+  [
+    "gives AAAA records (RFC 3596 §2.2)",
+    () => ask("orders.shop.mesh.internal", TYPE.AAAA),
+    "NOERROR AA; orders.shop.mesh.internal 30 AAAA fd00::7",
+  ],
+  [
+    "gives NODATA with SOA for a host without AAAA (RFC 2308 §2.2)",
+    () => ask("v4.shop.mesh.internal", TYPE.AAAA),
+    `NOERROR AA; ${meshSoa}`,
+  ],
   ["gives NODATA for types that no name has (RFC 2308 §2.2)", () => ask("v4.shop.mesh.internal", TYPE.HTTPS), `NOERROR AA; ${meshSoa}`],
   ["gives NODATA for a name without addresses", () => ask("empty.mesh.internal"), `NOERROR AA; ${meshSoa}`],
   ["gives NXDOMAIN with SOA for an unknown name in our zone (RFC 2308 §2.1)", () => ask("nope.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
   ["gives NXDOMAIN below a name that exists", () => ask("x.v4.shop.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
   ["gives NODATA for an empty non-terminal (RFC 8020 §2)", () => ask("shop.mesh.internal"), `NOERROR AA; ${meshSoa}`],
+  ["gives NODATA above another zone (RFC 8020 §2)", () => ask("below.mesh.internal"), `NOERROR AA; ${meshSoa}`],
   ["does not take a name that ends like a zone for one inside it", () => ask("notmesh.internal"), "forward 192.0.2.53"],
-  ["answers the SOA of an apex without a row (RFC 1035 §3.3.13)", () => ask("mesh.internal", TYPE.SOA), "NOERROR AA; mesh.internal 5 SOA mesh.internal 7 5"],
-  ["answers the NS of an apex with the zone itself (RFC 6303 §3)", () => ask("mesh.internal", TYPE.NS), "NOERROR AA; mesh.internal 30 NS mesh.internal"],
+  [
+    "answers the SOA of an apex without a row (RFC 1035 §3.3.13)",
+    () => ask("mesh.internal", TYPE.SOA),
+    "NOERROR AA; mesh.internal 5 SOA mesh.internal 7 5",
+  ],
+  [
+    "answers the NS of an apex with the zone itself (RFC 6303 §3)",
+    () => ask("mesh.internal", TYPE.NS),
+    "NOERROR AA; mesh.internal 30 NS mesh.internal",
+  ],
   ["gives NODATA for addresses of an apex", () => ask("mesh.internal"), `NOERROR AA; ${meshSoa}`],
-  ["gives NODATA, not NXDOMAIN, at an apex without any name below", () => ask("ours.consul"), "NOERROR AA; authority ours.consul 5 SOA ours.consul 7 5"],
+  [
+    "gives NODATA, not NXDOMAIN, at an apex without any name below",
+    () => ask("ours.consul"),
+    "NOERROR AA; authority ours.consul 5 SOA ours.consul 7 5",
+  ],
   ["gives NODATA for SOA and NS below an apex", () => ask("v4.shop.mesh.internal", TYPE.SOA), `NOERROR AA; ${meshSoa}`],
-  ["answers ANY with HINFO (RFC 8482 §4.2)", () => ask("orders.shop.mesh.internal", TYPE.ANY), "NOERROR AA; orders.shop.mesh.internal 30 HINFO RFC8482"],
-  ["answers ANY at an alias with its CNAME (RFC 8482 §4.2)", () => ask("alias.mesh.internal", TYPE.ANY), "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal"],
+  [
+    "answers ANY with HINFO (RFC 8482 §4.2)",
+    () => ask("orders.shop.mesh.internal", TYPE.ANY),
+    "NOERROR AA; orders.shop.mesh.internal 30 HINFO RFC8482",
+  ],
+  [
+    "answers ANY at an alias with its CNAME (RFC 8482 §4.2)",
+    () => ask("alias.mesh.internal", TYPE.ANY),
+    "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal",
+  ],
   ["answers ANY at an unknown name with NXDOMAIN", () => ask("nope.mesh.internal", TYPE.ANY), `NXDOMAIN AA; ${meshSoa}`],
   ["answers ANY at an empty non-terminal with NODATA", () => ask("shop.mesh.internal", TYPE.ANY), `NOERROR AA; ${meshSoa}`],
-  ["follows a CNAME (RFC 1034 §3.6.2)", () => ask("alias.mesh.internal"), "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal; orders.shop.mesh.internal 30 A 240.241.0.7"],
+  [
+    "follows a CNAME (RFC 1034 §3.6.2)",
+    () => ask("alias.mesh.internal"),
+    "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal; orders.shop.mesh.internal 30 A 240.241.0.7",
+  ],
   [
     "follows a CNAME to a CNAME",
     () => ask("twice.mesh.internal", TYPE.AAAA),
     "NOERROR AA; twice.mesh.internal 30 CNAME alias.mesh.internal; alias.mesh.internal 30 CNAME orders.shop.mesh.internal; orders.shop.mesh.internal 30 AAAA fd00::7",
   ],
-  ["gives the CNAME alone when it is what is asked", () => ask("twice.mesh.internal", TYPE.CNAME), "NOERROR AA; twice.mesh.internal 30 CNAME alias.mesh.internal"],
-  ["gives NODATA after a CNAME (RFC 2308 §2.2)", () => ask("half.mesh.internal", TYPE.AAAA), `NOERROR AA; half.mesh.internal 30 CNAME v4.shop.mesh.internal; ${meshSoa}`],
-  ["gives the code of the last name of a chain (RFC 6604 §3)", () => ask("dangling.mesh.internal"), `NXDOMAIN AA; dangling.mesh.internal 30 CNAME gone.mesh.internal; ${meshSoa}`],
-  ["gives only the CNAME when its target is not ours", () => ask("outward.mesh.internal"), "NOERROR AA; outward.mesh.internal 30 CNAME orders.shop.svc.cluster.local"],
+  [
+    "gives the CNAME alone when it is what is asked",
+    () => ask("twice.mesh.internal", TYPE.CNAME),
+    "NOERROR AA; twice.mesh.internal 30 CNAME alias.mesh.internal",
+  ],
+  [
+    "gives NODATA after a CNAME (RFC 2308 §2.2)",
+    () => ask("half.mesh.internal", TYPE.AAAA),
+    `NOERROR AA; half.mesh.internal 30 CNAME v4.shop.mesh.internal; ${meshSoa}`,
+  ],
+  [
+    "gives the code of the last name of a chain (RFC 6604 §3)",
+    () => ask("dangling.mesh.internal"),
+    `NXDOMAIN AA; dangling.mesh.internal 30 CNAME gone.mesh.internal; ${meshSoa}`,
+  ],
+  [
+    "gives only the CNAME when its target is not ours",
+    () => ask("outward.mesh.internal"),
+    "NOERROR AA; outward.mesh.internal 30 CNAME orders.shop.svc.cluster.local",
+  ],
   ["gives SERVFAIL for a loop of CNAMEs", () => ask("loop-a.mesh.internal"), "SERVFAIL"],
   ["gives SERVFAIL for a chain of nine", () => ask("c0.mesh.internal"), "SERVFAIL"],
   ["holds an address that the mesh may not have yet", () => ask("new.mesh.internal"), "held 500"],
@@ -104,20 +165,40 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["asks the servers of an overlay for what is unknown in it", () => ask("db.service.consul"), "forward 192.0.2.2"],
   ["asks them for names between its apex and names of ours", () => ask("service.consul"), "forward 192.0.2.2"],
   ["asks them for its apex", () => ask("consul", TYPE.SOA), "forward 192.0.2.2"],
-  ["denies in our zone below an overlay: the longest match wins", () => ask("db.ours.consul"), "NXDOMAIN AA; authority ours.consul 5 SOA ours.consul 7 5"],
+  [
+    "denies in our zone below an overlay: the longest match wins",
+    () => ask("db.ours.consul"),
+    "NXDOMAIN AA; authority ours.consul 5 SOA ours.consul 7 5",
+  ],
   ["asks the servers of an overlay below our zone", () => ask("x.theirs.mesh.internal"), "forward 192.0.2.2"],
-  ["answers a legacy name outside of all zones", () => ask("orders.corp.example.com"), "NOERROR AA; orders.corp.example.com 30 A 240.241.0.7"],
+  [
+    "answers a legacy name outside of all zones",
+    () => ask("orders.corp.example.com"),
+    "NOERROR AA; orders.corp.example.com 30 A 240.241.0.7",
+  ],
   [
     "gives NODATA for it with an SOA of its own name (RFC 2308 §5)",
     () => ask("orders.corp.example.com", TYPE.AAAA),
     "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
   ],
-  ["answers that SOA when asked for it", () => ask("orders.corp.example.com", TYPE.SOA), "NOERROR AA; orders.corp.example.com 5 SOA orders.corp.example.com 7 5"],
-  ["names no server for a legacy name", () => ask("orders.corp.example.com", TYPE.NS), "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5"],
+  [
+    "answers that SOA when asked for it",
+    () => ask("orders.corp.example.com", TYPE.SOA),
+    "NOERROR AA; orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
+  ],
+  [
+    "names no server for a legacy name",
+    () => ask("orders.corp.example.com", TYPE.NS),
+    "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
+  ],
   ["forwards names near a legacy name", () => ask("corp.example.com"), "forward 192.0.2.53"],
   ["forwards the root", () => ask("", TYPE.NS), "forward 192.0.2.53"],
   ["refuses names of others without forward", () => ask("example.org", TYPE.A, { forward: [] }), "REFUSED"],
-  ["denies everything where the root is ours", () => ask("example.org", TYPE.A, { zones: [{ name: "." }] }), "NXDOMAIN AA; authority  5 SOA  7 5"],
+  [
+    "denies everything where the root is ours",
+    () => ask("example.org", TYPE.A, { zones: [{ name: "." }] }),
+    "NXDOMAIN AA; authority  5 SOA  7 5",
+  ],
   ["refuses classes other than IN", () => ask("version.bind", TYPE.TXT, { qclass: 3 }), "REFUSED"],
   ["refuses AXFR (RFC 5936 §2.2.1)", () => ask("mesh.internal", TYPE.AXFR), "REFUSED"],
   ["refuses IXFR", () => ask("mesh.internal", TYPE.IXFR), "REFUSED"],

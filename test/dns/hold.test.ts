@@ -36,7 +36,7 @@ test("holdQuestions() refuses at once what is over its limit, and only that", as
   const held = [hold.wait(first, lookUp), hold.wait(first, lookUp)];
   const started = performance.now();
   assert.equal(await hold.wait(first, lookUp), undefined);
-  assert.ok(performance.now() - started < 50);
+  assert.ok(performance.now() - started < 110);
   assert.deepEqual(await Promise.all(held), [given, given]);
   assert.equal(await hold.wait(heldFor(0), () => given), given);
 });

@@ -17,25 +17,49 @@ const faults: readonly (readonly [title: string, packet: Buffer, fault: number |
   ["accepts the root", query(""), undefined],
   ["accepts a label of 63 octets (RFC 1035 §2.3.4)", query(`${"a".repeat(63)}.org`), undefined],
   ["accepts a name of 255 octets (RFC 1035 §2.3.4)", query([63, 63, 63, 61].map((length) => Buffer.alloc(length, "a"))), undefined],
-  ["gives FORMERR for a name of 256 octets (RFC 1035 §2.3.4)", query([63, 63, 63, 62].map((length) => Buffer.alloc(length, "a"))), RCODE.FORMERR],
+  [
+    "gives FORMERR for a name of 256 octets (RFC 1035 §2.3.4)",
+    query([63, 63, 63, 62].map((length) => Buffer.alloc(length, "a"))),
+    RCODE.FORMERR,
+  ],
   ["gives FORMERR for no question (RFC 9619 §4)", query("", { counts: [0, 0, 0, 0] }).subarray(0, 12), RCODE.FORMERR],
-  ["gives FORMERR for two questions (RFC 9619 §4)", Buffer.concat([query("a", { counts: [2, 0, 0, 0] }), wireName("b"), Buffer.from([0, 1, 0, 1])]), RCODE.FORMERR],
+  [
+    "gives FORMERR for two questions (RFC 9619 §4)",
+    Buffer.concat([query("a", { counts: [2, 0, 0, 0] }), wireName("b"), Buffer.from([0, 1, 0, 1])]),
+    RCODE.FORMERR,
+  ],
   ["gives FORMERR for a question cut short", query("orders.mesh.internal").subarray(0, 30), RCODE.FORMERR],
   ["gives FORMERR for a missing class", query("a").subarray(0, -1), RCODE.FORMERR],
   ["gives FORMERR for a pointer to itself (RFC 1035 §4.1.4)", Buffer.from("123401000001000000000000c00c00010001", "hex"), RCODE.FORMERR],
-  ["gives FORMERR for a pointer forwards (RFC 1035 §4.1.4)", Buffer.from("123401000001000000000000c012000100010161000000", "hex"), RCODE.FORMERR],
+  [
+    "gives FORMERR for a pointer forwards (RFC 1035 §4.1.4)",
+    Buffer.from("123401000001000000000000c012000100010161000000", "hex"),
+    RCODE.FORMERR,
+  ],
   ["gives FORMERR for a reserved label type (RFC 6891 §5)", Buffer.from("12340100000100000000000041610000010001", "hex"), RCODE.FORMERR],
   ["gives FORMERR for bytes after the message", Buffer.concat([query("a"), Buffer.from([0])]), RCODE.FORMERR],
   ["gives FORMERR for records that are counted but missing", query("a", { counts: [1, 0, 0, 65535] }), RCODE.FORMERR],
-  ["accepts records that a query may carry", query("a", { records: [record("a", 6, 1, 0, Buffer.alloc(22))], counts: [1, 0, 1, 0] }), undefined],
+  [
+    "accepts records that a query may carry",
+    query("a", { records: [record("a", 6, 1, 0, Buffer.alloc(22))], counts: [1, 0, 1, 0] }),
+    undefined,
+  ],
   ["accepts EDNS (RFC 6891 §6.1.1)", query("a", { records: [opt()] }), undefined],
-  ["ignores unknown EDNS options (RFC 6891 §6.1.2)", query("a", { records: [opt({ data: Buffer.from("fde900030102030003 0000".replace(" ", ""), "hex") })] }), undefined],
+  [
+    "ignores unknown EDNS options (RFC 6891 §6.1.2)",
+    query("a", { records: [opt({ data: Buffer.from("fde900030102030003 0000".replace(" ", ""), "hex") })] }),
+    undefined,
+  ],
   ["ignores a known EDNS option of odd content", query("a", { records: [opt({ data: Buffer.from("000f0001aa", "hex") })] }), undefined],
   ["ignores the upper bits of a code in a query's OPT", query("a", { records: [opt({ extendedRcode: 0x80 })] }), undefined],
   ["gives FORMERR for two OPT records (RFC 6891 §6.1.1)", query("a", { records: [opt(), opt()] }), RCODE.FORMERR],
   ["gives FORMERR for OPT below the root (RFC 6891 §6.1.2)", query("a", { records: [opt({ name: "a" })] }), RCODE.FORMERR],
   ["gives FORMERR for OPT among the answers (RFC 6891 §6.1.1)", query("a", { records: [opt()], counts: [1, 1, 0, 0] }), RCODE.FORMERR],
-  ["gives FORMERR for options that overrun (RFC 6891 §6.1.2)", query("a", { records: [opt({ data: Buffer.from("000a0008aa", "hex") })] }), RCODE.FORMERR],
+  [
+    "gives FORMERR for options that overrun (RFC 6891 §6.1.2)",
+    query("a", { records: [opt({ data: Buffer.from("000a0008aa", "hex") })] }),
+    RCODE.FORMERR,
+  ],
   ["gives BADVERS for EDNS version 1 (RFC 6891 §6.1.3)", query("a", { records: [opt({ version: 1 })] }), RCODE.BADVERS],
   ["gives NOTIMP for NOTIFY (RFC 1035 §4.1.1)", query("a", { flags: 4 << 11 }), RCODE.NOTIMP],
   ["gives NOTIMP for UPDATE", query("a", { flags: 5 << 11 }), RCODE.NOTIMP],
@@ -81,8 +105,17 @@ const soa: ResourceRecord = {
 };
 
 test("encodeReply() keeps ID, RD and the question's case (RFC 1035 §4.1.1, RFC 4343 §4.1)", () => {
-  const decoded = decode(encodeReply(read(query("OrDeRs.Mesh.internal", { id: 0xbeef })), { ...noError, answers: [a("orders.mesh.internal", "240.241.0.7")] }, plain));
-  assert.deepEqual({ id: decoded.id, qr: decoded.qr, aa: decoded.aa, rd: decoded.rd, ra: decoded.ra, tc: decoded.tc }, { id: 0xbeef, qr: true, aa: true, rd: true, ra: false, tc: false });
+  const decoded = decode(
+    encodeReply(
+      read(query("OrDeRs.Mesh.internal", { id: 0xbeef })),
+      { ...noError, answers: [a("orders.mesh.internal", "240.241.0.7")] },
+      plain,
+    ),
+  );
+  assert.deepEqual(
+    { id: decoded.id, qr: decoded.qr, aa: decoded.aa, rd: decoded.rd, ra: decoded.ra, tc: decoded.tc },
+    { id: 0xbeef, qr: true, aa: true, rd: true, ra: false, tc: false },
+  );
   assert.deepEqual(decoded.questions, [{ name: "OrDeRs.Mesh.internal", type: 1, class: 1 }]);
   assert.equal(decoded.answers[0]?.name, "OrDeRs.Mesh.internal");
 });
@@ -198,5 +231,8 @@ test("relayedReply() gives the client's ID, clears AA and keeps the rest (RFC 10
 test("relayedReply() cuts an answer that UDP may not carry, with TC and OPT (RFC 2181 §9, RFC 6891 §7)", () => {
   const withOpt = read(query("example.org", { records: [opt()] }));
   const decoded = decode(relayedReply(withOpt, Buffer.concat([theirs("example.org", 9), Buffer.alloc(600)]), 512));
-  assert.deepEqual([decoded.tc, decoded.id, decoded.aa, decoded.ra, decoded.answers.length, decoded.additional.length], [true, 0x1234, false, true, 0, 1]);
+  assert.deepEqual(
+    [decoded.tc, decoded.id, decoded.aa, decoded.ra, decoded.answers.length, decoded.additional.length],
+    [true, 0x1234, false, true, 0, 1],
+  );
 });

@@ -60,7 +60,14 @@ test("any packet is answered with a readable answer or not at all", () => {
 });
 
 test("any packet that looks like a query is", () => {
-  const header = fc.tuple(fc.nat(0xffff), fc.constantFrom(0x0100, 0, 0x2000, 0x7fff, 0x0130), fc.constantFrom(0, 1, 1, 1, 2), fc.nat(2), fc.nat(2), fc.nat(3));
+  const header = fc.tuple(
+    fc.nat(0xffff),
+    fc.constantFrom(0x0100, 0, 0x2000, 0x7fff, 0x0130),
+    fc.constantFrom(0, 1, 1, 1, 2),
+    fc.nat(2),
+    fc.nat(2),
+    fc.nat(3),
+  );
   const packets = fc.tuple(header, bytes({ maxLength: 300 })).map(([words, rest]) => {
     const head = Buffer.alloc(12);
     for (const [index, word] of words.entries()) head.writeUInt16BE(word, index * 2);
@@ -69,20 +76,36 @@ test("any packet that looks like a query is", () => {
   fc.assert(fc.property(packets, transports, check), { numRuns: 5000 });
 });
 
-const label = fc.oneof(bytes({ minLength: 1, maxLength: 63 }), fc.constantFrom("Orders", "alias", "a.b", "c", "mesh", "INTERNAL").map((text) => Buffer.from(text)));
+const label = fc.oneof(
+  bytes({ minLength: 1, maxLength: 63 }),
+  fc.constantFrom("Orders", "alias", "a.b", "c", "mesh", "INTERNAL").map((text) => Buffer.from(text)),
+);
 const name = fc.oneof(
   fc.array(label, { maxLength: 6 }),
   fc.array(label, { maxLength: 2 }).map((labels) => [...labels, Buffer.from("mesh"), Buffer.from("internal")]),
   fc.constantFrom("orders", "ALIAS", "b.c", "nope").map((text) => `${text}.mesh.internal`.split(".").map((part) => Buffer.from(part))),
 );
 const extra = fc.oneof(
-  fc.record({ version: fc.constantFrom(0, 0, 1, 255), dnssecOk: fc.boolean(), size: fc.nat(0xffff), extendedRcode: fc.nat(255), data: bytes({ maxLength: 12 }) }).map(opt),
+  fc
+    .record({
+      version: fc.constantFrom(0, 0, 1, 255),
+      dnssecOk: fc.boolean(),
+      size: fc.nat(0xffff),
+      extendedRcode: fc.nat(255),
+      data: bytes({ maxLength: 12 }),
+    })
+    .map(opt),
   fc.tuple(fc.nat(0xffff), bytes({ maxLength: 20 })).map(([type, data]) => record("x.mesh.internal", type, 1, 0, data)),
 );
 
 test("any name, type and class is, whatever its labels hold", () => {
   const packets = fc
-    .tuple(name, fc.oneof(fc.constantFrom(1, 28, 5, 6, 2, 255), fc.nat(0xffff)), fc.constantFrom(1, 1, 1, 3, 255), fc.array(extra, { maxLength: 3 }))
+    .tuple(
+      name,
+      fc.oneof(fc.constantFrom(1, 28, 5, 6, 2, 255), fc.nat(0xffff)),
+      fc.constantFrom(1, 1, 1, 3, 255),
+      fc.array(extra, { maxLength: 3 }),
+    )
     .map(([labels, type, qclass, records]) => query(labels, { type, class: qclass, records }));
   fc.assert(fc.property(packets, transports, check), { numRuns: 5000 });
 });

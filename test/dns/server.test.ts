@@ -66,8 +66,14 @@ test("dnsServer() gives SERVFAIL as long as no names are known", async (t) => {
 
 test("dnsServer() does not answer answers, nor what has no header", async (t) => {
   const { at } = await startServer(t);
-  const answers = await askUdp(at, [orders({ flags: 0x8180 }), Buffer.alloc(0), Buffer.alloc(11), orders({ id: 3 })], { count: 2, waitMs: 300 });
-  assert.deepEqual(answers.map((answer) => decode(answer).id), [3]);
+  const answers = await askUdp(at, [orders({ flags: 0x8180 }), Buffer.alloc(0), Buffer.alloc(11), orders({ id: 3 })], {
+    count: 2,
+    waitMs: 300,
+  });
+  assert.deepEqual(
+    answers.map((answer) => decode(answer).id),
+    [3],
+  );
 });
 
 test("dnsServer() gives SERVFAIL, counts and logs when answering throws", async (t) => {
@@ -102,7 +108,10 @@ const outside = { allow: ["192.0.2.0/24"] };
 test("dnsServer() refuses clients outside of allow by UDP, without records (RFC 1035 §4.1.1)", async (t) => {
   const { at, events } = await startServer(t, outside);
   const decoded = decode(await ask(at, orders()));
-  assert.deepEqual([decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length, decoded.additional.length], [5, false, 0, 0, 0]);
+  assert.deepEqual(
+    [decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length, decoded.additional.length],
+    [5, false, 0, 0, 0],
+  );
   assert.deepEqual(events, [{ transport: "udp", rcode: "REFUSED", type: "A", source: "refused" }]);
 });
 
@@ -111,7 +120,10 @@ test("dnsServer() refuses them by TCP and closes", async (t) => {
   const client = await openTcp(at);
   client.send(orders(), orders({ id: 2 }));
   await client.closed();
-  assert.deepEqual(client.answers.map((answer) => [decode(answer).rcode, decode(answer).answers.length]), [[5, 0]]);
+  assert.deepEqual(
+    client.answers.map((answer) => [decode(answer).rcode, decode(answer).answers.length]),
+    [[5, 0]],
+  );
 });
 
 test("dnsServer() cuts a UDP answer over 512 bytes whatever size EDNS offers (RFC 2181 §9)", async (t) => {
@@ -147,7 +159,10 @@ test("dnsServer() gives SERVFAIL, not NXDOMAIN, for a name that does not settle 
 test("dnsServer() bounds the questions that it holds", async (t) => {
   const rows = table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs: Date.now() + 500 } });
   const { at, events } = await startServer(t, { table: () => rows, limits: { maxHeld: 3 } });
-  const answers = await askUdp(at, Array.from({ length: 8 }, (_, id) => query("new.mesh.internal", { id })));
+  const answers = await askUdp(
+    at,
+    Array.from({ length: 8 }, (_, id) => query("new.mesh.internal", { id })),
+  );
   assert.deepEqual(answers.map((answer) => decode(answer).rcode).toSorted(), [0, 0, 0, 2, 2, 2, 2, 2]);
   assert.equal(events.filter(({ rcode }) => rcode === "SERVFAIL").length, 5);
 });
@@ -240,7 +255,10 @@ test("stop() answers SERVFAIL where it would have to wait longer, within 1 s", a
   const started = performance.now();
   await server.stop();
   assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`);
-  assert.deepEqual([...(await client.take(2)), ...(await byUdp)].map((answer) => decode(answer).rcode), [2, 2, 2, 2]);
+  assert.deepEqual(
+    [...(await client.take(2)), ...(await byUdp)].map((answer) => decode(answer).rcode),
+    [2, 2, 2, 2],
+  );
   await startServer(t, { listen: [at] });
 });
 

@@ -30,7 +30,11 @@ export async function startServer(t: TestContext, options: Partial<DnsServerOpti
 }
 
 /** Send packets from one socket and collect the answers until `count` are there or `waitMs` is over. */
-export async function askUdp(to: ListenAddress, packets: readonly Buffer[], { count = packets.length, waitMs = 3000 } = {}): Promise<Buffer[]> {
+export async function askUdp(
+  to: ListenAddress,
+  packets: readonly Buffer[],
+  { count = packets.length, waitMs = 3000 } = {},
+): Promise<Buffer[]> {
   const socket = createSocket(isIPv6(to.address) ? "udp6" : "udp4");
   const answers: Buffer[] = [];
   const done = Promise.withResolvers<void>();

@@ -25,7 +25,10 @@ test("TCP answers pipelined queries (RFC 7766 §6.2.1.1)", async (t) => {
   const client = await openTcp(at);
   client.send(...Array.from({ length: 300 }, (_, id) => orders({ id })));
   const answers = await client.take(300);
-  assert.deepEqual(answers.map((answer) => decode(answer).id).toSorted((a, b) => a - b), Array.from({ length: 300 }, (_, id) => id));
+  assert.deepEqual(
+    answers.map((answer) => decode(answer).id).toSorted((a, b) => a - b),
+    Array.from({ length: 300 }, (_, id) => id),
+  );
   client.socket.destroy();
 });
 
@@ -37,7 +40,10 @@ test("TCP does not let a slow answer hold up the others (RFC 7766 §7)", async (
   const { at } = await startServer(t, { forward: [upstream] });
   const client = await openTcp(at);
   client.send(query("example.org", { id: 1 }), orders({ id: 2 }));
-  assert.deepEqual((await client.take(2)).map((answer) => decode(answer).id), [2, 1]);
+  assert.deepEqual(
+    (await client.take(2)).map((answer) => decode(answer).id),
+    [2, 1],
+  );
   client.socket.destroy();
 });
 

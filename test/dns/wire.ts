@@ -15,7 +15,13 @@ export interface QueryOptions {
 
 /** A name on the wire; labels may hold any octet. */
 export function wireName(name: string | readonly Buffer[]): Buffer {
-  const labels = typeof name === "string" ? name.split(".").filter((label) => label !== "").map((label) => Buffer.from(label, "latin1")) : name;
+  const labels =
+    typeof name === "string"
+      ? name
+          .split(".")
+          .filter((label) => label !== "")
+          .map((label) => Buffer.from(label, "latin1"))
+      : name;
   return Buffer.concat([...labels.flatMap((label) => [Buffer.from([label.length]), label]), Buffer.from([0])]);
 }
 
@@ -109,7 +115,9 @@ export function decode(message: Buffer) {
 
 /** Addresses of the A records of an answer. */
 export function addresses(message: Buffer): string[] {
-  return decode(message).answers.filter(({ type }) => type === 1).map(({ data }) => [...data].join("."));
+  return decode(message)
+    .answers.filter(({ type }) => type === 1)
+    .map(({ data }) => [...data].join("."));
 }
 
 /** A name table; parents are worked out from the names. */

@@ -17,6 +17,8 @@ export interface FaultProxy {
   readonly seen: string[];
   /** Asked for each request; `undefined` forwards it. */
   fault: (request: string) => Fault | undefined;
+  /** How many watches are under way. */
+  watching(): number;
   /** End the watches under way, or stop passing on what they say, as a dead connection does. */
   breakWatches(how: "end" | "silence"): void;
   stop(): Promise<void>;
@@ -60,10 +62,13 @@ export async function faultProxy(kube: Kube): Promise<FaultProxy> {
     kubeconfigPath,
     seen: [],
     fault: () => undefined,
+    watching: () => watches.size,
     breakWatches(how) {
-      for (const { from, to } of watches) {
+      for (const watch of watches) {
+        const { from, to } = watch;
         from.unpipe(to);
         if (how === "end") to.end();
+        watches.delete(watch);
       }
     },
     async stop() {

@@ -30,10 +30,19 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-async function checked(t: TestContext, ports: readonly number[], check: string, options: object = {}, metrics = createMetrics()) {
+async function checked(
+  t: TestContext,
+  ports: readonly number[],
+  check: string,
+  options: object = {},
+  metrics = createMetrics(),
+) {
   const dir = await folder(t);
   const endpoints = ports.map((port) => `{address: 127.0.0.1, ports: {main: ${port}}}`).join(", ");
-  await writeFile(join(dir, "services.yaml"), `services:\n  - {name: a, ports: [{name: main, number: 80, protocol: http}], endpoints: [${endpoints}], check: {${check}}}\n`);
+  await writeFile(
+    join(dir, "services.yaml"),
+    `services:\n  - {name: a, ports: [{name: main, number: 80, protocol: http}], endpoints: [${endpoints}], check: {${check}}}\n`,
+  );
   return adapterIn(dir, { loopback: true, ...options }, metrics);
 }
 
@@ -50,7 +59,10 @@ async function until(adapter: ReturnType<typeof adapterIn>, wanted: (service: Se
 const portsOf = (service: Service | undefined) => service?.endpoints.map(({ ports }) => ports?.["main"]);
 
 test("a check takes an endpoint out after `fall` failures and back in after `rise` successes", async (t) => {
-  const good = await listen(t, createServer((socket) => socket.destroy()));
+  const good = await listen(
+    t,
+    createServer((socket) => socket.destroy()),
+  );
   const bad = await freePort();
   const metrics = createMetrics();
   const adapter = await checked(t, [good, bad], `tcp: main, ${FAST}, rise: 2, fall: 3`, {}, metrics);
@@ -61,12 +73,25 @@ test("a check takes an endpoint out after `fall` failures and back in after `ris
   const service = services(out)["a"];
   assert.deepEqual(portsOf(service), [good]);
   assert.equal(service?.leftOut[0]?.address, `127.0.0.1:${bad}`);
-  assert.match(service?.leftOut[0]?.reason ?? "", new RegExp(`^unhealthy: connect ECONNREFUSED 127\\.0\\.0\\.1:${bad}, 3 probes since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ$`));
+  assert.match(
+    service?.leftOut[0]?.reason ?? "",
+    new RegExp(
+      `^unhealthy: connect ECONNREFUSED 127\\.0\\.0\\.1:${bad}, 3 probes since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ$`,
+    ),
+  );
   assert.match(await metrics.registry.metrics(), /x2istio_static_down_count\{registry="vms"\} 1\n/);
-  await assert.rejects(adapter.waitForChange(out.revision, AbortSignal.timeout(400)), { name: "TimeoutError" }, "still unhealthy is no news");
+  await assert.rejects(
+    adapter.waitForChange(out.revision, AbortSignal.timeout(400)),
+    { name: "TimeoutError" },
+    "still unhealthy is no news",
+  );
   assert.equal((await read(adapter)).services[0], out.services[0], "nor a new object");
 
-  await listen(t, createServer((socket) => socket.destroy()), bad);
+  await listen(
+    t,
+    createServer((socket) => socket.destroy()),
+    bad,
+  );
   const back = await until(adapter, ({ leftOut }) => leftOut.length === 0);
   assert.deepEqual(services(back)["a"], first);
   const text = await metrics.registry.metrics();
@@ -81,17 +106,38 @@ for (const failOpen of [true, false]) {
     const service = services(await until(adapter, ({ notes }) => notes.length > 0))["a"];
     assert.deepEqual(portsOf(service), failOpen ? ports : []);
     assert.equal(service?.leftOut.length, failOpen ? 0 : 2);
-    assert.match(service?.notes[0] ?? "", failOpen ? /^no endpoint passes its check, so all stay in \(failOpen\): 127\.0\.0\.1:\d+ unhealthy: connect ECONNREFUSED/ : /^no endpoint passes its check and none stays in \(failOpen: false\)$/);
+    assert.match(
+      service?.notes[0] ?? "",
+      failOpen
+        ? /^no endpoint passes its check, so all stay in \(failOpen\): 127\.0\.0\.1:\d+ unhealthy: connect ECONNREFUSED/
+        : /^no endpoint passes its check and none stays in \(failOpen: false\)$/,
+    );
   });
 }
 
 const answers: { name: string; check: string; out: RegExp | undefined }[] = [
   { name: "passes the status that is expected", check: "http: {port: main, path: /ok}", out: undefined },
-  { name: "passes one of several statuses", check: "http: {port: main, path: /gone, status: [200, 410]}", out: undefined },
+  {
+    name: "passes one of several statuses",
+    check: "http: {port: main, path: /gone, status: [200, 410]}",
+    out: undefined,
+  },
   { name: "passes a single status", check: "http: {port: main, path: /gone, status: 410}", out: undefined },
-  { name: "fails another status", check: "http: {port: main, path: /gone}", out: /^unhealthy: GET \/gone answered 410, 1 probe since/ },
-  { name: "does not follow a redirect", check: "http: {port: main, path: /moved}", out: /^unhealthy: GET \/moved answered 302/ },
-  { name: "fails an answer that does not come", check: "http: {port: main, path: /never}", out: /^unhealthy: no answer within 200 ms/ },
+  {
+    name: "fails another status",
+    check: "http: {port: main, path: /gone}",
+    out: /^unhealthy: GET \/gone answered 410, 1 probe since/,
+  },
+  {
+    name: "does not follow a redirect",
+    check: "http: {port: main, path: /moved}",
+    out: /^unhealthy: GET \/moved answered 302/,
+  },
+  {
+    name: "fails an answer that does not come",
+    check: "http: {port: main, path: /never}",
+    out: /^unhealthy: no answer within 200 ms/,
+  },
   { name: "passes a body that does not end", check: "http: {port: main, path: /endless}", out: undefined },
 ];
 for (const { name, check, out } of answers) {
@@ -107,7 +153,10 @@ for (const { name, check, out } of answers) {
     t.after(() => server.closeAllConnections());
     const adapter = await checked(t, [await listen(t, server)], `${check}, ${FAST}, fall: 1`, { failOpen: false });
     if (out !== undefined) {
-      assert.match(services(await until(adapter, ({ leftOut }) => leftOut.length > 0))["a"]?.leftOut[0]?.reason ?? "", out);
+      assert.match(
+        services(await until(adapter, ({ leftOut }) => leftOut.length > 0))["a"]?.leftOut[0]?.reason ?? "",
+        out,
+      );
       return;
     }
     const { revision } = await read(adapter);
@@ -128,7 +177,11 @@ test("checks keep to maxProbes in flight", async (t) => {
   });
   const port = await listen(t, server);
   const dir = await folder(t);
-  const many = Array.from({ length: 20 }, (_, index) => `  - {name: s${index}, ports: [{name: main, number: ${port}, protocol: http}], endpoints: [{address: 127.0.0.1}], check: {http: {port: main}, interval: 100ms, timeout: 2s}}\n`);
+  const many = Array.from(
+    { length: 20 },
+    (_, index) =>
+      `  - {name: s${index}, ports: [{name: main, number: ${port}, protocol: http}], endpoints: [{address: 127.0.0.1}], check: {http: {port: main}, interval: 100ms, timeout: 2s}}\n`,
+  );
   await writeFile(join(dir, "services.yaml"), `services:\n${many.join("")}`);
   const adapter = adapterIn(dir, { loopback: true, maxProbes: 3 });
   const { revision } = await read(adapter);
@@ -169,12 +222,24 @@ test("a waiting adapter leaves no socket behind when it is aborted in mid-probe"
   const sockets = new Set<unknown>();
   const server = createServer((socket) => {
     sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket)).on("error", () => {}).resume();
+    socket
+      .on("close", () => sockets.delete(socket))
+      .on("error", () => {})
+      .resume();
   });
-  const adapter: Adapter = await checked(t, [await listen(t, server)], "http: {port: main}, interval: 100ms, timeout: 30s");
+  const adapter: Adapter = await checked(
+    t,
+    [await listen(t, server)],
+    "http: {port: main}, interval: 100ms, timeout: 30s",
+  );
   const { revision } = await read(adapter);
-  const before = process.getActiveResourcesInfo().filter((kind) => kind !== "TCPSocketWrap").sort();
-  await assert.rejects(async () => adapter.waitForChange?.(revision, AbortSignal.timeout(400)), { name: "TimeoutError" });
+  const before = process
+    .getActiveResourcesInfo()
+    .filter((kind) => kind !== "TCPSocketWrap")
+    .sort();
+  await assert.rejects(async () => adapter.waitForChange?.(revision, AbortSignal.timeout(400)), {
+    name: "TimeoutError",
+  });
   await sleep(50);
   assert.equal(sockets.size, 0);
   assert.deepEqual(process.getActiveResourcesInfo().sort(), before);

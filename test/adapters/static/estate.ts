@@ -17,8 +17,17 @@ export async function folder(t: TestContext): Promise<string> {
 }
 
 /** An adapter named `vms` whose files lie in `dir`. */
-export function adapterIn(dir: string, options: object = {}, metrics = createMetrics()): Adapter & Required<Pick<Adapter, "waitForChange">> {
-  const adapter = staticFiles(staticOptions.parse({ file: "services.yaml", ...options }), { registry: "vms", dir, log: createLog({ level: "silent", pretty: false }), metrics });
+export function adapterIn(
+  dir: string,
+  options: object = {},
+  metrics = createMetrics(),
+): Adapter & Required<Pick<Adapter, "waitForChange">> {
+  const adapter = staticFiles(staticOptions.parse({ file: "services.yaml", ...options }), {
+    registry: "vms",
+    dir,
+    log: createLog({ level: "silent", pretty: false }),
+    metrics,
+  });
   const { waitForChange } = adapter;
   if (waitForChange === undefined) throw new Error("A static registry can be waited for");
   return { ...adapter, waitForChange };
@@ -37,12 +46,20 @@ export function read(adapter: Adapter): Promise<Snapshot> {
 
 /** The services that were read, by name. */
 export function services(snapshot: Snapshot): Readonly<Record<string, Service>> {
-  return Object.fromEntries(snapshot.services.flatMap((one) => (one.state === "ok" ? [[one.service.name, one.service]] : [])));
+  return Object.fromEntries(
+    snapshot.services.flatMap((one) => (one.state === "ok" ? [[one.service.name, one.service]] : [])),
+  );
 }
 
 /** Messages of failed reads, by key. */
 export function failures(snapshot: Snapshot): Readonly<Record<string, string[]>> {
-  return Object.fromEntries(snapshot.services.flatMap((one) => (one.state === "failed" ? [[one.key, (one.cause as AggregateError).errors.map((error: Error) => error.message)]] : [])));
+  return Object.fromEntries(
+    snapshot.services.flatMap((one) =>
+      one.state === "failed"
+        ? [[one.key, (one.cause as AggregateError).errors.map((error: Error) => error.message)]]
+        : [],
+    ),
+  );
 }
 
 /** A service of one port and the given endpoints, as flow YAML. */

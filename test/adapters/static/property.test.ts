@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parse } from "yaml";
-import { parseReply } from "../../../adapters/static/reply.ts";
-import { serviceReads } from "../../../adapters/static/reads.ts";
 import { checker } from "../../../adapters/static/check.ts";
+import { serviceReads } from "../../../adapters/static/reads.ts";
+import { parseReply } from "../../../adapters/static/reply.ts";
 
 const text = await readFile(new URL("../../../deploy/example/services.yaml", import.meta.url), "utf8");
 const options = { registry: "vms", namespace: "default", loopback: false };
@@ -14,7 +14,29 @@ const mutations = fc.array(
   fc.record({
     at: fc.nat(text.length),
     cut: fc.nat(40),
-    put: fc.oneof(fc.string({ maxLength: 6 }), fc.string({ unit: "binary", maxLength: 3 }), fc.constantFrom("\n", "  ", "- ", ": ", "{", "]", "&a ", "*a", "#", '"', "|\n", "name: x", "0", "~", "!!binary ", "---\n", "\t")),
+    put: fc.oneof(
+      fc.string({ maxLength: 6 }),
+      fc.string({ unit: "binary", maxLength: 3 }),
+      fc.constantFrom(
+        "\n",
+        "  ",
+        "- ",
+        ": ",
+        "{",
+        "]",
+        "&a ",
+        "*a",
+        "#",
+        '"',
+        "|\n",
+        "name: x",
+        "0",
+        "~",
+        "!!binary ",
+        "---\n",
+        "\t",
+      ),
+    ),
   }),
   { minLength: 1, maxLength: 4 },
 );
@@ -26,8 +48,12 @@ function mutated(steps: readonly { at: number; cut: number; put: string }[]): st
 /** The keys of the services that another reading of the same YAML finds. */
 function namedIn(yaml: string): string[] {
   try {
-    const { services } = parse(yaml, { schema: "failsafe", logLevel: "silent" }) as { services: { namespace?: unknown; name?: unknown }[] };
-    return services.flatMap(({ namespace = "default", name }) => (typeof name === "string" && name !== "" && typeof namespace === "string" ? [`vms/${namespace}/${name}`] : []));
+    const { services } = parse(yaml, { schema: "failsafe", logLevel: "silent" }) as {
+      services: { namespace?: unknown; name?: unknown }[];
+    };
+    return services.flatMap(({ namespace = "default", name }) =>
+      typeof name === "string" && name !== "" && typeof namespace === "string" ? [`vms/${namespace}/${name}`] : [],
+    );
   } catch {
     return [];
   }
@@ -42,7 +68,9 @@ test("no mutation of a file makes a service vanish in silence", () => {
       const { items, problems } = parseReply(yaml, "services.yaml", options);
       const reads = serviceReads(checks(), true).of(items, problems.length === 0);
       if (problems.length > 0) return;
-      const told = new Set(reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)));
+      const told = new Set(
+        reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)),
+      );
       for (const key of namedIn(yaml)) assert.ok(told.has(key), `${key} is missing`);
     }),
     { numRuns: 400 },

@@ -3,9 +3,9 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { adapters } from "../../../adapters/adapters.ts";
-import { itemSchema } from "../../../adapters/static/schema.ts";
-import { parseReply } from "../../../adapters/static/reply.ts";
 import { staticOptions } from "../../../adapters/static/options.ts";
+import { parseReply } from "../../../adapters/static/reply.ts";
+import { itemSchema } from "../../../adapters/static/schema.ts";
 import { loadConfig, parseConfig } from "../../../src/config.ts";
 import { adapterIn, read } from "./estate.ts";
 
@@ -23,13 +23,18 @@ for (const [index, text] of examples.entries()) {
       parseConfig(text, "x2istio.yaml", { env: {}, adapters });
       return;
     }
-    const { items, problems } = parseReply(text, "services.yaml", { registry: "vms", namespace: "default", loopback: false });
+    const { items, problems } = parseReply(text, "services.yaml", {
+      registry: "vms",
+      namespace: "default",
+      loopback: false,
+    });
     assert.deepEqual([...problems, ...items.flatMap((item) => item.problems)], []);
   });
 }
 
 test("the README names every option and every field", () => {
-  for (const option of Object.keys(staticOptions.shape)) assert.match(readme, new RegExp(`^\\| \`${option}\` \\|`, "m"));
+  for (const option of Object.keys(staticOptions.shape))
+    assert.match(readme, new RegExp(`^\\| \`${option}\` \\|`, "m"));
   for (const field of Object.keys(itemSchema(false).shape)) assert.match(readme, new RegExp(`\`${field}[\`[]`));
 });
 
@@ -41,10 +46,26 @@ test("the embedded example shows every kind of service, and can be used", async 
   const found = services.map((one) => (one.state === "ok" ? one.service : assert.fail(one.key)));
   assert.ok(found.length >= 12);
   const protocols = new Set(found.flatMap(({ ports }) => ports.map(({ protocol }) => protocol)));
-  for (const protocol of ["HTTP", "GRPC", "TCP", "REDIS", "HTTPS", "metaprotocol-dubbo", "metaprotocol-thrift"]) assert.ok(protocols.has(protocol), protocol);
-  assert.ok(found.some(({ endpoints }) => endpoints.some(({ address }) => address.includes(":"))), "IPv6");
-  assert.ok(found.some(({ leftOut }) => leftOut.some(({ reason }) => reason.startsWith("disabled in services.yaml:"))), "a disabled endpoint");
-  assert.ok(found.some(({ ports }) => ports.length > 2), "several ports");
-  assert.ok(found.some(({ legacyNames }) => legacyNames.includes("64001.65536")), "an L5 name");
-  assert.deepEqual(found.flatMap(({ notes }) => notes), []);
+  for (const protocol of ["HTTP", "GRPC", "TCP", "REDIS", "HTTPS", "metaprotocol-dubbo", "metaprotocol-thrift"])
+    assert.ok(protocols.has(protocol), protocol);
+  assert.ok(
+    found.some(({ endpoints }) => endpoints.some(({ address }) => address.includes(":"))),
+    "IPv6",
+  );
+  assert.ok(
+    found.some(({ leftOut }) => leftOut.some(({ reason }) => reason.startsWith("disabled in services.yaml:"))),
+    "a disabled endpoint",
+  );
+  assert.ok(
+    found.some(({ ports }) => ports.length > 2),
+    "several ports",
+  );
+  assert.ok(
+    found.some(({ legacyNames }) => legacyNames.includes("64001.65536")),
+    "an L5 name",
+  );
+  assert.deepEqual(
+    found.flatMap(({ notes }) => notes),
+    [],
+  );
 });

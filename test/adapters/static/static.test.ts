@@ -14,48 +14,161 @@ interface Want {
   readonly throws?: RegExp;
 }
 
-const cases: { name: string; files: Readonly<Record<string, string | Uint8Array>>; file?: unknown; namespace?: string; want: Want }[] = [
-  { name: "reads one file", files: { "services.yaml": `services:\n${item("a")}${item("b")}` }, want: { ok: ["default/a", "default/b"] } },
+const cases: {
+  name: string;
+  files: Readonly<Record<string, string | Uint8Array>>;
+  file?: unknown;
+  namespace?: string;
+  want: Want;
+}[] = [
+  {
+    name: "reads one file",
+    files: { "services.yaml": `services:\n${item("a")}${item("b")}` },
+    want: { ok: ["default/a", "default/b"] },
+  },
   { name: "reads a file of no services", files: { "services.yaml": "services: []" }, want: { ok: [] } },
-  { name: "reads JSON", files: { "services.yaml": JSON.stringify({ services: [{ name: "a", ports: [{ name: "http", number: 80, protocol: "HTTP" }], endpoints: [] }] }) }, want: { ok: ["default/a"] } },
-  { name: "reads a file that begins with a byte order mark", files: { "services.yaml": `\ufeffservices:\n${item("a")}` }, want: { ok: ["default/a"] } },
-  { name: "gives services without namespace the configured one", files: { "services.yaml": `services:\n${item("a")}${item("b", ", namespace: own")}` }, namespace: "vm", want: { ok: ["vm/a", "own/b"] } },
-  { name: "reads several files in the order configured", files: { "b.yaml": `services:\n${item("b")}`, "a.yaml": `services:\n${item("a")}` }, file: ["b.yaml", "a.yaml"], want: { ok: ["default/b", "default/a"] } },
-  { name: "reads a file once that is named twice", files: { "a.yaml": `services:\n${item("a")}` }, file: ["a.yaml", "./a.yaml", "."], want: { ok: ["default/a"] } },
+  {
+    name: "reads JSON",
+    files: {
+      "services.yaml": JSON.stringify({
+        services: [{ name: "a", ports: [{ name: "http", number: 80, protocol: "HTTP" }], endpoints: [] }],
+      }),
+    },
+    want: { ok: ["default/a"] },
+  },
+  {
+    name: "reads a file that begins with a byte order mark",
+    files: { "services.yaml": `\ufeffservices:\n${item("a")}` },
+    want: { ok: ["default/a"] },
+  },
+  {
+    name: "gives services without namespace the configured one",
+    files: { "services.yaml": `services:\n${item("a")}${item("b", ", namespace: own")}` },
+    namespace: "vm",
+    want: { ok: ["vm/a", "own/b"] },
+  },
+  {
+    name: "reads several files in the order configured",
+    files: { "b.yaml": `services:\n${item("b")}`, "a.yaml": `services:\n${item("a")}` },
+    file: ["b.yaml", "a.yaml"],
+    want: { ok: ["default/b", "default/a"] },
+  },
+  {
+    name: "reads a file once that is named twice",
+    files: { "a.yaml": `services:\n${item("a")}` },
+    file: ["a.yaml", "./a.yaml", "."],
+    want: { ok: ["default/a"] },
+  },
   {
     name: "reads the visible YAML files of a folder, sorted",
-    files: { "d/b.yml": `services:\n${item("b")}`, "d/a.yaml": `services:\n${item("a")}`, "d/.hidden.yaml": "[", "d/notes.txt": "[", "d/below/c.yaml": "[" },
+    files: {
+      "d/b.yml": `services:\n${item("b")}`,
+      "d/a.yaml": `services:\n${item("a")}`,
+      "d/.hidden.yaml": "[",
+      "d/notes.txt": "[",
+      "d/below/c.yaml": "[",
+    },
     file: "d",
     want: { ok: ["default/a", "default/b"] },
   },
   {
     name: "fails one bad service and reads the others",
     files: { "services.yaml": `services:\n${item("a")}${item("b", BAD)}${item("c")}` },
-    want: { ok: ["default/a", "default/c"], failed: { "vms/default/b": ["services.yaml:3:101: services[1].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] } },
+    want: {
+      ok: ["default/a", "default/c"],
+      failed: {
+        "vms/default/b": [
+          "services.yaml:3:101: services[1].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check",
+        ],
+      },
+    },
   },
   {
     name: "fails a service that stands twice in a file",
     files: { "services.yaml": `services:\n${item("a")}${item("b")}${item("a", ", namespace: default")}` },
-    want: { ok: ["default/b"], failed: { "vms/default/a": ["vms/default/a stands twice: services.yaml:2 and services.yaml:4"] } },
+    want: {
+      ok: ["default/b"],
+      failed: { "vms/default/a": ["vms/default/a stands twice: services.yaml:2 and services.yaml:4"] },
+    },
   },
   {
     name: "fails a service that stands in two files",
     files: { "d/a.yaml": `services:\n${item("a")}`, "d/b.yaml": `services:\n${item("a", BAD)}` },
     file: "d",
     want: {
-      failed: { "vms/default/a": ["vms/default/a stands twice: d/a.yaml:2 and d/b.yaml:2", "d/b.yaml:2:101: services[0].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check"] },
+      failed: {
+        "vms/default/a": [
+          "vms/default/a stands twice: d/a.yaml:2 and d/b.yaml:2",
+          "d/b.yaml:2:101: services[0].weight: is not known here; known are namespace, name, ports, endpoints, metadata, legacyNames, check",
+        ],
+      },
     },
   },
-  { name: "is incomplete when a service has no name", files: { "services.yaml": `services:\n${item("a")}  - {ports: [], endpoints: []}\n` }, want: { ok: ["default/a"], incomplete: "services.yaml:3:5: services[1].name: is missing; services.yaml:3:13: services[1].ports: must be a list with at least one item, is an empty list" } },
-  { name: "is incomplete when a file does not parse", files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": `services:\n${item("b")}  - }\n` }, file: ["a.yaml", "b.yaml"], want: { ok: ["default/a"], incomplete: "b.yaml:3:5: Unexpected flow-map-end token in YAML stream: \"}\"" } },
-  { name: "is incomplete when the only file does not parse", files: { "services.yaml": "services: [" }, want: { ok: [], incomplete: "services.yaml:1:12: Flow sequence in block collection must be sufficiently indented and end with a ]" } },
-  { name: "is incomplete when the file is empty", files: { "services.yaml": "" }, want: { ok: [], incomplete: "services.yaml:1:1: must be a mapping with the key services, is empty" } },
-  { name: "is incomplete when one of two files is missing", files: { "a.yaml": `services:\n${item("a")}` }, file: ["a.yaml", "b.yaml"], want: { ok: ["default/a"], incomplete: "b.yaml: no such file (DIR/b.yaml)" } },
-  { name: "is incomplete when a folder is empty", files: { "a.yaml": `services:\n${item("a")}`, "d/.keep": "" }, file: ["a.yaml", "d"], want: { ok: ["default/a"], incomplete: "d: this folder holds no *.yaml or *.yml" } },
-  { name: "is incomplete when a file is not UTF-8", files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": Buffer.from("services: [\xff]", "latin1") }, file: ["a.yaml", "b.yaml"], want: { ok: ["default/a"], incomplete: "b.yaml: is not UTF-8" } },
-  { name: "throws when no file is there", files: {}, want: { throws: /^Error: Cannot read services of registry "vms": services\.yaml: no such file \(DIR\/services\.yaml\)$/ } },
-  { name: "throws when the folder is empty", files: { "d/.keep": "" }, file: "d", want: { throws: /^Error: Cannot read services of registry "vms": d: this folder holds no \*\.yaml or \*\.yml$/ } },
-  { name: "throws when the file is larger than 16 MiB", files: { "services.yaml": `services: []\n${"#".repeat(16 * 1024 * 1024)}` }, want: { throws: /services\.yaml: must be at most 16 MiB, is 16777229 bytes: use several files$/ } },
+  {
+    name: "is incomplete when a service has no name",
+    files: { "services.yaml": `services:\n${item("a")}  - {ports: [], endpoints: []}\n` },
+    want: {
+      ok: ["default/a"],
+      incomplete:
+        "services.yaml:3:5: services[1].name: is missing; services.yaml:3:13: services[1].ports: must be a list with at least one item, is an empty list",
+    },
+  },
+  {
+    name: "is incomplete when a file does not parse",
+    files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": `services:\n${item("b")}  - }\n` },
+    file: ["a.yaml", "b.yaml"],
+    want: { ok: ["default/a"], incomplete: 'b.yaml:3:5: Unexpected flow-map-end token in YAML stream: "}"' },
+  },
+  {
+    name: "is incomplete when the only file does not parse",
+    files: { "services.yaml": "services: [" },
+    want: {
+      ok: [],
+      incomplete:
+        "services.yaml:1:12: Flow sequence in block collection must be sufficiently indented and end with a ]",
+    },
+  },
+  {
+    name: "is incomplete when the file is empty",
+    files: { "services.yaml": "" },
+    want: { ok: [], incomplete: "services.yaml:1:1: must be a mapping with the key services, is empty" },
+  },
+  {
+    name: "is incomplete when one of two files is missing",
+    files: { "a.yaml": `services:\n${item("a")}` },
+    file: ["a.yaml", "b.yaml"],
+    want: { ok: ["default/a"], incomplete: "b.yaml: no such file (DIR/b.yaml)" },
+  },
+  {
+    name: "is incomplete when a folder is empty",
+    files: { "a.yaml": `services:\n${item("a")}`, "d/.keep": "" },
+    file: ["a.yaml", "d"],
+    want: { ok: ["default/a"], incomplete: "d: this folder holds no *.yaml or *.yml" },
+  },
+  {
+    name: "is incomplete when a file is not UTF-8",
+    files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": Buffer.from("services: [\xff]", "latin1") },
+    file: ["a.yaml", "b.yaml"],
+    want: { ok: ["default/a"], incomplete: "b.yaml: is not UTF-8" },
+  },
+  {
+    name: "throws when no file is there",
+    files: {},
+    want: {
+      throws: /^Error: Cannot read services of registry "vms": services\.yaml: no such file \(DIR\/services\.yaml\)$/,
+    },
+  },
+  {
+    name: "throws when the folder is empty",
+    files: { "d/.keep": "" },
+    file: "d",
+    want: { throws: /^Error: Cannot read services of registry "vms": d: this folder holds no \*\.yaml or \*\.yml$/ },
+  },
+  {
+    name: "throws when the file is larger than 16 MiB",
+    files: { "services.yaml": `services: []\n${"#".repeat(16 * 1024 * 1024)}` },
+    want: { throws: /services\.yaml: must be at most 16 MiB, is 16777229 bytes: use several files$/ },
+  },
 ];
 
 for (const { name, files, file, namespace, want } of cases) {
@@ -65,14 +178,27 @@ for (const { name, files, file, namespace, want } of cases) {
       await mkdir(join(dir, path, ".."), { recursive: true });
       await writeFile(join(dir, path), text);
     }
-    const adapter = adapterIn(dir, { ...(file === undefined ? {} : { file }), ...(namespace === undefined ? {} : { namespace }) });
+    const adapter = adapterIn(dir, {
+      ...(file === undefined ? {} : { file }),
+      ...(namespace === undefined ? {} : { namespace }),
+    });
     if (want.throws !== undefined) {
-      await assert.rejects(read(adapter), (error) => new RegExp(want.throws?.source.replaceAll("DIR", dir) ?? "").test(String(error)) || assert.fail(String(error)));
+      await assert.rejects(
+        read(adapter),
+        (error) =>
+          new RegExp(want.throws?.source.replaceAll("DIR", dir) ?? "").test(String(error)) ||
+          assert.fail(String(error)),
+      );
       return;
     }
     const snapshot = await read(adapter);
-    const ok = snapshot.services.flatMap((one) => (one.state === "ok" ? [`${one.service.namespace}/${one.service.name}`] : []));
-    assert.deepEqual({ ok, failed: failures(snapshot), incomplete: snapshot.incomplete }, { ok: want.ok ?? [], failed: want.failed ?? {}, incomplete: want.incomplete?.replaceAll("DIR", dir) });
+    const ok = snapshot.services.flatMap((one) =>
+      one.state === "ok" ? [`${one.service.namespace}/${one.service.name}`] : [],
+    );
+    assert.deepEqual(
+      { ok, failed: failures(snapshot), incomplete: snapshot.incomplete },
+      { ok: want.ok ?? [], failed: want.failed ?? {}, incomplete: want.incomplete?.replaceAll("DIR", dir) },
+    );
   });
 }
 
@@ -113,7 +239,11 @@ test("read() gives the same objects while a file stays the same", async (t) => {
 });
 
 test("read() gives the same objects for services that a change leaves alone", async (t) => {
-  const [before, after] = await twoReads(t, `services:\n${item("a")}${item("b")}${item("bad", BAD)}`, `services:\n${item("a")}${item("b").replace("192.0.2.1", "192.0.2.9")}${item("bad", BAD)}`);
+  const [before, after] = await twoReads(
+    t,
+    `services:\n${item("a")}${item("b")}${item("bad", BAD)}`,
+    `services:\n${item("a")}${item("b").replace("192.0.2.1", "192.0.2.9")}${item("bad", BAD)}`,
+  );
   assert.notEqual(before.revision, after.revision);
   assert.equal(after.services[0], before.services[0]);
   assert.notEqual(after.services[1], before.services[1]);
@@ -130,7 +260,12 @@ test("read() gives the same object again after the file was broken for a while",
   const dir = await folder(t);
   const adapter = adapterIn(dir);
   const snapshots: Snapshot[] = [];
-  for (const text of [`services:\n${item("a")}`, `services:\n${item("a", BAD)}`, "services: [", `services:\n${item("a")}`]) {
+  for (const text of [
+    `services:\n${item("a")}`,
+    `services:\n${item("a", BAD)}`,
+    "services: [",
+    `services:\n${item("a")}`,
+  ]) {
     await writeFile(join(dir, "services.yaml"), text);
     snapshots.push(await read(adapter));
   }

@@ -38,7 +38,12 @@ const cases: Case[] = [
     },
     want: ["a", "b"],
   },
-  { name: "removed", before: write("services.yaml", A), change: (dir) => rm(join(dir, "services.yaml")), want: undefined },
+  {
+    name: "removed",
+    before: write("services.yaml", A),
+    change: (dir) => rm(join(dir, "services.yaml")),
+    want: undefined,
+  },
   {
     name: "swapped by a ConfigMap",
     before: async (dir) => {
@@ -87,7 +92,13 @@ const cases: Case[] = [
     change: write("elsewhere/real.yaml", AB),
     want: ["a", "b"],
   },
-  { name: "added to a folder", file: ".", before: write("a.yaml", A), change: write("b.yaml", `services:\n${item("b")}`), want: ["a", "b"] },
+  {
+    name: "added to a folder",
+    file: ".",
+    before: write("a.yaml", A),
+    change: write("b.yaml", `services:\n${item("b")}`),
+    want: ["a", "b"],
+  },
   {
     name: "removed from a folder",
     file: ".",

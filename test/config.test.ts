@@ -1,0 +1,334 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { configChanges } from "../src/config/watch.ts";
+import { type Config, loadConfig, parseConfig } from "../src/config.ts";
+import { ConfigError } from "../src/errors.ts";
+
+const adapters = {
+  static: { options: z.strictObject({ file: z.union([z.string(), z.array(z.string())]) }) },
+  consul: { options: z.strictObject({ address: z.url(), token: z.string().optional() }) },
+};
+const read = (text: string, env: Record<string, string> = {}) => parseConfig(text, "x.yaml", { env, adapters });
+
+function problemsIn(text: string, env: Record<string, string> = {}): string[] {
+  try {
+    read(text, env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message.split("\n").slice(1).map((line) => line.trim());
+  }
+  return [];
+}
+
+test("parseConfig() gives absent sections their defaults", () => {
+  assert.deepEqual(parseConfig("{}", "/etc/x2istio/x.yaml", { env: {}, adapters }), {
+    file: "/etc/x2istio/x.yaml",
+    dir: "/etc/x2istio",
+    owner: "x2istio",
+    registries: [],
+    hosts: { template: "{service}.{namespace}.{registry}.mesh.internal" },
+    aliases: [],
+    merge: [],
+    vips: { mode: "ledger", ranges: ["240.241.0.0/16"], quarantineMs: 3_600_000, ledgerNamespace: "mesh-services" },
+    policy: { mode: "sync", maxDeletePercent: 20, minDeletes: 2, keepEmptyMs: 3_600_000 },
+    target: { kind: "directory", path: "/etc/x2istio/out", namespace: "mesh-services", clusterDomain: "cluster.local" },
+    dns: {
+      listen: [{ address: "127.0.0.1", port: 5353 }],
+      ttlSeconds: 30,
+      zones: [{ name: "mesh.internal", forward: [] }],
+      forward: [],
+      allow: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"],
+    },
+    http: { listen: { address: "127.0.0.1", port: 8080 } },
+  } satisfies Config);
+});
+
+test("parseConfig() reads every section", () => {
+  const config = read(`
+owner: east
+registries:
+  - {kind: static, name: vms, file: services.yaml}
+  - kind: consul
+    name: dc1
+    address: http://consul.example.org:8500
+    poll: "0 */5 * * * *"
+    legacyNames: ["{service}.service.consul"]
+    exportTo: [".", shop]
+    xds: true
+hosts: {template: "{service}.{namespace}.corp.example.com"}
+aliases:
+  - {registry: dc1, namespace: Production, service: "order*", as: "{service}-old", in: shop}
+  - {registry: vms, as: "{service}"}
+merge: [dc1, vms]
+vips: {mode: istio, ranges: [240.242.0.0/20, "fd00:1::/64"], quarantine: 30d, ledgerNamespace: vips}
+policy: {mode: upsert-only, maxDeletePercent: 0.5, minDeletes: 0, keepEmpty: 500ms}
+target: {kind: kubernetes, namespace: mesh, clusterDomain: Cluster.Example., context: kind-east}
+dns:
+  listen: ["0.0.0.0:53", "[::]:53"]
+  ttl: 5m
+  zones: [Corp.Example.COM., {name: consul, forward: ["10.0.0.2:8600", "[fd00::2]:8600"]}]
+  forward: [10.0.0.53, "fd00::53"]
+  allow: [10.0.0.0/8]
+http: {listen: "[::1]:0"}
+`);
+  const [vms, dc1] = config.registries;
+  assert.deepEqual(vms, { kind: "static", name: "vms", poll: "*/30 * * * * *", legacyNames: [], exportTo: ["*"], xds: false, options: { file: "services.yaml" } });
+  assert.deepEqual(dc1, {
+    kind: "consul",
+    name: "dc1",
+    poll: "0 */5 * * * *",
+    legacyNames: ["{service}.service.consul"],
+    exportTo: [".", "shop"],
+    xds: true,
+    options: { address: "http://consul.example.org:8500" },
+  });
+  assert.deepEqual(config.aliases, [
+    { registry: "dc1", namespace: "Production", service: "order*", as: "{service}-old", in: "shop" },
+    { registry: "vms", namespace: "*", service: "*", as: "{service}", in: "mesh" },
+  ]);
+  assert.deepEqual(config.merge, ["dc1", "vms"]);
+  assert.deepEqual(config.vips, { mode: "istio", ranges: ["240.242.0.0/20", "fd00:1::/64"], quarantineMs: 30 * 86_400_000, ledgerNamespace: "vips" });
+  assert.deepEqual(config.policy, { mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 });
+  assert.deepEqual(config.target, { kind: "kubernetes", namespace: "mesh", clusterDomain: "cluster.example", context: "kind-east" });
+  assert.deepEqual(config.dns, {
+    listen: [
+      { address: "0.0.0.0", port: 53 },
+      { address: "::", port: 53 },
+    ],
+    ttlSeconds: 300,
+    zones: [
+      { name: "corp.example.com", forward: [] },
+      {
+        name: "consul",
+        forward: [
+          { address: "10.0.0.2", port: 8600 },
+          { address: "fd00::2", port: 8600 },
+        ],
+      },
+    ],
+    forward: [
+      { address: "10.0.0.53", port: 53 },
+      { address: "fd00::53", port: 53 },
+    ],
+    allow: ["10.0.0.0/8"],
+  });
+  assert.deepEqual(config.http, { listen: { address: "::1", port: 0 } });
+});
+
+const vms = "registries: [{kind: static, name: vms, file: a.yaml}, {kind: static, name: dc1, file: b.yaml}]";
+const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] }[] = [
+  { text: "", want: [/^x\.yaml:1:1 \(top level\): is empty/] },
+  { text: "# nothing\n", want: [/^x\.yaml:\d:1 \(top level\): is empty/] },
+  { text: "- a", want: [/^x\.yaml:1:1 \(top level\): must be a mapping/] },
+  { text: "owner: a\nowner: b", want: [/^x\.yaml:2:1 .*unique/] },
+  { text: "owner: [", want: [/^x\.yaml:1:\d+ /] },
+  { text: "owner: a\n---\nowner: b", want: [/^x\.yaml:2:\d+ .*multiple documents/i] },
+  { text: "owner: &a [*a]", want: [/cannot be read/] },
+  { text: `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c]`, want: [/alias/i] },
+  { text: "owner: East", want: [/^x\.yaml:1:8 owner: must be a DNS label/] },
+  { text: `owner: ${"a".repeat(41)}`, want: [/owner: must be a DNS label .* 40/] },
+  { text: "ownr: east", want: [/^x\.yaml:1:1 ownr: is not an option; known here: registries, owner, /] },
+  { text: "demand: all", want: [/demand: is not an option/] },
+  { text: "migration: {}", want: [/migration: is not an option/] },
+  { text: "registries: {}", want: [/^x\.yaml:1:13 registries: must be a list/] },
+  { text: "registries:\n  - a", want: [/^x\.yaml:2:5 registries\[0\]: must be a mapping/] },
+  { text: "registries:\n  - {name: vms}", want: [/^x\.yaml:2:5 registries\[0\]\.kind: is missing/] },
+  { text: "registries:\n  - kind: eureka\n    name: vms", want: [/^x\.yaml:2:11 registries\[0\]\.kind: must be a known kind of registry \(consul, static\), not "eureka"/] },
+  { text: "registries:\n  - {kind: constructor, name: vms}", want: [/known kind/] },
+  { text: "registries:\n  - kind: static\n    file: a\n    nam: vms", want: [/^x\.yaml:2:5 registries\[0\]\.name: is missing/, /^x\.yaml:4:5 registries\[0\]\.nam: is not an option of a static registry/] },
+  { text: "registries:\n  - {kind: static, name: vms}", want: [/^x\.yaml:2:5 registries\[0\]\.file: must be a string|is missing/] },
+  { text: `${vms.replace("dc1", "vms")}`, want: [/^x\.yaml:1:\d+ registries\[1\]\.name: "vms" is the name of another registry/] },
+  { text: "registries:\n  - {kind: static, name: V_1, file: a}", want: [/^x\.yaml:2:26 registries\[0\]\.name: must be a DNS label/] },
+  ...[
+    ["poll: often", /poll: must be a cron expression/],
+    [`poll: "*/5 * * * *"`, /poll: must have six fields/],
+    [`legacyNames: ["{svc}.x"]`, /legacyNames\[0\]: knows \{service\}/],
+    [`legacyNames: [orders.corp]`, /legacyNames\[0\]: must contain \{service\}/],
+    [`legacyNames: ["{service}..x"]`, /legacyNames\[0\]: must be a DNS name/],
+    [`legacyNames: ["{service}.x."]`, /legacyNames\[0\]: must be written without the trailing dot/],
+    [`legacyNames: ["{service}.x", "{service}.x"]`, /legacyNames\[1\]: is listed twice/],
+    ["exportTo: []", /exportTo: must have at least 1 entry/],
+    ["exportTo: [a, a]", /exportTo\[1\]: is listed twice/],
+    [`exportTo: ["*", a]`, /exportTo: must hold nothing else beside "\*"/],
+    [`exportTo: ["~", "."]`, /exportTo: must hold nothing else beside "~"/],
+    [`exportTo: [".", mesh-services]`, /exportTo: names one namespace twice/],
+    [`exportTo: [A]`, /exportTo\[0\]: must be a DNS label/],
+    ["xds: yes please", /xds: must be true or false/],
+  ].map(([line, want]) => ({ text: `registries:\n  - kind: static\n    name: vms\n    file: a\n    ${String(line)}`, want: [new RegExp(`^x\\.yaml:5:\\d+ registries\\[0\\]\\.${(want as RegExp).source}`)] })),
+  { text: `hosts: {template: "{service}"}`, want: [/^x\.yaml:1:19 hosts\.template: must end with a fixed domain/] },
+  { text: `hosts: {template: "{service}.mesh.{registry}"}`, want: [/must end with a fixed domain/] },
+  { text: `hosts: {template: "orders.mesh.internal"}`, want: [/must contain \{service\}/] },
+  { text: `hosts: {template: "{service}.Mesh.internal"}`, want: [/must give DNS labels in lower case/] },
+  { text: `hosts: {template: "{service}.mesh.1"}`, want: [/must not end with a label of digits/] },
+  { text: `hosts: {template: "{service}.svc.cluster.local"}`, want: [/must not end with the cluster's own domain/] },
+  { text: "aliases: [{registry: nope, as: '{service}'}]", want: [/^x\.yaml:1:22 aliases\[0\]\.registry: no registry is named "nope"/] },
+  { text: `${vms}\naliases: [{registry: vms}]`, want: [/^x\.yaml:2:11 aliases\[0\]\.as: is missing/] },
+  { text: `${vms}\naliases: [{registry: vms, as: fixed}]`, want: [/aliases\[0\]\.as: must contain \{service\}/] },
+  { text: `${vms}\naliases: [{registry: vms, service: a, as: a.b}]`, want: [/aliases\[0\]\.as: must give a DNS label/] },
+  { text: `${vms}\nmerge: [vms]`, want: [/^x\.yaml:2:8 merge: must name at least two/] },
+  { text: `${vms}\nmerge: [vms, dc1, vms]`, want: [/^x\.yaml:2:19 merge\[2\]: is listed twice/] },
+  { text: `${vms}\nmerge: [vms, dc9]`, want: [/^x\.yaml:2:14 merge\[1\]: no registry is named "dc9"/] },
+  ...[
+    ["[]", /ranges: must have at least 1 entry/],
+    ["[240.240.128.0/17]", /ranges\[0\]: overlaps 240\.240\.0\.0\/16/],
+    ["[240.0.0.0/8]", /ranges\[0\]: overlaps 240\.240\.0\.0\/16/],
+    [`["2001:2::/64"]`, /ranges\[0\]: overlaps 2001:2::\/48/],
+    ["[10.0.0.0/31]", /ranges\[0\]: must have a prefix from \/8 to \/30/],
+    [`["fd00::/63"]`, /ranges\[0\]: must have a prefix from \/64 to \/126/],
+    ["[10.0.0.1/24]", /ranges\[0\]: must be a network address, such as 10\.0\.0\.0\/24/],
+    ["[10.0.0.0]", /ranges\[0\]: must be a range/],
+    ["[10.1.0.0/16, 10.1.2.0/24]", /ranges\[1\]: overlaps 10\.1\.0\.0\/16/],
+  ].map(([ranges, want]) => ({ text: `vips:\n  ranges: ${String(ranges)}`, want: [new RegExp(`^x\\.yaml:2:\\d+ vips\\.${(want as RegExp).source}`)] })),
+  { text: "vips: {quarantine: 5}", want: [/vips\.quarantine: must be a string/] },
+  { text: "vips: {quarantine: 5 minutes}", want: [/vips\.quarantine: must be a duration such as/] },
+  { text: "vips: {quarantine: 29s}", want: [/vips\.quarantine: must be at least dns\.ttl/] },
+  { text: "vips: {mode: istio}", want: [/^x\.yaml:1:14 vips\.mode: must be ledger with a directory target/] },
+  { text: "vips: {mode: none}", want: [/vips\.mode: must be "ledger" or "istio"/] },
+  { text: "policy: {maxDeletePercent: 101, minDeletes: 1.5, mode: x, keepEmpty: x}", want: [/at most 100/, /a whole number/, /must be "sync" or/, /a duration/] },
+  { text: "target: {namespace: a}", want: [/^x\.yaml:1:9 target\.kind: must be "directory" or "kubernetes"/] },
+  { text: "target: {kind: directory, context: a}", want: [/target\.context: is not an option; known here: kind, path, namespace, clusterDomain/] },
+  { text: "target: {kind: kubernetes, path: a}", want: [/target\.path: is not an option/] },
+  { text: "dns: {workers: 2}", want: [/dns\.workers: is not an option/] },
+  { text: "dns: {listen: []}", want: [/dns\.listen: must have at least 1 entry/] },
+  { text: "dns: {listen: [localhost:53]}", want: [/dns\.listen\[0\]: must be address:port/] },
+  { text: "dns: {listen: ['127.0.0.1']}", want: [/dns\.listen\[0\]: must be address:port/] },
+  { text: "dns: {listen: ['127.1:53', '::1:53', '127.0.0.1:65536']}", want: [/listen\[0\]/, /listen\[1\]/, /listen\[2\]/] },
+  { text: "dns: {ttl: 500ms}", want: [/dns\.ttl: must be whole seconds from 1s to 1d/] },
+  { text: "dns: {ttl: 2d}", want: [/dns\.ttl: must be whole seconds/] },
+  { text: "dns:\n  zones:\n    - mesh.internal\n    - {name: consul}", want: [/^x\.yaml:4:7 dns\.zones\[1\]\.forward: is missing: an overlay without upstream/] },
+  { text: "dns: {zones: [{name: consul, forward: []}]}", want: [/dns\.zones\[0\]\.forward: is an overlay without upstream/] },
+  { text: "dns: {zones: [a, A.]}", want: [/dns\.zones\[1\]: zone "a" is listed twice/] },
+  { text: "dns: {forward: [dns.example.org]}", want: [/dns\.forward\[0\]: must be an IP address/] },
+  { text: "dns: {forward: ['127.0.0.1:5353']}", want: [/^x\.yaml:1:17 dns\.forward\[0\]: leads back to our own dns\.listen/] },
+  { text: "dns: {listen: ['0.0.0.0:53'], forward: [127.0.0.53]}", want: [/dns\.forward\[0\]: leads back/] },
+  { text: "dns: {listen: ['[::]:53'], zones: [{name: a, forward: ['::1']}]}", want: [/dns\.zones\[0\]\.forward\[0\]: leads back/] },
+  { text: "dns: {listen: ['127.0.0.1:53'], forward: [0.0.0.0, '::ffff:127.0.0.1']}", want: [/dns\.forward\[0\]: leads back/, /dns\.forward\[1\]: leads back/] },
+  { text: "dns: {allow: [10.0.0.5]}", want: [/dns\.allow\[0\]: must be a range/] },
+  { text: "http: {listen: 8080}", want: [/^x\.yaml:1:16 http\.listen: must be a string/] },
+];
+for (const { text, want } of wrong) {
+  test(`parseConfig() refuses ${JSON.stringify(text).slice(0, 90)}`, () => {
+    const problems = problemsIn(text);
+    assert.equal(problems.length, want.length, problems.join("\n"));
+    for (const [index, pattern] of want.entries()) assert.match(problems[index] ?? "", pattern);
+  });
+}
+
+test("parseConfig() names everything wrong at once, in the order of the file", () => {
+  const problems = problemsIn(`owner: East\nregistries:\n  - {kind: eureka, name: a}\n  - {kind: static, name: a, file: x, nope: 1}\ndns: {ttl: 0s}\nvips: {ranges: [x]}\nhttp: no`);
+  assert.deepEqual(
+    problems.map((line) => line.split(" ").slice(0, 2).join(" ")),
+    ["x.yaml:1:8 owner:", "x.yaml:3:12 registries[0].kind:", "x.yaml:4:26 registries[1].name:", "x.yaml:4:38 registries[1].nope:", "x.yaml:5:12 dns.ttl:", "x.yaml:6:17 vips.ranges[0]:", "x.yaml:7:7 http:"],
+  );
+});
+
+test("parseConfig() lets an upstream on another port or address be", () => {
+  assert.deepEqual(problemsIn("dns: {listen: ['0.0.0.0:53'], forward: [10.0.0.53, '127.0.0.1:5300']}"), []);
+});
+
+test("parseConfig() expands ${ENV} in string values only", () => {
+  const config = read(
+    `registries:\n  - kind: consul\n    name: dc1\n    address: http://\${HOST}:\${PORT}\n    token: "$\${KEPT}\${EMPTY}"\n    legacyNames: ["{service}.\${HOST}"]`,
+    { HOST: "consul.example.org", PORT: "8500", EMPTY: "" },
+  );
+  assert.deepEqual(config.registries[0]?.options, { address: "http://consul.example.org:8500", token: "${KEPT}" });
+  assert.deepEqual(config.registries[0]?.legacyNames, ["{service}.consul.example.org"]);
+  assert.deepEqual(read(`owner: "\${A}"`, { A: "b" }).owner, "b");
+  assert.match(problemsIn(`"\${A}": b`, { A: "owner" })[0] ?? "", /is not an option/);
+});
+
+test("parseConfig() does not expand what a variable holds", () => {
+  assert.match(problemsIn(`owner: \${A}`, { A: "${B}", B: "east" })[0] ?? "", /must be a DNS label/);
+});
+
+test("parseConfig() names an unset variable once, with its line", () => {
+  assert.deepEqual(problemsIn(`owner: east\nhttp:\n  listen: "\${WHERE}:80"`), [`x.yaml:3:11 http.listen: environment variable "WHERE" is not set`]);
+  assert.match(problemsIn("owner: ${}")[0] ?? "", /environment variable "" is not set/);
+});
+
+test("parseConfig() never shows what came from a variable", () => {
+  const [problem = ""] = problemsIn(`owner: "\${TOKEN}"`, { TOKEN: "S3cr$&t" });
+  assert.match(problem, /not "\$\{TOKEN\}"$/);
+});
+
+test("loadConfig() says which file it cannot read", async () => {
+  await assert.rejects(loadConfig("/nowhere/x.yaml", { env: {}, adapters }), (error) => error instanceof ConfigError && error.message === `Cannot read config "/nowhere/x.yaml"` && error.cause instanceof Error);
+});
+
+async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "x2istio-config-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Follow a file, one change at a time. */
+async function follow(file: string) {
+  const abort = new AbortController();
+  const changes = configChanges(await loadConfig(file, { env: {}, adapters }), { env: {}, adapters }, abort.signal);
+  const next = async () => {
+    const { value } = await Promise.race([changes.next(), sleep(5000, undefined, { ref: false }).then(() => assert.fail("no change was seen"))]);
+    return value instanceof ConfigError ? "error" : value?.owner;
+  };
+  return { next, stop: async () => (abort.abort(), await changes.next()) };
+}
+
+test("configChanges() sees a write, a rename and a broken file, and passes over a comment", () =>
+  withFolder(async (folder) => {
+    const file = join(folder, "x.yaml");
+    await writeFile(file, "owner: a");
+    const { next, stop } = await follow(file);
+    let change = next();
+    await sleep(100);
+    await writeFile(file, "owner: a # the same");
+    await sleep(200);
+    await writeFile(file, "owner: b");
+    assert.equal(await change, "b");
+    change = next();
+    await writeFile(`${file}~`, "owner: c");
+    await rename(`${file}~`, file);
+    assert.equal(await change, "c");
+    change = next();
+    await writeFile(file, "owner: [");
+    assert.equal(await change, "error");
+    change = next();
+    await unlink(file);
+    await sleep(200);
+    await writeFile(file, "owner: d");
+    assert.equal(await change, "d");
+    await stop();
+  }));
+
+test("configChanges() sees the swap of a ConfigMap's symlinks", () =>
+  withFolder(async (folder) => {
+    for (const name of ["a", "b"]) {
+      await mkdir(join(folder, `..${name}`));
+      await writeFile(join(folder, `..${name}`, "x.yaml"), `owner: ${name}`);
+    }
+    await symlink("..a", join(folder, "..data"));
+    await symlink("..data/x.yaml", join(folder, "x.yaml"));
+    const { next, stop } = await follow(join(folder, "x.yaml"));
+    const change = next();
+    await sleep(100);
+    await symlink("..b", join(folder, "..data_tmp"));
+    await rename(join(folder, "..data_tmp"), join(folder, "..data"));
+    assert.equal(await change, "b");
+    await stop();
+  }));
+
+test("configChanges() sees what changed before it began to watch", () =>
+  withFolder(async (folder) => {
+    const file = join(folder, "x.yaml");
+    await writeFile(file, "owner: a");
+    const { next, stop } = await follow(file);
+    await writeFile(file, "owner: b");
+    assert.equal(await next(), "b");
+    await stop();
+  }));

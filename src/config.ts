@@ -45,7 +45,9 @@ interface TargetPlace {
 }
 
 /** Where the objects go. A directory's `path` is absolute. */
-export type TargetConfig = (TargetPlace & { readonly kind: "directory"; readonly path: string }) | (TargetPlace & { readonly kind: "kubernetes"; readonly context?: string });
+export type TargetConfig =
+  | (TargetPlace & { readonly kind: "directory"; readonly path: string })
+  | (TargetPlace & { readonly kind: "kubernetes"; readonly context?: string });
 
 /** A checked configuration file. */
 export interface Config {
@@ -58,8 +60,18 @@ export interface Config {
   readonly hosts: { readonly template: string };
   readonly aliases: readonly AliasRule[];
   readonly merge: readonly string[];
-  readonly vips: { readonly mode: "ledger" | "istio"; readonly ranges: readonly string[]; readonly quarantineMs: number; readonly ledgerNamespace: string };
-  readonly policy: { readonly mode: "sync" | "upsert-only" | "dry-run"; readonly maxDeletePercent: number; readonly minDeletes: number; readonly keepEmptyMs: number };
+  readonly vips: {
+    readonly mode: "ledger" | "istio";
+    readonly ranges: readonly string[];
+    readonly quarantineMs: number;
+    readonly ledgerNamespace: string;
+  };
+  readonly policy: {
+    readonly mode: "sync" | "upsert-only" | "dry-run";
+    readonly maxDeletePercent: number;
+    readonly minDeletes: number;
+    readonly keepEmptyMs: number;
+  };
   readonly target: TargetConfig;
   readonly dns: {
     readonly listen: readonly SocketAddress[];
@@ -113,17 +125,34 @@ export function parseConfig(text: string, file: string, { env, adapters }: Confi
   throw new ConfigError([`Cannot use config "${file}":`, ...document.describe(problems)].join("\n  "));
 }
 
-function read(raw: unknown, file: string, adapters: ConfigContext["adapters"], problems: Problem[]): Config | undefined {
+function read(
+  raw: unknown,
+  file: string,
+  adapters: ConfigContext["adapters"],
+  problems: Problem[],
+): Config | undefined {
   if (!isMapping(raw)) {
-    problems.push({ path: [], message: raw === null || raw === undefined ? "is empty; a configuration with all defaults is written {}" : "must be a mapping" });
+    problems.push({
+      path: [],
+      message:
+        raw === null || raw === undefined
+          ? "is empty; a configuration with all defaults is written {}"
+          : "must be a mapping",
+    });
     return undefined;
   }
   const known = ["registries", ...Object.keys(sectionFields)];
-  for (const key of Object.keys(raw)) if (!known.includes(key)) problems.push({ path: [key], isKey: true, message: `is not an option; known here: ${known.join(", ")}` });
-  const registries = readRegistries(raw["registries"], adapters, problems);
-  const sections: Sections = Object.fromEntries(Object.entries(sectionFields).map(([name, schema]) => [name, readWith(schema, raw[name], [name], name, problems)]));
+  for (const key of Object.keys(raw))
+    if (!known.includes(key))
+      problems.push({ path: [key], isKey: true, message: `is not an option; known here: ${known.join(", ")}` });
+  const registries = readRegistries(raw.registries, adapters, problems);
+  const sections: Sections = Object.fromEntries(
+    Object.entries(sectionFields).map(([name, schema]) => [name, readWith(schema, raw[name], [name], name, problems)]),
+  );
   problems.push(...crossChecks(sections, registries));
-  return problems.length === 0 ? assemble(file, registries, sections as Required<{ [Name in keyof Sections]: NonNullable<Sections[Name]> }>) : undefined;
+  return problems.length === 0
+    ? assemble(file, registries, sections as Required<{ [Name in keyof Sections]: NonNullable<Sections[Name]> }>)
+    : undefined;
 }
 
 interface ReadRegistry extends RegistryPart {
@@ -140,13 +169,24 @@ function readRegistries(raw: unknown = [], adapters: ConfigContext["adapters"], 
     const { kind, name } = item;
     const adapter = typeof kind === "string" && Object.hasOwn(adapters, kind) ? adapters[kind] : undefined;
     const own = Object.fromEntries(Object.entries(item).filter(([key]) => !Object.hasOwn(registryFields.shape, key)));
-    if (adapter === undefined && typeof kind === "string") problems.push({ path: [...path, "kind"], message: `must be a known kind of registry (${Object.keys(adapters).sort().join(", ")}), not "${kind}"` });
-    const options = adapter === undefined ? undefined : readWith(adapter.options, own, path, `a ${String(kind)} registry`, problems);
+    if (adapter === undefined && typeof kind === "string")
+      problems.push({
+        path: [...path, "kind"],
+        message: `must be a known kind of registry (${Object.keys(adapters).sort().join(", ")}), not "${kind}"`,
+      });
+    const options =
+      adapter === undefined ? undefined : readWith(adapter.options, own, path, `a ${String(kind)} registry`, problems);
     return { index, name: typeof name === "string" ? name : undefined, fields, options };
   });
 }
 
-function readWith<Schema extends z.ZodType>(schema: Schema, raw: unknown, path: Problem["path"], optionsOf: string, problems: Problem[]): z.output<Schema> | undefined {
+function readWith<Schema extends z.ZodType>(
+  schema: Schema,
+  raw: unknown,
+  path: Problem["path"],
+  optionsOf: string,
+  problems: Problem[],
+): z.output<Schema> | undefined {
   const result = schema.safeParse(raw, { error: sentenceOf });
   if (!result.success) problems.push(...problemsOf(result.error.issues, path, optionsOf));
   return result.data;
@@ -156,7 +196,11 @@ function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function assemble(file: string, registries: readonly ReadRegistry[], sections: Required<{ [Name in keyof Sections]: NonNullable<Sections[Name]> }>): Config {
+function assemble(
+  file: string,
+  registries: readonly ReadRegistry[],
+  sections: Required<{ [Name in keyof Sections]: NonNullable<Sections[Name]> }>,
+): Config {
   const { vips, policy, target, dns, hosts, aliases } = sections;
   const dir = dirname(resolve(file));
   return {
@@ -165,9 +209,25 @@ function assemble(file: string, registries: readonly ReadRegistry[], sections: R
     dir,
     registries: registries.flatMap(({ fields, options }) => (fields === undefined ? [] : [{ ...fields, options }])),
     aliases: aliases.map((rule) => ({ ...rule, in: rule.in ?? target.namespace })),
-    vips: { mode: vips.mode, ranges: vips.ranges, quarantineMs: vips.quarantine, ledgerNamespace: vips.ledgerNamespace ?? target.namespace },
-    policy: { mode: policy.mode, maxDeletePercent: policy.maxDeletePercent, minDeletes: policy.minDeletes, keepEmptyMs: policy.keepEmpty },
+    vips: {
+      mode: vips.mode,
+      ranges: vips.ranges,
+      quarantineMs: vips.quarantine,
+      ledgerNamespace: vips.ledgerNamespace ?? target.namespace,
+    },
+    policy: {
+      mode: policy.mode,
+      maxDeletePercent: policy.maxDeletePercent,
+      minDeletes: policy.minDeletes,
+      keepEmptyMs: policy.keepEmpty,
+    },
     target: target.kind === "directory" ? { ...target, path: resolve(dir, target.path) } : target,
-    dns: { listen: dns.listen, ttlSeconds: dns.ttl, zones: dns.zones ?? [{ name: literalSuffix(hosts.template) ?? "", forward: [] }], forward: dns.forward, allow: dns.allow },
+    dns: {
+      listen: dns.listen,
+      ttlSeconds: dns.ttl,
+      zones: dns.zones ?? [{ name: literalSuffix(hosts.template) ?? "", forward: [] }],
+      forward: dns.forward,
+      allow: dns.allow,
+    },
   };
 }

@@ -32,6 +32,10 @@ export function createLog({ level, pretty, stream = destination({ dest: 2, sync:
 }
 
 function prettyStream(stream: DestinationStream): DestinationStream {
-  const format = prettyFactory({ colorize: process.stderr.isTTY && process.stderr.hasColors(), translateTime: "SYS:HH:MM:ss.l", singleLine: true });
+  const format = prettyFactory({
+    colorize: process.stderr.isTTY && process.stderr.hasColors(),
+    translateTime: "SYS:HH:MM:ss.l",
+    singleLine: true,
+  });
   return { write: (line) => stream.write(format(line)) };
 }

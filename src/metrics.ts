@@ -30,22 +30,92 @@ export function createMetrics() {
   const registers = [registry];
   const metrics = {
     registry,
-    registryReads: new Counter({ name: "x2istio_registry_reads_total", help: "Reads of a registry by result.", labelNames: ["registry", "result"], registers }),
-    registryReadDuration: new Histogram({ name: "x2istio_registry_read_duration_seconds", help: "Time that reading a whole registry took.", labelNames: ["registry"], buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60], registers }),
-    registryLastSuccess: new Gauge({ name: "x2istio_registry_last_success_timestamp_seconds", help: "Unix time of the last complete read; 0 before the first.", labelNames: ["registry"], registers }),
-    registryServices: new Gauge({ name: "x2istio_registry_services_count", help: "Services that a registry lists.", labelNames: ["registry"], registers }),
-    registryEndpoints: new Gauge({ name: "x2istio_registry_endpoints_count", help: "Usable endpoints that a registry lists.", labelNames: ["registry"], registers }),
-    passRuns: new Counter({ name: "x2istio_pass_runs_total", help: "Passes from registries to target by result.", labelNames: ["result"], registers }),
-    passDuration: new Histogram({ name: "x2istio_pass_duration_seconds", help: "Time that a pass took, writes included.", buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60], registers }),
-    passChanges: new Counter({ name: "x2istio_pass_changes_total", help: "Changes to objects by what became of them.", labelNames: ["kind", "outcome"], registers }),
-    passHeld: new Gauge({ name: "x2istio_pass_held_count", help: "Objects and names held after the last pass, by reason.", labelNames: ["reason"], registers }),
+    registryReads: new Counter({
+      name: "x2istio_registry_reads_total",
+      help: "Reads of a registry by result.",
+      labelNames: ["registry", "result"],
+      registers,
+    }),
+    registryReadDuration: new Histogram({
+      name: "x2istio_registry_read_duration_seconds",
+      help: "Time that reading a whole registry took.",
+      labelNames: ["registry"],
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60],
+      registers,
+    }),
+    registryLastSuccess: new Gauge({
+      name: "x2istio_registry_last_success_timestamp_seconds",
+      help: "Unix time of the last complete read; 0 before the first.",
+      labelNames: ["registry"],
+      registers,
+    }),
+    registryServices: new Gauge({
+      name: "x2istio_registry_services_count",
+      help: "Services that a registry lists.",
+      labelNames: ["registry"],
+      registers,
+    }),
+    registryEndpoints: new Gauge({
+      name: "x2istio_registry_endpoints_count",
+      help: "Usable endpoints that a registry lists.",
+      labelNames: ["registry"],
+      registers,
+    }),
+    passRuns: new Counter({
+      name: "x2istio_pass_runs_total",
+      help: "Passes from registries to target by result.",
+      labelNames: ["result"],
+      registers,
+    }),
+    passDuration: new Histogram({
+      name: "x2istio_pass_duration_seconds",
+      help: "Time that a pass took, writes included.",
+      buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60],
+      registers,
+    }),
+    passChanges: new Counter({
+      name: "x2istio_pass_changes_total",
+      help: "Changes to objects by what became of them.",
+      labelNames: ["kind", "outcome"],
+      registers,
+    }),
+    passHeld: new Gauge({
+      name: "x2istio_pass_held_count",
+      help: "Objects and names held after the last pass, by reason.",
+      labelNames: ["reason"],
+      registers,
+    }),
     vipsUsed: new Gauge({ name: "x2istio_vips_used_count", help: "VIPs that hosts have.", registers }),
     vipsResting: new Gauge({ name: "x2istio_vips_resting_count", help: "Freed VIPs in quarantine.", registers }),
-    targetWrites: new Counter({ name: "x2istio_target_writes_total", help: "Write requests to the target by result.", labelNames: ["operation", "result"], registers }),
-    leaderState: new Gauge({ name: "x2istio_leader_state_count", help: "1 while this process may write, else 0.", registers }),
-    brakeState: new Gauge({ name: "x2istio_brake_state_count", help: "1 while a registry's brake is on, else 0.", labelNames: ["registry", "kind"], registers }),
-    dnsAnswers: new Counter({ name: "x2istio_dns_answers_total", help: "DNS answers sent.", labelNames: ["transport", "rcode", "source"], registers }),
-    configReloads: new Counter({ name: "x2istio_config_reloads_total", help: "Reloads of the configuration file by result.", labelNames: ["result"], registers }),
+    targetWrites: new Counter({
+      name: "x2istio_target_writes_total",
+      help: "Write requests to the target by result.",
+      labelNames: ["operation", "result"],
+      registers,
+    }),
+    leaderState: new Gauge({
+      name: "x2istio_leader_state_count",
+      help: "1 while this process may write, else 0.",
+      registers,
+    }),
+    brakeState: new Gauge({
+      name: "x2istio_brake_state_count",
+      help: "1 while a registry's brake is on, else 0.",
+      labelNames: ["registry", "kind"],
+      registers,
+    }),
+    dnsAnswers: new Counter({
+      name: "x2istio_dns_answers_total",
+      help: "DNS answers sent.",
+      labelNames: ["transport", "rcode", "source"],
+      registers,
+    }),
+    configReloads: new Counter({
+      name: "x2istio_config_reloads_total",
+      help: "Reloads of the configuration file by result.",
+      labelNames: ["result"],
+      registers,
+    }),
   };
 
   for (const result of ["ok", "failed"]) {
@@ -53,11 +123,15 @@ export function createMetrics() {
     metrics.configReloads.inc({ result }, 0);
     for (const operation of OPERATIONS) metrics.targetWrites.inc({ operation, result }, 0);
   }
-  for (const kind of ["create", "update", "delete"]) for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
+  for (const kind of ["create", "update", "delete"])
+    for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
   for (const reason of Object.keys(HOLD_REASONS)) metrics.passHeld.set({ reason }, 0);
   for (const transport of ["udp", "tcp"]) {
-    for (const source of ["table", "forward"]) for (const rcode of ["NOERROR", "NXDOMAIN", "SERVFAIL"]) metrics.dnsAnswers.inc({ transport, rcode, source }, 0);
-    for (const rcode of ["FORMERR", "NOTIMP", "REFUSED"]) metrics.dnsAnswers.inc({ transport, rcode, source: "refused" }, 0);
+    for (const source of ["table", "forward"]) {
+      for (const rcode of ["NOERROR", "NXDOMAIN", "SERVFAIL"]) metrics.dnsAnswers.inc({ transport, rcode, source }, 0);
+    }
+    for (const rcode of ["FORMERR", "NOTIMP", "REFUSED"])
+      metrics.dnsAnswers.inc({ transport, rcode, source: "refused" }, 0);
   }
 
   let known: readonly string[] = [];
@@ -69,13 +143,20 @@ export function createMetrics() {
   }
   function greetRegistry(name: string): void {
     for (const result of READ_RESULTS) metrics.registryReads.inc({ registry: name, result }, 0);
-    for (const gauge of [metrics.registryLastSuccess, metrics.registryServices, metrics.registryEndpoints]) gauge.set({ registry: name }, 0);
+    for (const gauge of [metrics.registryLastSuccess, metrics.registryServices, metrics.registryEndpoints])
+      gauge.set({ registry: name }, 0);
     for (const kind of BRAKES) metrics.brakeState.set({ registry: name, kind }, 0);
     metrics.registryReadDuration.zero({ registry: name });
   }
   function forgetRegistry(name: string): void {
     for (const result of READ_RESULTS) metrics.registryReads.remove({ registry: name, result });
-    for (const metric of [metrics.registryLastSuccess, metrics.registryServices, metrics.registryEndpoints, metrics.registryReadDuration]) metric.remove({ registry: name });
+    for (const metric of [
+      metrics.registryLastSuccess,
+      metrics.registryServices,
+      metrics.registryEndpoints,
+      metrics.registryReadDuration,
+    ])
+      metric.remove({ registry: name });
     for (const kind of BRAKES) metrics.brakeState.remove({ registry: name, kind });
   }
   return { ...metrics, setRegistries };

@@ -20,7 +20,10 @@ function problemsIn(text: string, env: Record<string, string> = {}): string[] {
     read(text, env);
   } catch (error) {
     assert.ok(error instanceof ConfigError);
-    return error.message.split("\n").slice(1).map((line) => line.trim());
+    return error.message
+      .split("\n")
+      .slice(1)
+      .map((line) => line.trim());
   }
   return [];
 }
@@ -77,7 +80,15 @@ dns:
 http: {listen: "[::1]:0"}
 `);
   const [vms, dc1] = config.registries;
-  assert.deepEqual(vms, { kind: "static", name: "vms", poll: "*/30 * * * * *", legacyNames: [], exportTo: ["*"], xds: false, options: { file: "services.yaml" } });
+  assert.deepEqual(vms, {
+    kind: "static",
+    name: "vms",
+    poll: "*/30 * * * * *",
+    legacyNames: [],
+    exportTo: ["*"],
+    xds: false,
+    options: { file: "services.yaml" },
+  });
   assert.deepEqual(dc1, {
     kind: "consul",
     name: "dc1",
@@ -92,9 +103,19 @@ http: {listen: "[::1]:0"}
     { registry: "vms", namespace: "*", service: "*", as: "{service}", in: "mesh" },
   ]);
   assert.deepEqual(config.merge, ["dc1", "vms"]);
-  assert.deepEqual(config.vips, { mode: "istio", ranges: ["240.242.0.0/20", "fd00:1::/64"], quarantineMs: 30 * 86_400_000, ledgerNamespace: "vips" });
+  assert.deepEqual(config.vips, {
+    mode: "istio",
+    ranges: ["240.242.0.0/20", "fd00:1::/64"],
+    quarantineMs: 30 * 86_400_000,
+    ledgerNamespace: "vips",
+  });
   assert.deepEqual(config.policy, { mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 });
-  assert.deepEqual(config.target, { kind: "kubernetes", namespace: "mesh", clusterDomain: "cluster.example", context: "kind-east" });
+  assert.deepEqual(config.target, {
+    kind: "kubernetes",
+    namespace: "mesh",
+    clusterDomain: "cluster.example",
+    context: "kind-east",
+  });
   assert.deepEqual(config.dns, {
     listen: [
       { address: "0.0.0.0", port: 53 },
@@ -129,7 +150,10 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: "owner: [", want: [/^x\.yaml:1:\d+ /] },
   { text: "owner: a\n---\nowner: b", want: [/^x\.yaml:2:\d+ .*multiple documents/i] },
   { text: "owner: &a [*a]", want: [/cannot be read/] },
-  { text: `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c]`, want: [/alias/i] },
+  {
+    text: `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c]`,
+    want: [/alias/i],
+  },
   { text: "owner: East", want: [/^x\.yaml:1:8 owner: must be a DNS label/] },
   { text: `owner: ${"a".repeat(41)}`, want: [/owner: must be a DNS label .* 40/] },
   { text: "ownr: east", want: [/^x\.yaml:1:1 ownr: is not an option; known here: registries, owner, /] },
@@ -138,12 +162,30 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: "registries: {}", want: [/^x\.yaml:1:13 registries: must be a list/] },
   { text: "registries:\n  - a", want: [/^x\.yaml:2:5 registries\[0\]: must be a mapping/] },
   { text: "registries:\n  - {name: vms}", want: [/^x\.yaml:2:5 registries\[0\]\.kind: is missing/] },
-  { text: "registries:\n  - kind: eureka\n    name: vms", want: [/^x\.yaml:2:11 registries\[0\]\.kind: must be a known kind of registry \(consul, static\), not "eureka"/] },
+  {
+    text: "registries:\n  - kind: eureka\n    name: vms",
+    want: [/^x\.yaml:2:11 registries\[0\]\.kind: must be a known kind of registry \(consul, static\), not "eureka"/],
+  },
   { text: "registries:\n  - {kind: constructor, name: vms}", want: [/known kind/] },
-  { text: "registries:\n  - kind: static\n    file: a\n    nam: vms", want: [/^x\.yaml:2:5 registries\[0\]\.name: is missing/, /^x\.yaml:4:5 registries\[0\]\.nam: is not an option of a static registry/] },
-  { text: "registries:\n  - {kind: static, name: vms}", want: [/^x\.yaml:2:5 registries\[0\]\.file: must be a string|is missing/] },
-  { text: `${vms.replace("dc1", "vms")}`, want: [/^x\.yaml:1:\d+ registries\[1\]\.name: "vms" is the name of another registry/] },
-  { text: "registries:\n  - {kind: static, name: V_1, file: a}", want: [/^x\.yaml:2:26 registries\[0\]\.name: must be a DNS label/] },
+  {
+    text: "registries:\n  - kind: static\n    file: a\n    nam: vms",
+    want: [
+      /^x\.yaml:2:5 registries\[0\]\.name: is missing/,
+      /^x\.yaml:4:5 registries\[0\]\.nam: is not an option of a static registry/,
+    ],
+  },
+  {
+    text: "registries:\n  - {kind: static, name: vms}",
+    want: [/^x\.yaml:2:5 registries\[0\]\.file: must be a string|is missing/],
+  },
+  {
+    text: `${vms.replace("dc1", "vms")}`,
+    want: [/^x\.yaml:1:\d+ registries\[1\]\.name: "vms" is the name of another registry/],
+  },
+  {
+    text: "registries:\n  - {kind: static, name: V_1, file: a}",
+    want: [/^x\.yaml:2:26 registries\[0\]\.name: must be a DNS label/],
+  },
   ...[
     ["poll: often", /poll: must be a cron expression/],
     [`poll: "*/5 * * * *"`, /poll: must have six fields/],
@@ -159,17 +201,26 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`exportTo: [".", mesh-services]`, /exportTo: names one namespace twice/],
     [`exportTo: [A]`, /exportTo\[0\]: must be a DNS label/],
     ["xds: yes please", /xds: must be true or false/],
-  ].map(([line, want]) => ({ text: `registries:\n  - kind: static\n    name: vms\n    file: a\n    ${String(line)}`, want: [new RegExp(`^x\\.yaml:5:\\d+ registries\\[0\\]\\.${(want as RegExp).source}`)] })),
+  ].map(([line, want]) => ({
+    text: `registries:\n  - kind: static\n    name: vms\n    file: a\n    ${String(line)}`,
+    want: [new RegExp(`^x\\.yaml:5:\\d+ registries\\[0\\]\\.${(want as RegExp).source}`)],
+  })),
   { text: `hosts: {template: "{service}"}`, want: [/^x\.yaml:1:19 hosts\.template: must end with a fixed domain/] },
   { text: `hosts: {template: "{service}.mesh.{registry}"}`, want: [/must end with a fixed domain/] },
   { text: `hosts: {template: "orders.mesh.internal"}`, want: [/must contain \{service\}/] },
   { text: `hosts: {template: "{service}.Mesh.internal"}`, want: [/must give DNS labels in lower case/] },
   { text: `hosts: {template: "{service}.mesh.1"}`, want: [/must not end with a label of digits/] },
   { text: `hosts: {template: "{service}.svc.cluster.local"}`, want: [/must not end with the cluster's own domain/] },
-  { text: "aliases: [{registry: nope, as: '{service}'}]", want: [/^x\.yaml:1:22 aliases\[0\]\.registry: no registry is named "nope"/] },
+  {
+    text: "aliases: [{registry: nope, as: '{service}'}]",
+    want: [/^x\.yaml:1:22 aliases\[0\]\.registry: no registry is named "nope"/],
+  },
   { text: `${vms}\naliases: [{registry: vms}]`, want: [/^x\.yaml:2:11 aliases\[0\]\.as: is missing/] },
   { text: `${vms}\naliases: [{registry: vms, as: fixed}]`, want: [/aliases\[0\]\.as: must contain \{service\}/] },
-  { text: `${vms}\naliases: [{registry: vms, service: a, as: a.b}]`, want: [/aliases\[0\]\.as: must give a DNS label/] },
+  {
+    text: `${vms}\naliases: [{registry: vms, service: a, as: a.b}]`,
+    want: [/aliases\[0\]\.as: must give a DNS label/],
+  },
   { text: `${vms}\nmerge: [vms]`, want: [/^x\.yaml:2:8 merge: must name at least two/] },
   { text: `${vms}\nmerge: [vms, dc1, vms]`, want: [/^x\.yaml:2:19 merge\[2\]: is listed twice/] },
   { text: `${vms}\nmerge: [vms, dc9]`, want: [/^x\.yaml:2:14 merge\[1\]: no registry is named "dc9"/] },
@@ -183,31 +234,58 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     ["[10.0.0.1/24]", /ranges\[0\]: must be a network address, such as 10\.0\.0\.0\/24/],
     ["[10.0.0.0]", /ranges\[0\]: must be a range/],
     ["[10.1.0.0/16, 10.1.2.0/24]", /ranges\[1\]: overlaps 10\.1\.0\.0\/16/],
-  ].map(([ranges, want]) => ({ text: `vips:\n  ranges: ${String(ranges)}`, want: [new RegExp(`^x\\.yaml:2:\\d+ vips\\.${(want as RegExp).source}`)] })),
+  ].map(([ranges, want]) => ({
+    text: `vips:\n  ranges: ${String(ranges)}`,
+    want: [new RegExp(`^x\\.yaml:2:\\d+ vips\\.${(want as RegExp).source}`)],
+  })),
   { text: "vips: {quarantine: 5}", want: [/vips\.quarantine: must be a string/] },
   { text: "vips: {quarantine: 5 minutes}", want: [/vips\.quarantine: must be a duration such as/] },
   { text: "vips: {quarantine: 29s}", want: [/vips\.quarantine: must be at least dns\.ttl/] },
   { text: "vips: {mode: istio}", want: [/^x\.yaml:1:14 vips\.mode: must be ledger with a directory target/] },
   { text: "vips: {mode: none}", want: [/vips\.mode: must be "ledger" or "istio"/] },
-  { text: "policy: {maxDeletePercent: 101, minDeletes: 1.5, mode: x, keepEmpty: x}", want: [/at most 100/, /a whole number/, /must be "sync" or/, /a duration/] },
+  {
+    text: "policy: {maxDeletePercent: 101, minDeletes: 1.5, mode: x, keepEmpty: x}",
+    want: [/at most 100/, /a whole number/, /must be "sync" or/, /a duration/],
+  },
   { text: "target: {namespace: a}", want: [/^x\.yaml:1:9 target\.kind: must be "directory" or "kubernetes"/] },
-  { text: "target: {kind: directory, context: a}", want: [/target\.context: is not an option; known here: kind, path, namespace, clusterDomain/] },
+  {
+    text: "target: {kind: directory, context: a}",
+    want: [/target\.context: is not an option; known here: kind, path, namespace, clusterDomain/],
+  },
   { text: "target: {kind: kubernetes, path: a}", want: [/target\.path: is not an option/] },
   { text: "dns: {workers: 2}", want: [/dns\.workers: is not an option/] },
   { text: "dns: {listen: []}", want: [/dns\.listen: must have at least 1 entry/] },
   { text: "dns: {listen: [localhost:53]}", want: [/dns\.listen\[0\]: must be address:port/] },
   { text: "dns: {listen: ['127.0.0.1']}", want: [/dns\.listen\[0\]: must be address:port/] },
-  { text: "dns: {listen: ['127.1:53', '::1:53', '127.0.0.1:65536']}", want: [/listen\[0\]/, /listen\[1\]/, /listen\[2\]/] },
+  {
+    text: "dns: {listen: ['127.1:53', '::1:53', '127.0.0.1:65536']}",
+    want: [/listen\[0\]/, /listen\[1\]/, /listen\[2\]/],
+  },
   { text: "dns: {ttl: 500ms}", want: [/dns\.ttl: must be whole seconds from 1s to 1d/] },
   { text: "dns: {ttl: 2d}", want: [/dns\.ttl: must be whole seconds/] },
-  { text: "dns:\n  zones:\n    - mesh.internal\n    - {name: consul}", want: [/^x\.yaml:4:7 dns\.zones\[1\]\.forward: is missing: an overlay without upstream/] },
-  { text: "dns: {zones: [{name: consul, forward: []}]}", want: [/dns\.zones\[0\]\.forward: is an overlay without upstream/] },
+  {
+    text: "dns:\n  zones:\n    - mesh.internal\n    - {name: consul}",
+    want: [/^x\.yaml:4:7 dns\.zones\[1\]\.forward: is missing: an overlay without upstream/],
+  },
+  {
+    text: "dns: {zones: [{name: consul, forward: []}]}",
+    want: [/dns\.zones\[0\]\.forward: is an overlay without upstream/],
+  },
   { text: "dns: {zones: [a, A.]}", want: [/dns\.zones\[1\]: zone "a" is listed twice/] },
   { text: "dns: {forward: [dns.example.org]}", want: [/dns\.forward\[0\]: must be an IP address/] },
-  { text: "dns: {forward: ['127.0.0.1:5353']}", want: [/^x\.yaml:1:17 dns\.forward\[0\]: leads back to our own dns\.listen/] },
+  {
+    text: "dns: {forward: ['127.0.0.1:5353']}",
+    want: [/^x\.yaml:1:17 dns\.forward\[0\]: leads back to our own dns\.listen/],
+  },
   { text: "dns: {listen: ['0.0.0.0:53'], forward: [127.0.0.53]}", want: [/dns\.forward\[0\]: leads back/] },
-  { text: "dns: {listen: ['[::]:53'], zones: [{name: a, forward: ['::1']}]}", want: [/dns\.zones\[0\]\.forward\[0\]: leads back/] },
-  { text: "dns: {listen: ['127.0.0.1:53'], forward: [0.0.0.0, '::ffff:127.0.0.1']}", want: [/dns\.forward\[0\]: leads back/, /dns\.forward\[1\]: leads back/] },
+  {
+    text: "dns: {listen: ['[::]:53'], zones: [{name: a, forward: ['::1']}]}",
+    want: [/dns\.zones\[0\]\.forward\[0\]: leads back/],
+  },
+  {
+    text: "dns: {listen: ['127.0.0.1:53'], forward: [0.0.0.0, '::ffff:127.0.0.1']}",
+    want: [/dns\.forward\[0\]: leads back/, /dns\.forward\[1\]: leads back/],
+  },
   { text: "dns: {allow: [10.0.0.5]}", want: [/dns\.allow\[0\]: must be a range/] },
   { text: "http: {listen: 8080}", want: [/^x\.yaml:1:16 http\.listen: must be a string/] },
 ];
@@ -220,10 +298,20 @@ for (const { text, want } of wrong) {
 }
 
 test("parseConfig() names everything wrong at once, in the order of the file", () => {
-  const problems = problemsIn(`owner: East\nregistries:\n  - {kind: eureka, name: a}\n  - {kind: static, name: a, file: x, nope: 1}\ndns: {ttl: 0s}\nvips: {ranges: [x]}\nhttp: no`);
+  const problems = problemsIn(
+    `owner: East\nregistries:\n  - {kind: eureka, name: a}\n  - {kind: static, name: a, file: x, nope: 1}\ndns: {ttl: 0s}\nvips: {ranges: [x]}\nhttp: no`,
+  );
   assert.deepEqual(
     problems.map((line) => line.split(" ").slice(0, 2).join(" ")),
-    ["x.yaml:1:8 owner:", "x.yaml:3:12 registries[0].kind:", "x.yaml:4:26 registries[1].name:", "x.yaml:4:38 registries[1].nope:", "x.yaml:5:12 dns.ttl:", "x.yaml:6:17 vips.ranges[0]:", "x.yaml:7:7 http:"],
+    [
+      "x.yaml:1:8 owner:",
+      "x.yaml:3:12 registries[0].kind:",
+      "x.yaml:4:26 registries[1].name:",
+      "x.yaml:4:38 registries[1].nope:",
+      "x.yaml:5:12 dns.ttl:",
+      "x.yaml:6:17 vips.ranges[0]:",
+      "x.yaml:7:7 http:",
+    ],
   );
 });
 
@@ -247,7 +335,9 @@ test("parseConfig() does not expand what a variable holds", () => {
 });
 
 test("parseConfig() names an unset variable once, with its line", () => {
-  assert.deepEqual(problemsIn(`owner: east\nhttp:\n  listen: "\${WHERE}:80"`), [`x.yaml:3:11 http.listen: environment variable "WHERE" is not set`]);
+  assert.deepEqual(problemsIn(`owner: east\nhttp:\n  listen: "\${WHERE}:80"`), [
+    `x.yaml:3:11 http.listen: environment variable "WHERE" is not set`,
+  ]);
   assert.match(problemsIn("owner: ${}")[0] ?? "", /environment variable "" is not set/);
 });
 
@@ -257,7 +347,13 @@ test("parseConfig() never shows what came from a variable", () => {
 });
 
 test("loadConfig() says which file it cannot read", async () => {
-  await assert.rejects(loadConfig("/nowhere/x.yaml", { env: {}, adapters }), (error) => error instanceof ConfigError && error.message === `Cannot read config "/nowhere/x.yaml"` && error.cause instanceof Error);
+  await assert.rejects(
+    loadConfig("/nowhere/x.yaml", { env: {}, adapters }),
+    (error) =>
+      error instanceof ConfigError &&
+      error.message === `Cannot read config "/nowhere/x.yaml"` &&
+      error.cause instanceof Error,
+  );
 });
 
 async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
@@ -274,10 +370,17 @@ async function follow(file: string) {
   const abort = new AbortController();
   const changes = configChanges(await loadConfig(file, { env: {}, adapters }), { env: {}, adapters }, abort.signal);
   const next = async () => {
-    const { value } = await Promise.race([changes.next(), sleep(5000, undefined, { ref: false }).then(() => assert.fail("no change was seen"))]);
+    const { value } = await Promise.race([
+      changes.next(),
+      sleep(5000, undefined, { ref: false }).then(() => assert.fail("no change was seen")),
+    ]);
     return value instanceof ConfigError ? "error" : value?.owner;
   };
-  return { next, stop: async () => (abort.abort(), await changes.next()) };
+  const stop = async () => {
+    abort.abort();
+    await changes.next();
+  };
+  return { next, stop };
 }
 
 test("configChanges() sees a write, a rename and a broken file, and passes over a comment", () =>

@@ -12,8 +12,35 @@ const root = join(import.meta.dirname, "..");
  * what all adapters share stands beside adapters.ts and is `adapter-base`.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  main: ["cli", "adapters", "controller", "plan", "kube", "directory", "dns", "http", "config", "model", "errors", "log", "metrics"],
-  cli: ["controller", "adapters", "plan", "kube", "directory", "dns", "http", "config", "model", "errors", "log", "metrics"],
+  main: [
+    "cli",
+    "adapters",
+    "controller",
+    "plan",
+    "kube",
+    "directory",
+    "dns",
+    "http",
+    "config",
+    "model",
+    "errors",
+    "log",
+    "metrics",
+  ],
+  cli: [
+    "controller",
+    "adapters",
+    "plan",
+    "kube",
+    "directory",
+    "dns",
+    "http",
+    "config",
+    "model",
+    "errors",
+    "log",
+    "metrics",
+  ],
   controller: ["plan", "model", "errors", "log", "metrics"],
   config: ["errors", "model"],
   adapters: ["adapter:*", "adapter-base", "model", "errors", "log", "metrics"],
@@ -31,7 +58,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Packages that only some areas may use; `node:` modules are packages too. */
-const PACKAGES: readonly { readonly match: RegExp; readonly only?: readonly string[]; readonly not?: readonly string[]; readonly why: string }[] = [
+const PACKAGES: readonly {
+  readonly match: RegExp;
+  readonly only?: readonly string[];
+  readonly not?: readonly string[];
+  readonly why: string;
+}[] = [
   { match: /^@kubernetes\/client-node/, only: ["kube"], why: "only src/kube talks to a cluster" },
   { match: /^node-cron$/, only: ["controller", "config"], why: "only the loop has a schedule" },
   { match: /^dns2/, only: ["dns"], why: "only src/dns knows messages" },
@@ -50,7 +82,9 @@ function areaOf(path: string): string {
 
 function importsOf(source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
-  const found = code.matchAll(/\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']|\bimport\s*\(?\s*["']([^"']+)["']/g);
+  const found = code.matchAll(
+    /\b(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']|\bimport\s*\(?\s*["']([^"']+)["']/g,
+  );
   return [...found].map(([, from, bare]) => from ?? bare ?? "");
 }
 
@@ -58,7 +92,11 @@ function brokenImports(path: string, source: string): string[] {
   const area = areaOf(path);
   const general = (name: string) => (name.startsWith("adapter:") ? "adapter:*" : name);
   return importsOf(source).flatMap((name) => {
-    if (!name.startsWith(".")) return PACKAGES.filter(({ match, only, not }) => match.test(name) && (only?.includes(general(area)) === false || not?.includes(area) === true)).map(({ why }) => `${path} imports ${name}: ${why}`);
+    if (!name.startsWith("."))
+      return PACKAGES.filter(
+        ({ match, only, not }) =>
+          match.test(name) && (only?.includes(general(area)) === false || not?.includes(area) === true),
+      ).map(({ why }) => `${path} imports ${name}: ${why}`);
     const target = areaOf(join(dirname(path), name));
     const allowed = target === area || MAY_IMPORT[general(area)]?.includes(general(target)) === true;
     const siblings = general(area) === "adapter:*" && general(target) === "adapter:*" && target !== area;
@@ -67,7 +105,11 @@ function brokenImports(path: string, source: string): string[] {
 }
 
 const HABITS: readonly { readonly match: RegExp; readonly except?: RegExp; readonly why: string }[] = [
-  { match: /\bprocess\s*\.\s*(?:env|argv|exit|exitCode|on|once)\b/, except: /^src\/main\.ts$/, why: "only main.ts uses env, argv, signals and exit codes" },
+  {
+    match: /\bprocess\s*\.\s*(?:env|argv|exit|exitCode|on|once)\b/,
+    except: /^src\/main\.ts$/,
+    why: "only main.ts uses env, argv, signals and exit codes",
+  },
   { match: /^export default\b/m, why: "no default exports" },
   { match: /^\s*(?:export )?(?:declare )?(?:const )?enum \w/m, why: "no enums" },
   { match: /\bclass \w+(?! extends \w*Error\b)(?:\s|<|\{)/, why: "no classes but errors" },
@@ -78,7 +120,13 @@ function brokenHabits(path: string, source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, "");
   const topLevel = code.replace(/^[ \t].*$/gm, ""); // the formatter indents all that is not top level
   const names = /(?:^|\/)(?:index\.ts|utils?(?:\.ts|\/))/.test(path) ? [`${path}: no index.ts, no utils`] : [];
-  return [...names, ...HABITS.filter(({ match, except, why }) => except?.test(path) !== true && match.test(why === "no module-level state" ? topLevel : code)).map(({ why }) => `${path}: ${why}`)];
+  return [
+    ...names,
+    ...HABITS.filter(
+      ({ match, except, why }) =>
+        except?.test(path) !== true && match.test(why === "no module-level state" ? topLevel : code),
+    ).map(({ why }) => `${path}: ${why}`),
+  ];
 }
 
 const SECTIONS = ["Name", "Description", "Options", "Reads", "Mapping", "Metrics", "Examples", "Limits"];
@@ -89,7 +137,9 @@ function missingSections(readme: string): string[] {
 }
 
 function fencedBlocksWith(readme: string, command: string): number {
-  return [...readme.matchAll(/^```\w*\n([\s\S]*?)^```/gm)].filter(([, body = ""]) => body.split("\n").some((line) => line.trim() === command)).length;
+  return [...readme.matchAll(/^```\w*\n([\s\S]*?)^```/gm)].filter(([, body = ""]) =>
+    body.split("\n").some((line) => line.trim() === command),
+  ).length;
 }
 
 function brokenMetricName(name: string): string | undefined {
@@ -97,18 +147,29 @@ function brokenMetricName(name: string): string | undefined {
   return /_(?:total|seconds|bytes|count|ratio|percent|info)$/.test(name) ? undefined : `${name} does not end in a unit`;
 }
 
-const sources = globSync(["src/**/*.ts", "adapters/**/*.ts"], { cwd: root }).map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+const sources = globSync(["src/**/*.ts", "adapters/**/*.ts"], { cwd: root }).map((path) => ({
+  path,
+  text: readFileSync(join(root, path), "utf8"),
+}));
 
 test("imports go one way", () => {
   assert.ok(sources.length > 20, "the sources were not found");
-  assert.deepEqual(sources.flatMap(({ path, text }) => brokenImports(path, text)), []);
+  assert.deepEqual(
+    sources.flatMap(({ path, text }) => brokenImports(path, text)),
+    [],
+  );
 });
 
 test("sources keep the house's habits", () => {
-  assert.deepEqual(sources.flatMap(({ path, text }) => brokenHabits(path, text)), []);
+  assert.deepEqual(
+    sources.flatMap(({ path, text }) => brokenHabits(path, text)),
+    [],
+  );
 });
 
-for (const kind of readdirSync(join(root, "adapters"), { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+for (const kind of readdirSync(join(root, "adapters"), { withFileTypes: true }).filter((entry) =>
+  entry.isDirectory(),
+)) {
   test(`adapters/${kind.name}/README.md has all sections`, () => {
     assert.deepEqual(missingSections(readFileSync(join(root, "adapters", kind.name, "README.md"), "utf8")), []);
   });
@@ -122,33 +183,70 @@ for (const command of ["npm ci && npm start", "npm ci && npm test"]) {
 
 test("metrics are named by subsystem and unit", async () => {
   const metrics = createMetrics();
-  const made = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name).filter((name) => !/^(?:process|nodejs)_/.test(name));
-  const written = sources.flatMap(({ text }) => [...text.matchAll(/["'`](x2istio_\w*)["'`]/g)].map(([, name = ""]) => name));
+  const made = (await metrics.registry.getMetricsAsJSON())
+    .map(({ name }) => name)
+    .filter((name) => !/^(?:process|nodejs)_/.test(name));
+  const written = sources.flatMap(({ text }) =>
+    [...text.matchAll(/["'`](x2istio_\w*)["'`]/g)].map(([, name = ""]) => name),
+  );
   assert.ok(made.length > 10);
-  assert.deepEqual([...new Set([...made, ...written])].flatMap((name) => brokenMetricName(name) ?? []), []);
+  assert.deepEqual(
+    [...new Set([...made, ...written])].flatMap((name) => brokenMetricName(name) ?? []),
+    [],
+  );
 });
 
 test("nothing in the project refers to what lies beside it", (t) => {
   if (!existsSync(join(root, ".git"))) return t.skip("not a git checkout");
   const beside = ["..", "shared"].join("/");
-  const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" }).split("\n");
+  const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+    cwd: root,
+    encoding: "utf8",
+  }).split("\n");
   const present = files.filter((file) => file !== "" && existsSync(join(root, file)));
-  assert.deepEqual(present.filter((file) => readFileSync(join(root, file), "utf8").includes(beside)), []);
+  assert.deepEqual(
+    present.filter((file) => readFileSync(join(root, file), "utf8").includes(beside)),
+    [],
+  );
 });
 
 const bad: readonly { readonly name: string; readonly found: readonly unknown[] }[] = [
   { name: "the model importing a package", found: brokenImports("src/model/a.ts", `import { isIP } from "node:net";`) },
-  { name: "the plan importing errors' neighbour log", found: brokenImports("src/plan/a.ts", `import type { Log } from "../log.ts";`) },
-  { name: "the plan reading files", found: brokenImports("src/plan/a.ts", `import { readFile } from "node:fs/promises";`) },
-  { name: "a client of Kubernetes outside kube", found: brokenImports("src/cli/a.ts", `import { KubeConfig } from "@kubernetes/client-node";`) },
-  { name: "an adapter importing another", found: brokenImports("adapters/consul/a.ts", `import { x } from "../static/x.ts";`) },
-  { name: "an adapter importing the config", found: brokenImports("adapters/consul/a.ts", `import { x } from "../../src/config.ts";`) },
-  { name: "the adapters' base importing an adapter", found: brokenImports("adapters/options.ts", `import { x } from "./static/x.ts";`) },
-  { name: "dns importing plan over two lines", found: brokenImports("src/dns/a.ts", `import {\n  x,\n} from "../plan/x.ts";`) },
+  {
+    name: "the plan importing errors' neighbour log",
+    found: brokenImports("src/plan/a.ts", `import type { Log } from "../log.ts";`),
+  },
+  {
+    name: "the plan reading files",
+    found: brokenImports("src/plan/a.ts", `import { readFile } from "node:fs/promises";`),
+  },
+  {
+    name: "a client of Kubernetes outside kube",
+    found: brokenImports("src/cli/a.ts", `import { KubeConfig } from "@kubernetes/client-node";`),
+  },
+  {
+    name: "an adapter importing another",
+    found: brokenImports("adapters/consul/a.ts", `import { x } from "../static/x.ts";`),
+  },
+  {
+    name: "an adapter importing the config",
+    found: brokenImports("adapters/consul/a.ts", `import { x } from "../../src/config.ts";`),
+  },
+  {
+    name: "the adapters' base importing an adapter",
+    found: brokenImports("adapters/options.ts", `import { x } from "./static/x.ts";`),
+  },
+  {
+    name: "dns importing plan over two lines",
+    found: brokenImports("src/dns/a.ts", `import {\n  x,\n} from "../plan/x.ts";`),
+  },
   { name: "a re-export", found: brokenImports("src/dns/a.ts", `export * from "../kube/x.ts";`) },
   { name: "a dynamic import", found: brokenImports("src/http/a.ts", `const x = await import("../kube/x.ts");`) },
   { name: "an import for effect", found: brokenImports("src/http/a.ts", `import "../kube/x.ts";`) },
-  { name: "a controller importing a target", found: brokenImports("src/controller/a.ts", `import { x } from "../kube/x.ts";`) },
+  {
+    name: "a controller importing a target",
+    found: brokenImports("src/controller/a.ts", `import { x } from "../kube/x.ts";`),
+  },
   { name: "env in a command", found: brokenHabits("src/cli/a.ts", `const x = process.env["HOME"];`) },
   { name: "a signal in a command", found: brokenHabits("src/cli/a.ts", `process.on("SIGTERM", stop);`) },
   { name: "a default export", found: brokenHabits("src/cli/a.ts", "export default function () {}") },
@@ -158,18 +256,37 @@ const bad: readonly { readonly name: string; readonly found: readonly unknown[] 
   { name: "module-level state", found: brokenHabits("src/cli/a.ts", "let count = 0;") },
   { name: "an index file", found: brokenHabits("src/cli/index.ts", "") },
   { name: "a utils folder", found: brokenHabits("src/utils/a.ts", "") },
-  { name: "a README without Limits", found: missingSections(SECTIONS.slice(0, -1).map((section) => `## ${section}\n`).join("\n")) },
+  {
+    name: "a README without Limits",
+    found: missingSections(
+      SECTIONS.slice(0, -1)
+        .map((section) => `## ${section}\n`)
+        .join("\n"),
+    ),
+  },
   { name: "a metric without a unit", found: [brokenMetricName("x2istio_pass_held")].filter(Boolean) },
   { name: "a metric without a subsystem", found: [brokenMetricName("x2istio_total")].filter(Boolean) },
 ];
 for (const { name, found } of bad) test(`the rules catch ${name}`, () => assert.equal(found.length, 1));
 
 test("the rules let pass what is meant to", () => {
-  assert.deepEqual(brokenImports("src/kube/a.ts", `import type { Log } from "../log.ts";\nimport { x } from "./x.ts";\nimport { K } from "@kubernetes/client-node";`), []);
+  assert.deepEqual(
+    brokenImports(
+      "src/kube/a.ts",
+      `import type { Log } from "../log.ts";\nimport { x } from "./x.ts";\nimport { K } from "@kubernetes/client-node";`,
+    ),
+    [],
+  );
   assert.deepEqual(brokenImports("adapters/adapters.ts", `import { x } from "./static/static.ts";`), []);
-  assert.deepEqual(brokenImports("src/plan/a.ts", `// import { x } from "../kube/x.ts";\n/* import "../dns/x.ts" */`), []);
+  assert.deepEqual(
+    brokenImports("src/plan/a.ts", `// import { x } from "../kube/x.ts";\n/* import "../dns/x.ts" */`),
+    [],
+  );
   assert.deepEqual(brokenHabits("src/main.ts", "process.exitCode = 1;"), []);
   assert.deepEqual(brokenHabits("src/errors.ts", "export class ConfigError extends Error {\n  let x = 0;\n}"), []);
   assert.deepEqual(missingSections(SECTIONS.map((section) => `## ${section}\n`).join("\n")), []);
-  assert.equal(fencedBlocksWith("```sh\nnpm ci && npm start\n```\ntext `npm ci && npm start`\n", "npm ci && npm start"), 1);
+  assert.equal(
+    fencedBlocksWith("```sh\nnpm ci && npm start\n```\ntext `npm ci && npm start`\n", "npm ci && npm start"),
+    1,
+  );
 });

@@ -14,12 +14,17 @@ const place = join(folder, "deploy/example");
 cpSync(join(root, "deploy/example"), place, { recursive: true });
 cpSync(join(root, "test/fixtures/broken"), join(folder, "deploy/broken"), { recursive: true });
 mkdirSync(join(folder, "bin"));
-writeFileSync(join(folder, "bin/x2istio"), `#!/bin/sh\nexec ${process.execPath} ${join(root, "src/main.ts")} "$@"\n`, { mode: 0o755 });
+writeFileSync(join(folder, "bin/x2istio"), `#!/bin/sh\nexec ${process.execPath} ${join(root, "src/main.ts")} "$@"\n`, {
+  mode: 0o755,
+});
 
 /** What the README's console blocks show, command by command. */
 const shown = [...readFileSync(join(root, "README.md"), "utf8").matchAll(/^```console\n(.*?)^```$/gms)]
   .flatMap(([, block = ""]) => block.split(/^(?=\$ )/m))
-  .map((part) => ({ command: (part.split("\n", 1)[0] ?? "").replace(/^\$ /, ""), output: part.slice(part.indexOf("\n") + 1).trimEnd() }));
+  .map((part) => ({
+    command: (part.split("\n", 1)[0] ?? "").replace(/^\$ /, ""),
+    output: part.slice(part.indexOf("\n") + 1).trimEnd(),
+  }));
 
 test("README.md shows commands with their output", () => assert.ok(shown.length >= 6));
 

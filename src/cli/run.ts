@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { configChanges } from "../config/watch.ts";
 import { type Config, loadConfig } from "../config.ts";
@@ -17,14 +18,18 @@ import { type OpenTarget, openTarget } from "./target.ts";
 /** How long a new VIP may take to reach the mesh. A folder has no mesh. */
 const SETTLE_MS = { kubernetes: 1000, directory: 0 };
 
+const BURST_MS = 20;
+
 /** What runs for one configuration. */
 interface Generation {
   readonly config: Config;
   readonly opened: OpenTarget;
   readonly stop: AbortController;
-  readonly leadership: Leadership | undefined;
+  readonly leadership: Leadership;
   controller: Controller | undefined;
   table: NameTable | undefined;
+  /** The version of the target that `table` was made from. */
+  tableVersion: number;
   done: Promise<void>;
 }
 
@@ -37,7 +42,47 @@ interface Generation {
 export async function runCommand(context: CliContext): Promise<ExitCode> {
   const { log, metrics, signal } = context;
   let config = await loadConfig(context.configFile, context.configContext);
-  let current: Generation | undefined = await startGeneration(config, context);
+  const running = runtime(context);
+  try {
+    await running.use(config);
+    sayHello(config, context);
+    if (config.target.kind === "directory")
+      for (const line of whereToLook(config, config.target.path)) context.out.line(line);
+    for await (const next of configChanges(config, context.configContext, signal)) {
+      try {
+        if (next instanceof ConfigError) throw next;
+        await running.use(next);
+        config = next;
+        metrics.configReloads.inc({ result: "ok" });
+        log.info({ file: config.file }, "the new configuration is in use");
+      } catch (error) {
+        if (signal.aborted) break;
+        metrics.configReloads.inc({ result: "failed" });
+        log.error({ error }, "the new configuration cannot be used; the old one goes on");
+        await running.use(config);
+      }
+    }
+  } finally {
+    await running.stop();
+  }
+  return 0;
+}
+
+interface Runtime {
+  /**
+   * Run by this configuration from now on. Servers whose section is the same are left alone.
+   *
+   * @throws When an address cannot be bound or the target is another process's.
+   */
+  use(config: Config): Promise<void>;
+  stop(): Promise<void>;
+}
+
+function runtime(context: CliContext): Runtime {
+  const { metrics, signal } = context;
+  let current: Generation | undefined;
+  let dns: { readonly config: Config["dns"]; readonly server: DnsServer } | undefined;
+  let http: { readonly config: Config["http"]; readonly server: HttpServer } | undefined;
   /** Answers go on from the old table until a new generation has its own. */
   let lastTable: NameTable | undefined;
   const table = () => current?.table ?? lastTable;
@@ -48,45 +93,42 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
       const latest = current?.controller?.latest();
       return latest === undefined
         ? { registries: [], changes: [], holds: [] }
-        : { ...planJson(latest), leader: current?.leadership?.holder() ?? null };
+        : { ...planJson(latest), leader: current?.leadership.holder() ?? null };
     },
     metrics: () => metrics.registry.metrics(),
   };
-  let dns: DnsServer | undefined;
-  let http: HttpServer | undefined;
-  try {
-    dns = await startDns(config, table, context);
-    http = await startHttp(config, source, context);
-    sayHello(config, context);
-    if (config.target.kind === "directory")
-      for (const line of whereToLook(config, config.target.path)) context.out.line(line);
-    for await (const next of configChanges(config, context.configContext, signal)) {
-      metrics.configReloads.inc({ result: next instanceof ConfigError ? "failed" : "ok" });
-      if (next instanceof ConfigError) {
-        log.error({ error: next }, "the new configuration cannot be used; the old one goes on");
-        continue;
-      }
+
+  async function useDns(config: Config): Promise<void> {
+    if (dns !== undefined && isDeepStrictEqual(dns.config, config.dns)) return;
+    await dns?.server.stop();
+    dns = undefined;
+    dns = { config: config.dns, server: await startDns(config, table, context) };
+  }
+
+  async function useHttp({ http: wanted }: Config): Promise<void> {
+    if (http !== undefined && isDeepStrictEqual(http.config, wanted)) return;
+    await http?.server.stop();
+    http = undefined;
+    const onError = (error: unknown) => context.log.error({ error }, "an HTTP answer could not be made");
+    http = { config: wanted, server: await httpServer({ listen: wanted.listen, source, onError }) };
+  }
+
+  return {
+    async use(config) {
+      await useDns(config);
+      await useHttp(config);
+      if (current?.config === config) return;
       lastTable = table();
       await stopGeneration(current);
       current = undefined;
-      if (!isDeepStrictEqual(next.dns, config.dns)) {
-        await dns.stop();
-        dns = await startDns(next, table, context);
-      }
-      if (!isDeepStrictEqual(next.http, config.http)) {
-        await http.stop();
-        http = await startHttp(next, source, context);
-      }
-      config = next;
       current = await startGeneration(config, context);
-      log.info({ file: config.file }, "the new configuration is in use");
-    }
-  } finally {
-    // Ports first: whoever asks next is to go elsewhere at once.
-    await Promise.all([dns?.stop(), http?.stop()]);
-    await stopGeneration(current);
-  }
-  return 0;
+    },
+    async stop() {
+      // Ports first: whoever asks next is to go elsewhere at once.
+      await Promise.all([dns?.server.stop(), http?.server.stop()]);
+      await stopGeneration(current);
+    },
+  };
 }
 
 async function startGeneration(config: Config, context: CliContext): Promise<Generation> {
@@ -103,6 +145,7 @@ async function startGeneration(config: Config, context: CliContext): Promise<Gen
       leadership,
       controller: undefined,
       table: undefined,
+      tableVersion: -1,
       done: Promise.resolve(),
     };
     generation.done = live(generation, signal, context);
@@ -126,21 +169,28 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   const { config, opened, leadership } = generation;
   const { target } = opened;
   const { log, metrics } = context;
-  if (!(await startTarget(opened, signal, context)) || leadership === undefined) return;
-  const settleMs = SETTLE_MS[target.kind];
-  let version = target.version();
-  generation.table = buildNameTable(target.standing(), { settleMs, nowMs: Date.now() });
+  if (!(await startTarget(opened, signal, context))) return;
+  renewTable(generation);
   const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
   while (!signal.aborted) {
-    await target.waitForChange(version, signal).catch(() => undefined);
+    await target.waitForChange(generation.tableVersion, signal).catch(() => undefined);
     if (signal.aborted) break;
-    version = target.version();
-    generation.table = buildNameTable(target.standing(), { settleMs, nowMs: Date.now() }, generation.table);
+    renewTable(generation);
     // What comes in a burst makes one table.
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await delay(BURST_MS);
   }
   await generation.controller.done;
+}
+
+function renewTable(generation: Generation): void {
+  const { target } = generation.opened;
+  generation.tableVersion = target.version();
+  generation.table = buildNameTable(
+    target.standing(),
+    { settleMs: SETTLE_MS[target.kind], nowMs: Date.now() },
+    generation.table,
+  );
 }
 
 /** Try until it can be read; false when told to stop. */
@@ -161,18 +211,17 @@ async function startTarget({ target }: OpenTarget, signal: AbortSignal, { log }:
 function readiness(generation: Generation | undefined, signal: AbortSignal): { ready: boolean; reasons: string[] } {
   if (signal.aborted) return { ready: false, reasons: ["the process is stopping"] };
   if (generation?.table === undefined) return { ready: false, reasons: ["the target has not been read yet"] };
-  const reasons: string[] = [];
-  if (generation.opened.target.standing().objects.size === 0 && generation.controller?.hasPassed() !== true)
-    reasons.push("nothing stands yet and the first pass has not ended");
-  const nowMs = Date.now();
-  const isEmpty = generation.opened.target.standing().objects.size > 0 && generation.table.names.size === 0;
-  if (
-    isEmpty ||
-    (generation.table.names.size > 0 &&
-      [...generation.table.names.values()].every(({ settledAtMs }) => settledAtMs > nowMs))
-  )
-    reasons.push("the names have not settled yet");
-  return { ready: reasons.length === 0, reasons };
+  const { table, tableVersion, opened, controller } = generation;
+  const { target } = opened;
+  if (target.standing().objects.size === 0 && controller?.hasPassed() !== true) {
+    return { ready: false, reasons: ["nothing stands yet and the first pass has not ended"] };
+  }
+  const rows = [...table.names.values()];
+  const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
+  const isBehind = rows.length === 0 && tableVersion !== target.version();
+  return isUnsettled || isBehind
+    ? { ready: false, reasons: ["the names have not settled yet"] }
+    : { ready: true, reasons: [] };
 }
 
 async function startDns(
@@ -188,18 +237,6 @@ async function startDns(
   });
   await server.start();
   return server;
-}
-
-function startHttp(
-  { http }: Config,
-  source: Parameters<typeof httpServer>[0]["source"],
-  { log }: CliContext,
-): Promise<HttpServer> {
-  return httpServer({
-    listen: http.listen,
-    source,
-    onError: (error) => log.error({ error }, "an HTTP answer could not be made"),
-  });
 }
 
 function sayHello({ dns, http, target, registries }: Config, { log }: CliContext): void {

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import { createChanges } from "../controller/changes.ts";
-import { type Leadership, soleWriter } from "../controller/leadership.ts";
+import { type Leadership, neverLeads, soleWriter } from "../controller/leadership.ts";
 import type { Target } from "../model/target.ts";
 import type { CliContext } from "./context.ts";
 
@@ -113,6 +113,7 @@ async function openKubernetes(
       };
     },
     async elect(signal) {
+      if (config.policy.mode === "dry-run") return neverLeads();
       void elector.run(signal);
       return {
         isLeader: () => elector.isLeader(),

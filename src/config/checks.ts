@@ -4,7 +4,9 @@ import { literalSuffix, type SocketAddress } from "./fields.ts";
 import type { registryFields, sectionFields } from "./schema.ts";
 
 /** The sections that could be read. */
-export type Sections = { readonly [Name in keyof typeof sectionFields]?: z.output<(typeof sectionFields)[Name]> | undefined };
+export type Sections = {
+  readonly [Name in keyof typeof sectionFields]?: z.output<(typeof sectionFields)[Name]> | undefined;
+};
 
 /** A registry as far as it could be read. */
 export interface RegistryPart {
@@ -18,18 +20,31 @@ export interface RegistryPart {
 /** What is wrong between sections that are right in themselves. */
 export function crossChecks(sections: Sections, registries: readonly RegistryPart[]): Problem[] {
   const names = new Set(registries.map(({ name }) => name));
-  return [...duplicateNames(registries), ...unknownNames(sections, names), ...vipChecks(sections), ...namespaceChecks(sections, registries), ...loops(sections)];
+  return [
+    ...duplicateNames(registries),
+    ...unknownNames(sections, names),
+    ...vipChecks(sections),
+    ...namespaceChecks(sections, registries),
+    ...loops(sections),
+  ];
 }
 
 function duplicateNames(registries: readonly RegistryPart[]): Problem[] {
-  const repeated = registries.filter(({ name }, index) => name !== undefined && registries.findIndex((other) => other.name === name) < index);
-  return repeated.map(({ index, name }) => ({ path: ["registries", index, "name"], message: `"${name}" is the name of another registry` }));
+  const repeated = registries.filter(
+    ({ name }, index) => name !== undefined && registries.findIndex((other) => other.name === name) < index,
+  );
+  return repeated.map(({ index, name }) => ({
+    path: ["registries", index, "name"],
+    message: `"${name}" is the name of another registry`,
+  }));
 }
 
 function unknownNames({ aliases = [], merge = [] }: Sections, names: ReadonlySet<string | undefined>): Problem[] {
   const message = (name: string) => `no registry is named "${name}"`;
   return [
-    ...aliases.flatMap(({ registry }, index) => (names.has(registry) ? [] : [{ path: ["aliases", index, "registry"], message: message(registry) }])),
+    ...aliases.flatMap(({ registry }, index) =>
+      names.has(registry) ? [] : [{ path: ["aliases", index, "registry"], message: message(registry) }],
+    ),
     ...merge.flatMap((name, index) => (names.has(name) ? [] : [{ path: ["merge", index], message: message(name) }])),
   ];
 }
@@ -37,10 +52,16 @@ function unknownNames({ aliases = [], merge = [] }: Sections, names: ReadonlySet
 function vipChecks({ vips, dns, target }: Sections): Problem[] {
   const problems: Problem[] = [];
   if (vips !== undefined && dns !== undefined && vips.quarantine < dns.ttl * 1000) {
-    problems.push({ path: ["vips", "quarantine"], message: "must be at least dns.ttl, or a cached answer could lead to another service" });
+    problems.push({
+      path: ["vips", "quarantine"],
+      message: "must be at least dns.ttl, or a cached answer could lead to another service",
+    });
   }
   if (vips?.mode === "istio" && target?.kind === "directory") {
-    problems.push({ path: ["vips", "mode"], message: "must be ledger with a directory target: no Istio gives addresses to files" });
+    problems.push({
+      path: ["vips", "mode"],
+      message: "must be ledger with a directory target: no Istio gives addresses to files",
+    });
   }
   return problems;
 }
@@ -49,12 +70,20 @@ function namespaceChecks({ hosts, target }: Sections, registries: readonly Regis
   if (target === undefined) return [];
   const problems: Problem[] = registries.flatMap(({ index, fields }) =>
     fields?.exportTo.includes(".") && fields.exportTo.includes(target.namespace)
-      ? [{ path: ["registries", index, "exportTo"], message: `names one namespace twice: "." is "${target.namespace}"` }]
+      ? [
+          {
+            path: ["registries", index, "exportTo"],
+            message: `names one namespace twice: "." is "${target.namespace}"`,
+          },
+        ]
       : [],
   );
   const suffix = hosts === undefined ? undefined : literalSuffix(hosts.template);
   if (suffix !== undefined && `.${suffix}`.endsWith(`.${target.clusterDomain}`)) {
-    problems.push({ path: ["hosts", "template"], message: `must not end with the cluster's own domain ${target.clusterDomain}` });
+    problems.push({
+      path: ["hosts", "template"],
+      message: `must not end with the cluster's own domain ${target.clusterDomain}`,
+    });
   }
   return problems;
 }
@@ -65,7 +94,11 @@ function loops({ dns }: Sections): Problem[] {
   const message = "leads back to our own dns.listen";
   return [
     ...dns.forward.flatMap((upstream, index) => (toUs(upstream) ? [{ path: ["dns", "forward", index], message }] : [])),
-    ...(dns.zones ?? []).flatMap(({ forward }, zone) => forward.flatMap((upstream, index) => (toUs(upstream) ? [{ path: ["dns", "zones", zone, "forward", index], message }] : []))),
+    ...(dns.zones ?? []).flatMap(({ forward }, zone) =>
+      forward.flatMap((upstream, index) =>
+        toUs(upstream) ? [{ path: ["dns", "zones", zone, "forward", index], message }] : [],
+      ),
+    ),
   ];
 }
 

@@ -23,10 +23,18 @@ export interface ConfigDocument {
 }
 
 /** Parse a YAML text and expand `${ENV}` in its string values; `$${` stands for a literal `${`. Never throws. */
-export function readDocument(text: string, file: string, env: Readonly<Record<string, string | undefined>>): ConfigDocument {
+export function readDocument(
+  text: string,
+  file: string,
+  env: Readonly<Record<string, string | undefined>>,
+): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({ path: [], message: asSentence(message), offset: pos[0] }));
+  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
+    path: [],
+    message: asSentence(message),
+    offset: pos[0],
+  }));
   const expanded = new Map<string, string>();
   let value: unknown;
   try {
@@ -58,12 +66,14 @@ function expandIn(value: unknown, path: Path, expansion: Expansion): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (path.length > 32) throw new Error("it is nested more than 32 levels deep"); // an alias inside its own anchor has no end
   if (Array.isArray(value)) return value.map((item, index) => expandIn(item, [...path, index], expansion));
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, expandIn(inner, [...path, key], expansion)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key, expandIn(inner, [...path, key], expansion)]),
+  );
 }
 
 function expandText(text: string, path: Path, { env, expanded, problems }: Expansion): string {
-  return text.replace(/(\$?)\$\{([^}]*)\}/g, (whole, escape: string, name: string) => {
-    if (escape !== "") return whole.slice(1);
+  return text.replace(/(\$?)\$\{([^}]*)\}/g, (whole, dollar: string, name: string) => {
+    if (dollar !== "") return whole.slice(1);
     const value = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? env[name] : undefined;
     if (value === undefined) problems.push({ path, message: `environment variable "${name}" is not set` });
     else expanded.set(value, name);

@@ -15,7 +15,11 @@ export function textField<Value>(read: (text: string) => Value) {
     try {
       return read(text);
     } catch (error) {
-      context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error), input: text });
+      context.addIssue({
+        code: "custom",
+        message: error instanceof Error ? error.message : String(error),
+        input: text,
+      });
       return z.NEVER;
     }
   });
@@ -26,7 +30,8 @@ const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as co
 /** Milliseconds of `500ms`, `30s`, `5m`, `1h` or `30d`. @throws When it is none of these. */
 export function durationMs(text: string): number {
   const [, amount, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (amount === undefined || unit === undefined) throw new Error(`must be a duration such as 500ms, 30s, 5m, 1h or 30d, not "${text}"`);
+  if (amount === undefined || unit === undefined)
+    throw new Error(`must be a duration such as 500ms, 30s, 5m, 1h or 30d, not "${text}"`);
   return Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS];
 }
 
@@ -37,12 +42,18 @@ export function ipAddress(text: string): string {
 }
 
 /** Read `10.0.0.2:53`, `[::1]:53` or, with a default port, a bare address. @throws When it is none of these. */
-export function socketAddress(text: string, { defaultPort, minPort }: { defaultPort?: number; minPort: number }): SocketAddress {
+export function socketAddress(
+  text: string,
+  { defaultPort, minPort }: { defaultPort?: number; minPort: number },
+): SocketAddress {
   const [, v6, v4, portText] = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const host = v6 ?? v4 ?? (isIP(text) === 6 ? text : undefined);
   const port = portText === undefined ? defaultPort : Number(portText);
   if (host === undefined || isIP(host) === 0 || port === undefined || port < minPort || port > 65535) {
-    const form = defaultPort === undefined ? `must be address:port, such as 127.0.0.1:5353 or [::1]:5353` : `must be an IP address with or without a port, such as 10.0.0.2 or 10.0.0.2:8600`;
+    const form =
+      defaultPort === undefined
+        ? `must be address:port, such as 127.0.0.1:5353 or [::1]:5353`
+        : `must be an IP address with or without a port, such as 10.0.0.2 or 10.0.0.2:8600`;
     throw new Error(`${form}, not "${text}"`);
   }
   return { address: ipAddress(host), port };
@@ -51,9 +62,11 @@ export function socketAddress(text: string, { defaultPort, minPort }: { defaultP
 /** Canonical text of a CIDR range. @throws When it is none, or has bits set behind its prefix. */
 export function cidr(text: string): string {
   const [address = "", prefix = ""] = text.split("/");
-  if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || !ipaddr.isValidCIDR(text)) throw new Error(`must be a range such as 10.0.0.0/8 or fd00::/8, not "${text}"`);
+  if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || !ipaddr.isValidCIDR(text))
+    throw new Error(`must be a range such as 10.0.0.0/8 or fd00::/8, not "${text}"`);
   const network = (isIP(address) === 4 ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(text).toString();
-  if (network !== ipaddr.parse(address).toString()) throw new Error(`must be a network address, such as ${network}/${prefix}, not "${text}"`);
+  if (network !== ipaddr.parse(address).toString())
+    throw new Error(`must be a network address, such as ${network}/${prefix}, not "${text}"`);
   return `${network}/${prefix}`;
 }
 
@@ -68,21 +81,24 @@ const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** A DNS label (RFC 1123): a Kubernetes namespace, an owner, a registry's name. @throws When it is none. */
 export function dnsLabel(text: string, maxLength = 63): string {
-  if (!LABEL.test(text) || text.length > maxLength) throw new Error(`must be a DNS label (a-z, 0-9 and -, at most ${maxLength} characters), not "${text}"`);
+  if (!LABEL.test(text) || text.length > maxLength)
+    throw new Error(`must be a DNS label (a-z, 0-9 and -, at most ${maxLength} characters), not "${text}"`);
   return text;
 }
 
 /** A DNS name in lower case without a trailing dot. @throws When it is none. */
 export function dnsName(text: string): string {
   const name = text.toLowerCase().replace(/\.$/, "");
-  if (name.length > 253 || !name.split(".").every((label) => /^[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?$/.test(label))) throw new Error(`must be a DNS name, not "${text}"`);
+  if (name.length > 253 || !name.split(".").every((label) => /^[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?$/.test(label)))
+    throw new Error(`must be a DNS name, not "${text}"`);
   return name;
 }
 
 /** Fill a name template's placeholders. @throws When it names an unknown placeholder. */
 function probe(template: string): string {
   return template.replace(/\{([^}]*)\}/g, (_, name: string) => {
-    if (name !== "service" && name !== "namespace" && name !== "registry") throw new Error(`knows {service}, {namespace} and {registry}, not "{${name}}"`);
+    if (name !== "service" && name !== "namespace" && name !== "registry")
+      throw new Error(`knows {service}, {namespace} and {registry}, not "{${name}}"`);
     return "x";
   });
 }
@@ -101,13 +117,19 @@ export function legacyNameTemplate(template: string): string {
 
 /** A template of alias names, `{service}`. @throws When no service could make a DNS label of it. */
 export function aliasTemplate(template: string): string {
-  if (!LABEL.test(probe(template).toLowerCase())) throw new Error(`must give a DNS label (a-z, 0-9 and -), which "${template}" cannot`);
+  if (!LABEL.test(probe(template).toLowerCase()))
+    throw new Error(`must give a DNS label (a-z, 0-9 and -), which "${template}" cannot`);
   return template;
 }
 
 /** A template of hosts; Istio takes DNS-1123 labels of which the last is not all digits. @throws When it cannot give one. */
 export function hostTemplate(template: string): string {
-  if (!probe(template).split(".").every((label) => LABEL.test(label))) throw new Error(`must give DNS labels in lower case, which "${template}" cannot`);
+  if (
+    !probe(template)
+      .split(".")
+      .every((label) => LABEL.test(label))
+  )
+    throw new Error(`must give DNS labels in lower case, which "${template}" cannot`);
   needsService(template);
   const suffix = literalSuffix(template);
   if (suffix === undefined) throw new Error(`must end with a fixed domain, such as {service}.mesh.internal`);

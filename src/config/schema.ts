@@ -1,8 +1,27 @@
 import { validate } from "node-cron";
 import { z } from "zod";
-import { aliasTemplate, cidr, dnsLabel, dnsName, durationMs, hostTemplate, legacyNameTemplate, rangesOverlap, socketAddress, textField } from "./fields.ts";
+import {
+  aliasTemplate,
+  cidr,
+  dnsLabel,
+  dnsName,
+  durationMs,
+  hostTemplate,
+  legacyNameTemplate,
+  rangesOverlap,
+  socketAddress,
+  textField,
+} from "./fields.ts";
 
-const LOCAL_RANGES = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"];
+const LOCAL_RANGES = [
+  "127.0.0.0/8",
+  "10.0.0.0/8",
+  "172.16.0.0/12",
+  "192.168.0.0/16",
+  "::1/128",
+  "fc00::/7",
+  "fe80::/10",
+];
 /** Istio's own allocator gives addresses out of these: istio/istio pilot/pkg/features and pilot/pkg/controllers/ipallocate. */
 const ISTIO_RANGES = ["240.240.0.0/16", "2001:2::/48"];
 
@@ -14,20 +33,24 @@ const upstream = textField((text) => socketAddress(text, { defaultPort: 53, minP
 /** A mapping that takes nothing but `shape`, and whose message for anything else names what it takes. */
 function mapping<Shape extends z.ZodRawShape>(shape: Shape) {
   const known = Object.keys(shape).join(", ");
-  return z.strictObject(shape, { error: ({ code }) => (code === "unrecognized_keys" ? `is not an option; known here: ${known}` : undefined) });
+  return z.strictObject(shape, {
+    error: ({ code }) => (code === "unrecognized_keys" ? `is not an option; known here: ${known}` : undefined),
+  });
 }
 
 /** Refuse what is listed twice. */
 function unique<Item>(items: readonly Item[], context: z.RefinementCtx<readonly Item[]>): void {
   items.forEach((item, index) => {
     const text = JSON.stringify(item);
-    if (items.findIndex((other) => JSON.stringify(other) === text) < index) context.addIssue({ code: "custom", path: [index], message: `is listed twice` });
+    if (items.findIndex((other) => JSON.stringify(other) === text) < index)
+      context.addIssue({ code: "custom", path: [index], message: `is listed twice` });
   });
 }
 
 const cronField = textField((text) => {
   if (!validate(text)) throw new Error(`must be a cron expression such as "*/30 * * * * *", not "${text}"`);
-  if (text.trim().split(/\s+/).length !== 6) throw new Error(`must have six fields, seconds first, such as "*/30 * * * * *"`);
+  if (text.trim().split(/\s+/).length !== 6)
+    throw new Error(`must have six fields, seconds first, such as "*/30 * * * * *"`);
   return text;
 });
 
@@ -37,7 +60,8 @@ const exportTo = z
   .superRefine(unique)
   .superRefine((names, context) => {
     const lone = names.find((name) => name === "*" || name === "~"); // Istio's webhook refuses both beside others
-    if (names.length > 1 && lone !== undefined) context.addIssue({ code: "custom", message: `must hold nothing else beside "${lone}"` });
+    if (names.length > 1 && lone !== undefined)
+      context.addIssue({ code: "custom", message: `must hold nothing else beside "${lone}"` });
   });
 
 /** What every registry takes, whatever its kind. */
@@ -62,19 +86,40 @@ const vipRange = textField((text) => {
 
 const zone = z.union([
   textField(dnsName).transform((name) => ({ name, forward: [] })),
-  mapping({ name: textField(dnsName), forward: z.array(upstream, "is missing: an overlay without upstream; write the zone as a plain name if it is ours").min(1, "is an overlay without upstream; write the zone as a plain name if it is ours") }),
+  mapping({
+    name: textField(dnsName),
+    forward: z
+      .array(upstream, "is missing: an overlay without upstream; write the zone as a plain name if it is ours")
+      .min(1, "is an overlay without upstream; write the zone as a plain name if it is ours"),
+  }),
 ]);
 
-const inTarget = { namespace: label.prefault("mesh-services"), clusterDomain: textField(dnsName).prefault("cluster.local") };
+const inTarget = {
+  namespace: label.prefault("mesh-services"),
+  clusterDomain: textField(dnsName).prefault("cluster.local"),
+};
 
 /** The sections of a configuration file except `registries`; an absent section means its defaults. */
 export const sectionFields = {
   owner: textField((text) => dnsLabel(text, 40)).prefault("x2istio"),
-  hosts: mapping({ template: textField(hostTemplate).prefault("{service}.{namespace}.{registry}.mesh.internal") }).prefault({}),
+  hosts: mapping({
+    template: textField(hostTemplate).prefault("{service}.{namespace}.{registry}.mesh.internal"),
+  }).prefault({}),
   aliases: z
     .array(
-      mapping({ registry: z.string(), namespace: z.string().min(1).default("*"), service: z.string().min(1).default("*"), as: textField(aliasTemplate), in: label.optional() }).superRefine((rule, context) => {
-        if (/[*?]/.test(rule.service) && !rule.as.includes("{service}")) context.addIssue({ code: "custom", path: ["as"], message: "must contain {service}, as the rule covers more than one service" });
+      mapping({
+        registry: z.string(),
+        namespace: z.string().min(1).default("*"),
+        service: z.string().min(1).default("*"),
+        as: textField(aliasTemplate),
+        in: label.optional(),
+      }).superRefine((rule, context) => {
+        if (/[*?]/.test(rule.service) && !rule.as.includes("{service}"))
+          context.addIssue({
+            code: "custom",
+            path: ["as"],
+            message: "must contain {service}, as the rule covers more than one service",
+          });
       }),
     )
     .default([]),
@@ -96,7 +141,10 @@ export const sectionFields = {
     keepEmpty: duration.prefault("1h"),
   }).prefault({}),
   target: z
-    .discriminatedUnion("kind", [mapping({ kind: z.literal("directory"), path: z.string().min(1).default("out"), ...inTarget }), mapping({ kind: z.literal("kubernetes"), context: z.string().min(1).exactOptional(), ...inTarget })])
+    .discriminatedUnion("kind", [
+      mapping({ kind: z.literal("directory"), path: z.string().min(1).default("out"), ...inTarget }),
+      mapping({ kind: z.literal("kubernetes"), context: z.string().min(1).exactOptional(), ...inTarget }),
+    ])
     .prefault({ kind: "directory" }),
   dns: mapping({
     listen: z.array(listenAddress).min(1).superRefine(unique).prefault(["127.0.0.1:5353"]),
@@ -110,7 +158,8 @@ export const sectionFields = {
 
 function ttlSeconds(text: string): number {
   const seconds = durationMs(text) / 1000;
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 86_400) throw new Error(`must be whole seconds from 1s to 1d, not "${text}"`);
+  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 86_400)
+    throw new Error(`must be whole seconds from 1s to 1d, not "${text}"`);
   return seconds;
 }
 
@@ -121,8 +170,12 @@ function disjoint(ranges: readonly string[], context: z.RefinementCtx<string[]>)
   });
 }
 
-function oncePerName(zones: readonly { readonly name: string }[], context: z.RefinementCtx<readonly { readonly name: string }[]>): void {
+function oncePerName(
+  zones: readonly { readonly name: string }[],
+  context: z.RefinementCtx<readonly { readonly name: string }[]>,
+): void {
   zones.forEach(({ name }, index) => {
-    if (zones.findIndex((other) => other.name === name) < index) context.addIssue({ code: "custom", path: [index], message: `zone "${name}" is listed twice` });
+    if (zones.findIndex((other) => other.name === name) < index)
+      context.addIssue({ code: "custom", path: [index], message: `zone "${name}" is listed twice` });
   });
 }

@@ -16,16 +16,25 @@ const RECHECK_MS = 2000;
  *
  * Edits that change nothing but comments and layout are passed over. A file that is absent (an editor between two renames) is waited for.
  */
-export async function* configChanges(current: Config, context: ConfigContext, signal: AbortSignal): AsyncGenerator<Config | ConfigError, void> {
+export async function* configChanges(
+  current: Config,
+  context: ConfigContext,
+  signal: AbortSignal,
+): AsyncGenerator<Config | ConfigError, void> {
   let last: Config | ConfigError = current;
   let lastText: string | undefined;
   while (!signal.aborted) {
     using hint = await watchFolders(current.file); // before the read, so that no change falls between
     const text = await readSettled(current.file);
-    const next: Config | ConfigError = text === undefined || text === lastText ? last : read(text, current.file, context);
+    const next: Config | ConfigError =
+      text === undefined || text === lastText ? last : read(text, current.file, context);
     lastText = text ?? lastText;
-    if (!sameState(next, last)) yield (last = next);
-    else await hint.changed(signal);
+    if (sameState(next, last)) {
+      await hint.changed(signal);
+      continue;
+    }
+    last = next;
+    yield next;
   }
 }
 
@@ -39,7 +48,8 @@ function read(text: string, file: string, context: ConfigContext): Config | Conf
 }
 
 function sameState(left: Config | ConfigError, right: Config | ConfigError): boolean {
-  if (left instanceof ConfigError || right instanceof ConfigError) return left instanceof ConfigError && right instanceof ConfigError && left.message === right.message;
+  if (left instanceof ConfigError || right instanceof ConfigError)
+    return left instanceof ConfigError && right instanceof ConfigError && left.message === right.message;
   return isDeepStrictEqual(left, right);
 }
 
@@ -74,6 +84,8 @@ async function watchFolders(file: string): Promise<Hint> {
     changed: async (signal) => {
       await sleep(RECHECK_MS, undefined, { signal: AbortSignal.any([signal, noticed.signal]) }).catch(() => undefined);
     },
-    [Symbol.dispose]: () => watchers.forEach((watcher) => watcher.close()),
+    [Symbol.dispose]: () => {
+      for (const watcher of watchers) watcher.close();
+    },
   };
 }

@@ -1,13 +1,37 @@
-import type { Config } from "../config.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
 import { type Catalog, merge, type Reading } from "../plan/merge.ts";
-import { type Naming, nameHosts } from "../plan/names.ts";
+import { type AliasRule, type Naming, nameHosts } from "../plan/names.ts";
 import { buildObjects, type Desired, type ObjectMemo } from "../plan/objects.ts";
 import { type EqualMemo, plan } from "../plan/plan.ts";
-import { applyPolicy, type PolicedPlan } from "../plan/policy.ts";
+import { applyPolicy, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
 import { type IndexedStanding, indexStanding } from "../plan/standing.ts";
 import { allocateVips, type LedgerMemo, type VipLedger } from "../plan/vips.ts";
+
+/** The part of a configuration that decides what should stand. */
+export interface Settings {
+  readonly owner: string;
+  /** In configuration order. */
+  readonly registries: readonly {
+    readonly name: string;
+    /** Cron expression with seconds. */
+    readonly poll: string;
+    /** Templates with {service}, {namespace} and {registry}. */
+    readonly legacyNames: readonly string[];
+    readonly exportTo: readonly string[];
+    readonly xds: boolean;
+  }[];
+  readonly hosts: { readonly template: string };
+  readonly aliases: readonly AliasRule[];
+  readonly merge: readonly string[];
+  readonly vips: {
+    readonly mode: "ledger" | "istio";
+    readonly ranges: readonly string[];
+    readonly quarantineMs: number;
+  };
+  readonly policy: Omit<PolicyOptions, "allowDeletes" | "nowMs">;
+  readonly target: { readonly namespace: string; readonly clusterDomain: string };
+}
 
 /** What one computation starts from. */
 export interface ComputeInput {
@@ -40,7 +64,7 @@ export type Compute = (input: ComputeInput) => Computation;
  * Join the pure stages. What it keeps from call to call only saves work: unchanged services keep their identity from stage
  * to stage, so that the cost of a pass follows what changed.
  */
-export function createCompute(config: Config): Compute {
+export function createCompute(config: Settings): Compute {
   const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
   const namingOptions = {
     template: config.hosts.template,

@@ -1,10 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Config } from "../config.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { Target, WriteResult } from "../model/target.ts";
-import { type Computation, createCompute } from "./compute.ts";
+import { type Computation, createCompute, type Settings } from "./compute.ts";
 import { createHoldLog } from "./holds.ts";
 import type { Leadership } from "./leadership.ts";
 import { backOff, firstOf, loop } from "./loop.ts";
@@ -13,7 +12,7 @@ import { createEndpointPeaks } from "./peaks.ts";
 import { type Readers, startReaders } from "./readers.ts";
 
 export interface ControllerOptions {
-  readonly config: Config;
+  readonly config: Settings;
   /** In configuration order. */
   readonly adapters: readonly Adapter[];
   /** Started, and watching. */

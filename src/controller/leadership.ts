@@ -25,3 +25,15 @@ export function soleWriter(identity: string): Leadership {
     releaseDone: () => undefined,
   };
 }
+
+/** For a dry run: it writes nothing, the Lease included. */
+export function neverLeads(): Leadership {
+  const changes = createChanges();
+  return {
+    isLeader: () => false,
+    holder: () => undefined,
+    changes,
+    allowDeletes: () => [],
+    releaseDone: () => undefined,
+  };
+}

@@ -11,7 +11,11 @@ import { isRunning, processId } from "./process-id.ts";
  * @returns false when the file is another by now; nothing has been changed then.
  * @throws When it cannot be written; the old file is intact.
  */
-export async function replaceFile(file: string, text: string | undefined, expectedHash: string | undefined): Promise<boolean> {
+export async function replaceFile(
+  file: string,
+  text: string | undefined,
+  expectedHash: string | undefined,
+): Promise<boolean> {
   if (text === undefined) {
     if (!(await hasContent(file, expectedHash))) return false;
     await unlink(file);

@@ -25,9 +25,17 @@ export interface DirectoryOptions {
  */
 export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: DirectoryOptions): Target {
   const root = resolve(path);
-  const state = directoryState((key, paths) => log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"));
+  const state = directoryState((key, paths) =>
+    log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"),
+  );
   let watching: TreeWatch | undefined;
-  const reader = treeReader({ root, state, log, ownership: { owner, ledgerNamespace }, onFolder: (folder) => watching?.add(folder) });
+  const reader = treeReader({
+    root,
+    state,
+    log,
+    ownership: { owner, ledgerNamespace },
+    onFolder: (folder) => watching?.add(folder),
+  });
   const writer = directoryWriter({ root, ledgerNamespace, state, onWrite, visit: visitWritten });
 
   /** A first write makes folders that are to be watched from then on. */
@@ -40,7 +48,11 @@ export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: 
   async function start({ watch, signal }: { readonly watch: boolean; readonly signal: AbortSignal }): Promise<void> {
     signal.throwIfAborted();
     if (watch) {
-      watching = watchTree({ root, onChange: visitAll, onError: (error) => log?.warn({ error, folder: root }, "folder cannot be watched or read") });
+      watching = watchTree({
+        root,
+        onChange: visitAll,
+        onError: (error) => log?.warn({ error, folder: root }, "folder cannot be watched or read"),
+      });
       signal.addEventListener("abort", () => watching?.close(), { once: true });
     }
     await reader.visit("");

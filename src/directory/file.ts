@@ -36,8 +36,16 @@ export function contentHash(content: string | Uint8Array): string {
 }
 
 /** Read a file's content. Objects that stand unchanged keep their identity from `before`. */
-export function readFileContent(path: string, content: Uint8Array, writtenMs: number, ownership: Ownership, before: DirectoryFile | undefined): DirectoryFile {
-  const parsed = isUtf8(content) ? parseYaml(Buffer.from(content).toString("utf8")) : { problem: "line 1: it is not UTF-8" };
+export function readFileContent(
+  path: string,
+  content: Uint8Array,
+  writtenMs: number,
+  ownership: Ownership,
+  before: DirectoryFile | undefined,
+): DirectoryFile {
+  const parsed = isUtf8(content)
+    ? parseYaml(Buffer.from(content).toString("utf8"))
+    : { problem: "line 1: it is not UTF-8" };
   if ("problem" in parsed) return unreadableFile(path, contentHash(content), parsed.problem);
   const known = new Map(before?.objects.map((object) => [object.key, object]));
   const objects: StandingObject[] = [];
@@ -47,8 +55,12 @@ export function readFileContent(path: string, content: Uint8Array, writtenMs: nu
   for (const { value, text } of parsed.documents) {
     const raw = rawObject(value);
     const version = contentHash(text).slice(0, 16);
-    if (raw?.kind === "ConfigMap" && raw.labels[MANAGED_BY_LABEL] === MANAGED_BY && path === ledgerPath(ownership.ledgerNamespace, raw.name)) {
-      ledger = { name: raw.name, resourceVersion: version, data: stringsByKey(raw.body["data"]) };
+    if (
+      raw?.kind === "ConfigMap" &&
+      raw.labels[MANAGED_BY_LABEL] === MANAGED_BY &&
+      path === ledgerPath(ownership.ledgerNamespace, raw.name)
+    ) {
+      ledger = { name: raw.name, resourceVersion: version, data: stringsByKey(raw.body.data) };
     } else if (raw !== undefined && isOurs(raw, ownership.owner)) {
       const same = known.get(objectKey(raw.kind, raw.namespace, raw.name));
       objects.push(same?.resourceVersion === version ? same : toStanding(raw, version, writtenMs));
@@ -71,8 +83,14 @@ export function unreadableFile(path: string, hash: string, problem: string): Dir
 function withNameTaken(path: string, foreign: readonly ForeignObject[]): readonly ForeignObject[] {
   const [, namespace, name] = /^([^/]+)\/([^/]+)\.yaml$/.exec(path) ?? [];
   if (namespace === undefined || name === undefined) return foreign;
-  if (foreign.some((object) => object.kind === "ServiceEntry" && object.namespace === namespace && object.name === name)) return foreign;
-  return [...foreign, { kind: "ServiceEntry", namespace, name, uid: "", hosts: [], addresses: [], createdMs: undefined }];
+  if (
+    foreign.some((object) => object.kind === "ServiceEntry" && object.namespace === namespace && object.name === name)
+  )
+    return foreign;
+  return [
+    ...foreign,
+    { kind: "ServiceEntry", namespace, name, uid: "", hosts: [], addresses: [], createdMs: undefined },
+  ];
 }
 
 /** Where a service's objects stand: `<namespace>/<the entry's name>.yaml`. */
@@ -86,17 +104,30 @@ export function ledgerPath(namespace: string, name: string): string {
 }
 
 /** A ledger block as text. Owners share a ledger, so it carries no owner label. */
-export function ledgerText(namespace: string, name: string, data: Readonly<Record<string, string>>, others: readonly string[]): string {
+export function ledgerText(
+  namespace: string,
+  name: string,
+  data: Readonly<Record<string, string>>,
+  others: readonly string[],
+): string {
   const labels = { [MANAGED_BY_LABEL]: MANAGED_BY };
-  return joinDocuments([toYaml({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace, labels }, data }), ...others]);
+  return joinDocuments([
+    toYaml({ apiVersion: "v1", kind: "ConfigMap", metadata: { name, namespace, labels }, data }),
+    ...others,
+  ]);
 }
 
 /** The objects of a service as text: entry, companion, VirtualService, then Services; last what is not ours. */
 export function servicesText(manifests: readonly StandingObject["manifest"][], others: readonly string[]): string {
-  const rank = ({ kind }: { readonly kind: string }) => MESH_KINDS.findIndex((known) => known === kind);
+  const rank = ({ kind }: StandingObject["manifest"]) => MESH_KINDS.indexOf(kind);
   const place = ({ namespace, name }: { readonly namespace: string; readonly name: string }) => `${namespace}/${name}`;
   const sorted = [...manifests].sort((a, b) => rank(a) - rank(b) || (place(a.metadata) < place(b.metadata) ? -1 : 1));
-  return joinDocuments([...sorted.map(({ apiVersion, kind, metadata, spec }) => toYaml({ apiVersion: apiVersion || API_VERSIONS[kind], kind, metadata, spec })), ...others]);
+  return joinDocuments([
+    ...sorted.map(({ apiVersion, kind, metadata, spec }) =>
+      toYaml({ apiVersion: apiVersion || API_VERSIONS[kind], kind, metadata, spec }),
+    ),
+    ...others,
+  ]);
 }
 
 function joinDocuments(texts: readonly string[]): string {

@@ -61,7 +61,10 @@ async function clear(file: string): Promise<void> {
   try {
     await mkdir(clearing);
   } catch {
-    const since = await stat(clearing).then(({ mtimeMs }) => mtimeMs, () => Date.now());
+    const since = await stat(clearing).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Date.now(),
+    );
     if (Date.now() - since > CLEARING_MS) await rmdir(clearing).catch(ignoreMissing);
     await sleep(20);
     return;
@@ -70,7 +73,8 @@ async function clear(file: string): Promise<void> {
     const holder = await readFile(file, "utf8");
     if (!isRunning(holder)) await unlink(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw new Error(`Cannot remove the lock ${file} of a process that is gone`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT")
+      throw new Error(`Cannot remove the lock ${file} of a process that is gone`, { cause: error });
   } finally {
     await rmdir(clearing).catch(ignoreMissing);
   }

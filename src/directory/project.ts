@@ -1,5 +1,15 @@
 import { isIP } from "node:net";
-import { type Manifest, MANAGED_BY, MANAGED_BY_LABEL, MESH_KINDS, type MeshKind, OWNER_LABEL, objectKey, REGISTRY_LABEL, SERVICE_ANNOTATION } from "../model/objects.ts";
+import {
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  type Manifest,
+  MESH_KINDS,
+  type MeshKind,
+  OWNER_LABEL,
+  objectKey,
+  REGISTRY_LABEL,
+  SERVICE_ANNOTATION,
+} from "../model/objects.ts";
 import { parseServiceKey } from "../model/service.ts";
 import type { ForeignObject, StandingObject } from "../model/standing.ts";
 
@@ -29,27 +39,45 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
 export function rawObject(value: unknown): RawObject | undefined {
   const body = fieldsOf(value);
   const { apiVersion, kind } = body;
-  const { name, namespace = "default", labels, annotations } = fieldsOf(body["metadata"]);
-  if (typeof kind !== "string" || typeof apiVersion !== "string" || typeof name !== "string" || typeof namespace !== "string") return undefined;
+  const { name, namespace = "default", labels, annotations } = fieldsOf(body.metadata);
+  if (
+    typeof kind !== "string" ||
+    typeof apiVersion !== "string" ||
+    typeof name !== "string" ||
+    typeof namespace !== "string"
+  )
+    return undefined;
   if (!Object.hasOwn(GROUPS, kind) || GROUPS[kind]?.test(apiVersion) !== true) return undefined;
-  return { apiVersion, kind, name, namespace, labels: stringsByKey(labels), annotations: stringsByKey(annotations), body };
+  return {
+    apiVersion,
+    kind,
+    name,
+    namespace,
+    labels: stringsByKey(labels),
+    annotations: stringsByKey(annotations),
+    body,
+  };
 }
 
 /** The string entries of a mapping. */
 export function stringsByKey(value: unknown): Readonly<Record<string, string>> {
-  return Object.fromEntries(Object.entries(fieldsOf(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+  return Object.fromEntries(
+    Object.entries(fieldsOf(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
 }
 
 /** Whether it is a mesh object with our labels. */
 export function isOurs({ kind, labels }: RawObject, owner: string): boolean {
-  return MESH_KINDS.includes(kind as MeshKind) && labels[OWNER_LABEL] === owner && labels[MANAGED_BY_LABEL] === MANAGED_BY;
+  return (
+    MESH_KINDS.includes(kind as MeshKind) && labels[OWNER_LABEL] === owner && labels[MANAGED_BY_LABEL] === MANAGED_BY
+  );
 }
 
 /** An object of ours, reduced to what the stages need. */
 export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: number): StandingObject {
   const { apiVersion, kind, name, namespace, labels, annotations, body } = raw;
   const service = annotations[SERVICE_ANNOTATION];
-  const spec = fieldsOf(body["spec"]);
+  const spec = fieldsOf(body.spec);
   const yielded = kind === "Service" ? whyYielded(spec) : undefined;
   return {
     key: objectKey(kind, namespace, name),
@@ -67,16 +95,24 @@ export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: n
 }
 
 function whyYielded(spec: Fields): string | undefined {
-  if (spec["type"] !== "ExternalName") return `someone changed its type to ${String(spec["type"] ?? "ClusterIP")}`;
-  return Object.keys(fieldsOf(spec["selector"])).length > 0 ? "someone gave it a selector" : undefined;
+  if (spec.type !== "ExternalName") return `someone changed its type to ${String(spec.type ?? "ClusterIP")}`;
+  return Object.keys(fieldsOf(spec.selector)).length > 0 ? "someone gave it a selector" : undefined;
 }
 
 /** An object of anyone else, reduced to what can clash with ours; `undefined` for a kind that cannot. */
 export function toForeign({ kind, name, namespace, labels, body }: RawObject): ForeignObject | undefined {
   if (kind === "ConfigMap") return undefined;
   const owner = labels[OWNER_LABEL];
-  const spec = fieldsOf(body["spec"]);
-  const base = { kind, namespace, name, uid: "", hosts: hostsOf(kind, name, spec), addresses: addressesOf(kind, spec, fieldsOf(body["status"])), createdMs: undefined };
+  const spec = fieldsOf(body.spec);
+  const base = {
+    kind,
+    namespace,
+    name,
+    uid: "",
+    hosts: hostsOf(kind, name, spec),
+    addresses: addressesOf(kind, spec, fieldsOf(body.status)),
+    createdMs: undefined,
+  };
   return owner === undefined ? base : { ...base, owner };
 }
 
@@ -84,19 +120,23 @@ function hostsOf(kind: string, name: string, spec: Fields): string[] {
   if (kind === "Service") return [name];
   if (kind === "HTTPRoute") {
     // In a mesh a route speaks for its parents (GAMMA); entries of ours are named by their host.
-    const parents = listOf(spec["parentRefs"]).map(fieldsOf);
-    return textsOf(parents.filter((parent) => parent["kind"] === "ServiceEntry" || parent["kind"] === "Hostname").map((parent) => parent["name"]));
+    const parents = listOf(spec.parentRefs).map(fieldsOf);
+    return textsOf(
+      parents
+        .filter((parent) => parent.kind === "ServiceEntry" || parent.kind === "Hostname")
+        .map((parent) => parent.name),
+    );
   }
-  const gateways = kind === "VirtualService" ? textsOf(spec["gateways"]) : [];
-  return gateways.length > 0 && !gateways.includes("mesh") ? [] : textsOf(spec["hosts"]);
+  const gateways = kind === "VirtualService" ? textsOf(spec.gateways) : [];
+  return gateways.length > 0 && !gateways.includes("mesh") ? [] : textsOf(spec.hosts);
 }
 
 function addressesOf(kind: string, spec: Fields, status: Fields): string[] {
   const found =
     kind === "ServiceEntry"
-      ? [...listOf(spec["addresses"]), ...listOf(status["addresses"]).map((address) => fieldsOf(address)["value"])]
+      ? [...listOf(spec.addresses), ...listOf(status.addresses).map((address) => fieldsOf(address).value)]
       : kind === "Service"
-        ? [spec["clusterIP"], spec["loadBalancerIP"], ...listOf(spec["clusterIPs"]), ...listOf(spec["externalIPs"])]
+        ? [spec.clusterIP, spec.loadBalancerIP, ...listOf(spec.clusterIPs), ...listOf(spec.externalIPs)]
         : [];
   const single = textsOf(found).map((text) => text.replace(/\/(?:32|128)$/, ""));
   return [...new Set(single.filter((text) => isIP(text) !== 0))];

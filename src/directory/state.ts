@@ -21,7 +21,8 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     const before = files.get(path);
     if (before?.hash === file?.hash && before?.problem === file?.problem) return;
     for (const { key } of before?.objects ?? []) place(key, without(places.get(key), path));
-    for (const clash of before?.foreign ?? []) if (foreign.get(foreignKey(clash)) === clash) foreign.delete(foreignKey(clash));
+    for (const clash of before?.foreign ?? [])
+      if (foreign.get(foreignKey(clash)) === clash) foreign.delete(foreignKey(clash));
     if (before?.ledger !== undefined) ledger.delete(before.ledger.name);
     if (file === undefined) files.delete(path);
     else files.set(path, file);
@@ -37,7 +38,8 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     const sorted = [...paths].sort((a, b) => Number(isHome(b, key)) - Number(isHome(a, key)) || (a < b ? -1 : 1));
     const [first] = sorted;
     if (sorted.length > 1) onDuplicate(key, sorted);
-    const object = first === undefined ? undefined : files.get(first)?.objects.find((standingThere) => standingThere.key === key);
+    const object =
+      first === undefined ? undefined : files.get(first)?.objects.find((standingThere) => standingThere.key === key);
     if (object === undefined) {
       objects.delete(key);
       places.delete(key);
@@ -50,7 +52,10 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
   /** Whether a file is the one that an entry in it names. */
   function isHome(path: string, key: ObjectKey): boolean {
     const entries = files.get(path)?.objects.filter(({ manifest }) => manifest.kind === "ServiceEntry") ?? [];
-    return entries.some(({ manifest: { metadata } }) => servicePath(metadata.namespace, metadata.name) === path) && files.get(path)?.objects.some((object) => object.key === key) === true;
+    return (
+      entries.some(({ manifest: { metadata } }) => servicePath(metadata.namespace, metadata.name) === path) &&
+      files.get(path)?.objects.some((object) => object.key === key) === true
+    );
   }
 
   function waitForChange(seen: number, signal: AbortSignal): Promise<void> {
@@ -69,7 +74,14 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     });
   }
 
-  return { standing, files: files as ReadonlyMap<string, DirectoryFile>, put, placeOf: (key: ObjectKey) => places.get(key)?.[0], version: () => version, waitForChange };
+  return {
+    standing,
+    files: files as ReadonlyMap<string, DirectoryFile>,
+    put,
+    placeOf: (key: ObjectKey) => places.get(key)?.[0],
+    version: () => version,
+    waitForChange,
+  };
 }
 
 function matters(file: DirectoryFile | undefined): boolean {

@@ -1,4 +1,4 @@
-import { type Dirent } from "node:fs";
+import type { Dirent } from "node:fs";
 import { lstat, readdir, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../log.ts";
@@ -36,9 +36,13 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
   /** Bring the state in step with what stands at `path`: a file, a folder with all below, or nothing. */
   async function visit(path: string): Promise<void> {
     const found = await (path === "" ? stat(root) : lstat(join(root, path))).catch(missing); // only the root may be a link
-    if (path === "" && found?.isDirectory() === false) throw new Error(`Cannot use "${root}" as a target: it is not a folder`);
+    if (path === "" && found?.isDirectory() === false)
+      throw new Error(`Cannot use "${root}" as a target: it is not a folder`);
     if (found?.isDirectory() === true) return visitFolder(path);
-    await eachOf([...state.files.keys()].filter((file) => isBelow(file, path)), (file) => visitFile(file));
+    await eachOf(
+      [...state.files.keys()].filter((file) => isBelow(file, path)),
+      (file) => visitFile(file),
+    );
     if (isYaml(path)) await visitFile(path);
   }
 
@@ -49,8 +53,14 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
     const pathOf = ({ name }: Dirent) => joinPath(folder, name);
     const present = new Set(shown.map(pathOf));
     const files = shown.filter((entry) => !entry.isDirectory() && isYaml(entry.name)).map(pathOf);
-    const vanished = [...state.files.keys()].filter((file) => isBelow(file, folder) && !present.has(childOf(folder, file)));
-    await Promise.all(entries.filter(({ name }) => isLeftover(name)).map(({ name }) => unlink(join(root, folder, name)).catch(() => undefined)));
+    const vanished = [...state.files.keys()].filter(
+      (file) => isBelow(file, folder) && !present.has(childOf(folder, file)),
+    );
+    await Promise.all(
+      entries
+        .filter(({ name }) => isLeftover(name))
+        .map(({ name }) => unlink(join(root, folder, name)).catch(() => undefined)),
+    );
     await eachOf([...files, ...vanished], (file) => visitFile(file, { settledOnly: true }));
     for (const entry of shown) if (entry.isDirectory()) await visitFolder(pathOf(entry));
   }
@@ -77,23 +87,33 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
   }
 
   function warnOnce(path: string, problem: string | undefined): void {
-    if (problem !== undefined && warned.get(path) !== problem) log?.warn({ file: join(root, path), problem }, "file cannot be read as Kubernetes YAML and is left alone");
+    if (problem !== undefined && warned.get(path) !== problem)
+      log?.warn({ file: join(root, path), problem }, "file cannot be read as Kubernetes YAML and is left alone");
     if (problem === undefined) warned.delete(path);
     else warned.set(path, problem);
   }
 
-  async function readPath(path: string, before: DirectoryFile | undefined, settledOnly: boolean): Promise<DirectoryFile | undefined> {
+  async function readPath(
+    path: string,
+    before: DirectoryFile | undefined,
+    settledOnly: boolean,
+  ): Promise<DirectoryFile | undefined> {
     const absolute = join(root, path);
     try {
       const found = await lstat(absolute);
       if (!found.isFile()) return unreadableFile(path, "", "it is not a regular file");
       if (found.size > MAX_BYTES) return unreadableFile(path, "", "it is larger than 16 MiB");
       const last = seen.get(path);
-      const now = { stat: `${found.ino}/${found.size}/${found.mtimeMs}/${found.ctimeMs}`, settled: Date.now() - found.ctimeMs > TIMESTAMP_MS };
+      const now = {
+        stat: `${found.ino}/${found.size}/${found.mtimeMs}/${found.ctimeMs}`,
+        settled: Date.now() - found.ctimeMs > TIMESTAMP_MS,
+      };
       if (before !== undefined && last?.stat === now.stat && (last.settled || !settledOnly)) return before; // an event of our own write
       const content = await readFile(absolute);
       seen.set(path, now);
-      return before?.problem === undefined && before?.hash === contentHash(content) ? before : readFileContent(path, content, found.mtimeMs, ownership, before);
+      return before?.problem === undefined && before?.hash === contentHash(content)
+        ? before
+        : readFileContent(path, content, found.mtimeMs, ownership, before);
     } catch (error) {
       seen.delete(path);
       const { code, message } = error as NodeJS.ErrnoException;
@@ -126,7 +146,11 @@ function childOf(folder: string, path: string): string {
 }
 
 /** Run `work` on each item, a fixed number at a time. */
-export async function eachOf<Item>(items: readonly Item[], work: (item: Item) => Promise<void>, inFlight = IN_FLIGHT): Promise<void> {
+export async function eachOf<Item>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<void>,
+  inFlight = IN_FLIGHT,
+): Promise<void> {
   let next = 0;
   async function lane(): Promise<void> {
     for (let item = items[next++]; item !== undefined; item = items[next++]) await work(item);

@@ -46,7 +46,10 @@ export function watchTree({ root, onChange, onError }: TreeWatchOptions): TreeWa
   }
 
   async function deliver(): Promise<void> {
-    const paths = pending.size === 0 ? [""] : [...pending].filter((path) => ![...ancestorsOf(path)].some((folder) => pending.has(folder)));
+    const paths =
+      pending.size === 0
+        ? [""]
+        : [...pending].filter((path) => ![...ancestorsOf(path)].some((folder) => pending.has(folder)));
     pending.clear();
     busy = true;
     await onChange(paths).catch(onError);

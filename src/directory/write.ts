@@ -50,14 +50,20 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
       const path = ledgerPath(ledgerNamespace, name);
       const file = state.files.get(path);
       if (!isSafePath(path)) throw new Error(`Cannot write the VIP ledger: "${path}" is no legal place`);
-      if (file !== undefined && !mayRewrite(file)) throw new Error(`Cannot write the VIP ledger: "${join(root, path)}" ${file.problem ?? "is not ours"}`);
-      if ((file?.ledger?.resourceVersion ?? "") !== resourceVersion) throw new ConflictError(`Cannot write the VIP ledger as ${name} moved since it was read`);
+      if (file !== undefined && !mayRewrite(file))
+        throw new Error(`Cannot write the VIP ledger: "${join(root, path)}" ${file.problem ?? "is not ours"}`);
+      if ((file?.ledger?.resourceVersion ?? "") !== resourceVersion)
+        throw new ConflictError(`Cannot write the VIP ledger as ${name} moved since it was read`);
       const text = ledgerText(ledgerNamespace, name, data, file?.others ?? []);
-      if (!(await put(path, text, "ledger"))) throw new ConflictError(`Cannot write the VIP ledger as ${name} moved since it was read`);
+      if (!(await put(path, text, "ledger")))
+        throw new ConflictError(`Cannot write the VIP ledger as ${name} moved since it was read`);
     }
   }
 
-  async function write(changes: readonly Change[], { signal, mayWrite, onProgress }: WriteOptions): Promise<WriteReport> {
+  async function write(
+    changes: readonly Change[],
+    { signal, mayWrite, onProgress }: WriteOptions,
+  ): Promise<WriteReport> {
     const results: WriteResult[] = [];
     const finish = (change: Change, outcome: WriteOutcome, error?: unknown) => {
       results.push(error === undefined ? { change, outcome } : { change, outcome, error });
@@ -74,13 +80,19 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
     return { results };
   }
 
-  async function writeFile(path: string, group: readonly Change[], operation: DirectoryOperation, finish: Finish): Promise<void> {
+  async function writeFile(
+    path: string,
+    group: readonly Change[],
+    operation: DirectoryOperation,
+    finish: Finish,
+  ): Promise<void> {
     const withoutEntry = new Set<ServiceKey>();
     const valid = entriesFirst(group).filter((change) => {
       const orphaned = change.kind === "create" && withoutEntry.has(change.object.service);
       const fault = orphaned ? (["skipped"] as const) : faultOf(change, path);
       if (fault !== undefined) finish(change, ...fault);
-      if (fault !== undefined && change.kind === "create" && change.object.manifest.kind === "ServiceEntry") withoutEntry.add(change.object.service);
+      if (fault !== undefined && change.kind === "create" && change.object.manifest.kind === "ServiceEntry")
+        withoutEntry.add(change.object.service);
       return fault === undefined;
     });
     if (valid.length === 0) return;
@@ -100,7 +112,8 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
       return state.standing.objects.get(key)?.resourceVersion === resourceVersion ? undefined : ["conflict"];
     }
     if (!isSafePath(path)) return ["failed", new Error(`"${path}" is no legal place for ${change.object.key}`)];
-    if (file !== undefined && !mayRewrite(file)) return ["foreign", new Error(`"${join(root, path)}" ${file.problem ?? "is not ours"}`)];
+    if (file !== undefined && !mayRewrite(file))
+      return ["foreign", new Error(`"${join(root, path)}" ${file.problem ?? "is not ours"}`)];
     if (state.standing.objects.has(change.object.key)) return ["conflict"];
     return state.standing.foreign.has(change.object.key) ? ["foreign"] : undefined;
   }
@@ -138,7 +151,10 @@ function groupByFile(changes: readonly Change[], state: DirectoryState, finish: 
   const byFile = new Map<string, Change[]>();
   for (const change of changes) {
     const path = change.kind === "create" ? homes.get(change.object.service) : state.placeOf(change.standing.key);
-    if (path === undefined) change.kind === "create" ? finish(change, "skipped", new Error(`there is no ServiceEntry of ${change.object.service} to stand with`)) : finish(change, "conflict");
+    if (path === undefined)
+      change.kind === "create"
+        ? finish(change, "skipped", new Error(`there is no ServiceEntry of ${change.object.service} to stand with`))
+        : finish(change, "conflict");
     else byFile.set(path, [...(byFile.get(path) ?? []), change]);
   }
   return byFile;
@@ -148,15 +164,23 @@ function groupByFile(changes: readonly Change[], state: DirectoryState, finish: 
 function homesOf(creates: readonly Create[], state: DirectoryState): Map<ServiceKey, string> {
   const asked = new Set(creates.map(({ object }) => object.service));
   const homes = new Map<ServiceKey, string>();
-  const standing = [...state.standing.objects.values()].filter(({ service, manifest }) => manifest.kind === "ServiceEntry" && service !== undefined && asked.has(service));
-  for (const { key, service = "" } of withoutCompanions(standing, ({ manifest }) => manifest)) homes.set(service, state.placeOf(key) ?? "");
+  const standing = [...state.standing.objects.values()].filter(
+    ({ service, manifest }) => manifest.kind === "ServiceEntry" && service !== undefined && asked.has(service),
+  );
+  for (const { key, service = "" } of withoutCompanions(standing, ({ manifest }) => manifest))
+    homes.set(service, state.placeOf(key) ?? "");
   const made = creates.filter(({ object }) => object.manifest.kind === "ServiceEntry").map(({ object }) => object);
-  for (const { service, manifest } of withoutCompanions(made, ({ manifest }) => manifest, state.standing.objects)) homes.set(service, servicePath(manifest.metadata.namespace, manifest.metadata.name));
+  for (const { service, manifest } of withoutCompanions(made, ({ manifest }) => manifest, state.standing.objects))
+    homes.set(service, servicePath(manifest.metadata.namespace, manifest.metadata.name));
   return homes;
 }
 
 /** Drop the `-legacy` companions of entries that are there too. */
-function withoutCompanions<Item extends { readonly manifest: StandingObject["manifest"] }>(items: readonly Item[], manifestOf: (item: Item) => StandingObject["manifest"], beside?: ReadonlyMap<ObjectKey, unknown>): Item[] {
+function withoutCompanions<Item extends { readonly manifest: StandingObject["manifest"] }>(
+  items: readonly Item[],
+  manifestOf: (item: Item) => StandingObject["manifest"],
+  beside?: ReadonlyMap<ObjectKey, unknown>,
+): Item[] {
   const keyOf = (item: Item, name: string) => objectKey("ServiceEntry", manifestOf(item).metadata.namespace, name);
   const keys = new Set(items.map((item) => keyOf(item, manifestOf(item).metadata.name)));
   return items.filter((item) => {
@@ -168,5 +192,7 @@ function withoutCompanions<Item extends { readonly manifest: StandingObject["man
 
 /** Two DNS names and an ending: nothing that could lead out of the folder. */
 function isSafePath(path: string): boolean {
-  return /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\/[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\.yaml$/.test(path);
+  return /^[a-z0-9](?:[-a-z0-9]*[a-z0-9])?\/[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\.yaml$/.test(
+    path,
+  );
 }

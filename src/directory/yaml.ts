@@ -11,7 +11,8 @@ export interface YamlDocument {
 export type YamlFile = { readonly documents: readonly YamlDocument[] } | { readonly problem: string };
 
 /** Fields in the order of Kubernetes' own examples; all others follow alphabetically. */
-const FIELD_ORDER = "apiVersion kind metadata name namespace hosts address addresses type externalName number port protocol targetPort ports labels annotations spec data location resolution endpoints http match route destination host locality weight exportTo";
+const FIELD_ORDER =
+  "apiVersion kind metadata name namespace hosts address addresses type externalName number port protocol targetPort ports labels annotations spec data location resolution endpoints http match route destination host locality weight exportTo";
 const RANK: ReadonlyMap<string, number> = new Map(FIELD_ORDER.split(" ").map((field, index) => [field, index]));
 
 /** A string that no YAML 1.1 or 1.2 reader takes for anything else: a word, a path, an IPv4 address. */
@@ -24,9 +25,18 @@ export function toYaml(value: Readonly<Record<string, unknown>>): string {
 }
 
 function block(value: object, pad: string): string {
-  if (Array.isArray(value)) return value.map((item) => `${pad}- ${item !== null && typeof item === "object" && !isEmpty(item) ? block(item, `${pad}  `).slice(pad.length + 2) : `${scalar(item)}\n`}`).join("");
+  if (Array.isArray(value))
+    return value
+      .map(
+        (item) =>
+          `${pad}- ${item !== null && typeof item === "object" && !isEmpty(item) ? block(item, `${pad}  `).slice(pad.length + 2) : `${scalar(item)}\n`}`,
+      )
+      .join("");
   return sortedEntries(value)
-    .map(([key, item]) => `${pad}${string(key)}:${item !== null && typeof item === "object" && !isEmpty(item) ? `\n${block(item, `${pad}  `)}` : ` ${scalar(item)}\n`}`)
+    .map(
+      ([key, item]) =>
+        `${pad}${string(key)}:${item !== null && typeof item === "object" && !isEmpty(item) ? `\n${block(item, `${pad}  `)}` : ` ${scalar(item)}\n`}`,
+    )
     .join("");
 }
 
@@ -62,7 +72,7 @@ export function parseYaml(text: string): YamlFile {
   const documents: YamlDocument[] = [];
   for (const part of parts) {
     const value = readOwn(part);
-    if (value === undefined || toYaml(value) !== part) return parseAny(text);
+    if (value === undefined || part === "" || toYaml(value) !== part) return parseAny(text);
     documents.push({ value, text: part });
   }
   return { documents };
@@ -73,8 +83,12 @@ function parseAny(text: string): YamlFile {
   try {
     const parsed = [...parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, logLevel: "error" })];
     const [error] = parsed.flatMap(({ errors }) => errors);
-    if (error !== undefined) return { problem: `line ${lines.linePos(error.pos[0]).line}: ${error.message.split("\n")[0]}` };
-    const documents = parsed.map((document) => ({ value: document.toJS() as unknown, text: withoutMarker(text.slice(document.range[0], document.range[1])) }));
+    if (error !== undefined)
+      return { problem: `line ${lines.linePos(error.pos[0]).line}: ${error.message.split("\n")[0]}` };
+    const documents = parsed.map((document) => ({
+      value: document.toJS() as unknown,
+      text: withoutMarker(text.slice(document.range[0], document.range[1])),
+    }));
     return { documents: documents.filter(({ value }) => value !== null) };
   } catch (error) {
     return { problem: `line 1: ${error instanceof Error ? error.message : String(error)}` }; // an alias bomb
@@ -101,7 +115,9 @@ function readOwn(text: string): Record<string, unknown> | undefined {
   if (lines.pop()?.text !== "") return undefined;
   try {
     const value = readBlock({ lines, next: 0 }, 0);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined; // not our own form
   }
@@ -140,6 +156,15 @@ function readItem(cursor: Cursor, line: Line, indent: number): unknown {
 }
 
 function readScalar(text: string): unknown {
-  if (text.startsWith('"') || text === "{}" || text === "[]" || text === "true" || text === "false" || text === "null" || /^-?\d+(?:\.\d+)?(?:e[-+]\d+)?$/.test(text)) return JSON.parse(text) as unknown;
+  if (
+    text.startsWith('"') ||
+    text === "{}" ||
+    text === "[]" ||
+    text === "true" ||
+    text === "false" ||
+    text === "null" ||
+    /^-?\d+(?:\.\d+)?(?:e[-+]\d+)?$/.test(text)
+  )
+    return JSON.parse(text) as unknown;
   return text;
 }

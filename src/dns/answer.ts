@@ -14,10 +14,11 @@ export interface Upstream {
   readonly port: number;
 }
 
-/** A zone of ours, or with `forward` an overlay: someone else's zone of which only some names are answered here. */
+/** A zone of ours, or with upstreams an overlay: someone else's zone of which only some names are answered here. */
 export interface Zone {
   readonly name: string;
-  readonly forward?: readonly Upstream[];
+  /** Empty for a zone of ours. */
+  readonly forward: readonly Upstream[];
 }
 
 /** What besides the names decides an answer. */
@@ -57,7 +58,7 @@ export function answer(question: Question, table: NameTable, zones: Zones): Answ
   const refusal = refuse(question);
   if (refusal !== undefined) return bare(refusal);
   const zone = zoneOf(question.name, zones.byName);
-  const isOurs = zone !== undefined && zone.forward === undefined;
+  const isOurs = zone !== undefined && zone.forward.length === 0;
   const row = table.names.get(question.name);
   if (row === undefined && !isOurs) return askOthers(zone?.forward ?? zones.forward);
   return resolve(question, row, table, zones);
@@ -93,7 +94,13 @@ function resolve({ name: asked, type }: Question, first: NameRow | undefined, ta
   return deny(name, row, chain, table, zones);
 }
 
-function recordsOf(name: string, row: NameRow | undefined, type: number, table: NameTable, zones: Zones): readonly ResourceRecord[] {
+function recordsOf(
+  name: string,
+  row: NameRow | undefined,
+  type: number,
+  table: NameTable,
+  zones: Zones,
+): readonly ResourceRecord[] {
   const { ttlSeconds } = zones;
   const isApex = ownZoneOf(name, zones) === name;
   switch (type) {
@@ -126,7 +133,13 @@ function any(name: string, row: NameRow | undefined, isApex: boolean, ttlSeconds
 }
 
 /** NXDOMAIN denies every type of a name and all names below it (RFC 2308 §2.1, RFC 8020 §2); a name with rows or a zone below it gets NODATA. */
-function deny(name: string, row: NameRow | undefined, chain: readonly ResourceRecord[], table: NameTable, zones: Zones): Answer {
+function deny(
+  name: string,
+  row: NameRow | undefined,
+  chain: readonly ResourceRecord[],
+  table: NameTable,
+  zones: Zones,
+): Answer {
   const exists = row !== undefined || table.parents.has(name) || hasZoneAtOrBelow(name, zones);
   return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, zones), table)]);
 }
@@ -172,7 +185,7 @@ function isApexData(name: string, type: number, zones: Zones): boolean {
 /** Name of the zone of ours that `name` lies in; undefined in an overlay and outside of all zones. */
 function ownZoneOf(name: string, zones: Zones): string | undefined {
   const zone = zoneOf(name, zones.byName);
-  return zone?.forward === undefined ? zone?.name : undefined;
+  return zone?.forward.length === 0 ? zone.name : undefined;
 }
 
 /** The zone that matches most labels of `name`. A dot inside a label is `\046` in names, so cutting at dots cuts at labels. */

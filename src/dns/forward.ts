@@ -4,8 +4,8 @@ import { connect, isIPv6 } from "node:net";
 import type { Upstream } from "./answer.ts";
 import { RCODE } from "./codes.ts";
 import { isAnswerTo, isTruncated, type Query, rcodeOf, withId } from "./message.ts";
-import { frame, frameReader } from "./tcp-frame.ts";
 import type { DnsLog } from "./quiet-log.ts";
+import { frame, frameReader } from "./tcp-frame.ts";
 
 /** How a question came in. */
 export type Transport = "udp" | "tcp";
@@ -62,7 +62,11 @@ export function forwarder({ timeoutMs = 2000, maxInFlight = 512, log }: ForwardO
     }
   }
 
-  async function askAll(query: Query, upstreams: readonly Upstream[], transport: Transport): Promise<Buffer | undefined> {
+  async function askAll(
+    query: Query,
+    upstreams: readonly Upstream[],
+    transport: Transport,
+  ): Promise<Buffer | undefined> {
     let answer: Buffer | undefined;
     for (const upstream of upstreams) {
       try {
@@ -121,7 +125,11 @@ function exchangeByTcp({ query, upstream, signal }: Exchange): Promise<Buffer> {
   return untilAborted(promise, reject, signal).finally(() => socket.destroy());
 }
 
-async function untilAborted(promise: Promise<Buffer>, reject: (reason: unknown) => void, signal: AbortSignal): Promise<Buffer> {
+async function untilAborted(
+  promise: Promise<Buffer>,
+  reject: (reason: unknown) => void,
+  signal: AbortSignal,
+): Promise<Buffer> {
   const abort = () => reject(signal.reason);
   if (signal.aborted) abort();
   signal.addEventListener("abort", abort);

@@ -36,7 +36,10 @@ export function holdQuestions({ limit }: { readonly limit: number }): Hold {
     });
   }
 
-  async function untilSettled(first: Answer & { readonly kind: "held" }, lookUp: () => Answer): Promise<Settled | undefined> {
+  async function untilSettled(
+    first: Answer & { readonly kind: "held" },
+    lookUp: () => Answer,
+  ): Promise<Settled | undefined> {
     const deadlineMs = performance.now() + MAX_HOLD_MS;
     for (let current: Answer = first; ; current = lookUp()) {
       if (current.kind !== "held") return current;

@@ -96,7 +96,8 @@ export function encodeReply(
     (options.recursionAvailable ? FLAG_RA : 0) |
     (reply.rcode & 0xf);
   const opt = encodeOpt(query.edns, reply.rcode);
-  if (query.questionEnd + records.length + opt.length > options.maxBytes) return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], opt);
+  if (query.questionEnd + records.length + opt.length > options.maxBytes)
+    return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], opt);
   return assemble(query, flags, records, [reply.answers.length, reply.authority.length], opt);
 }
 
@@ -200,7 +201,13 @@ function encodeOpt(edns: Edns | undefined, rcode: number): Buffer {
   return opt;
 }
 
-function assemble(query: Query, flags: number, records: Buffer, [answers, authority]: readonly [number, number], opt: Buffer): Buffer {
+function assemble(
+  query: Query,
+  flags: number,
+  records: Buffer,
+  [answers, authority]: readonly [number, number],
+  opt: Buffer,
+): Buffer {
   const { packet, questionEnd } = query;
   const message = Buffer.allocUnsafe(questionEnd + records.length + opt.length);
   packet.copy(message, 0, 0, questionEnd);

@@ -3,7 +3,16 @@ import { type Answer, answer, type Upstream, type Zone, zonesByName } from "./an
 import { RCODE, rcodeName, typeName } from "./codes.ts";
 import type { Forwarder, Transport } from "./forward.ts";
 import type { Hold } from "./hold.ts";
-import { decodeQuery, encodeReply, MAX_UDP_BYTES, type Query, type Question, rcodeOf, relayedReply, type Reply } from "./message.ts";
+import {
+  decodeQuery,
+  encodeReply,
+  MAX_UDP_BYTES,
+  type Query,
+  type Question,
+  type Reply,
+  rcodeOf,
+  relayedReply,
+} from "./message.ts";
 import type { DnsLog } from "./quiet-log.ts";
 
 /** One answer, for the metrics. */
@@ -42,7 +51,11 @@ export interface RespondOptions {
  * The answer to a packet from a client; undefined for what must not be answered.
  * A promise only where there is something to wait for; it does not reject.
  */
-export type Respond = (packet: Buffer, address: string, transport: Transport) => Buffer | undefined | Promise<Buffer | undefined>;
+export type Respond = (
+  packet: Buffer,
+  address: string,
+  transport: Transport,
+) => Buffer | undefined | Promise<Buffer | undefined>;
 
 type Source = AnswerEvent["source"];
 
@@ -50,12 +63,17 @@ type Source = AnswerEvent["source"];
 export function responder(options: RespondOptions): Respond {
   const { isAllowed, forwarder, hold, hooks, log } = options;
   const byName = zonesByName(options.zones);
-  const recursionAvailable = options.forward.length > 0 || options.zones.some(({ forward = [] }) => forward.length > 0);
+  const recursionAvailable = options.forward.length > 0 || options.zones.some(({ forward }) => forward.length > 0);
 
   function lookUp(question: Question): Answer {
     const table = options.table();
     if (table === undefined) return { kind: "reply", ...failure(RCODE.SERVFAIL) };
-    return answer(question, table, { byName, forward: options.forward, ttlSeconds: options.ttlSeconds, nowMs: Date.now() });
+    return answer(question, table, {
+      byName,
+      forward: options.forward,
+      ttlSeconds: options.ttlSeconds,
+      nowMs: Date.now(),
+    });
   }
 
   function count(query: Query, rcode: number, transport: Transport, source: Source) {
@@ -63,7 +81,10 @@ export function responder(options: RespondOptions): Respond {
   }
 
   function finish(query: Query, reply: Reply, transport: Transport, source: Source): Buffer {
-    const message = encodeReply(query, reply, { maxBytes: transport === "udp" ? MAX_UDP_BYTES : 0xffff, recursionAvailable });
+    const message = encodeReply(query, reply, {
+      maxBytes: transport === "udp" ? MAX_UDP_BYTES : 0xffff,
+      recursionAvailable,
+    });
     count(query, reply.rcode, transport, source);
     return message;
   }
@@ -75,7 +96,11 @@ export function responder(options: RespondOptions): Respond {
     return relayedReply(query, message, transport === "udp" ? MAX_UDP_BYTES : 0xffff);
   }
 
-  async function conclude(query: Query & { fault: undefined }, first: Exclude<Answer, { kind: "reply" }>, transport: Transport) {
+  async function conclude(
+    query: Query & { fault: undefined },
+    first: Exclude<Answer, { kind: "reply" }>,
+    transport: Transport,
+  ) {
     const found = first.kind === "held" ? await hold.wait(first, () => lookUp(query.question)) : first;
     if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), transport, "table");
     if (found.kind === "forward") return relay(query, found.to, transport);

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { isIPv4 } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { NameTable } from "../model/name-table.ts";
 import { allowList } from "./allow.ts";
 import type { Upstream, Zone } from "./answer.ts";
@@ -156,14 +156,21 @@ const ADVICE: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "this machine does not have the address; choose another with dns.listen",
 };
 
-async function explained<T>(protocol: "UDP" | "TCP", { address, port }: ListenAddress, listening: Promise<T>): Promise<T> {
+async function explained<T>(
+  protocol: "UDP" | "TCP",
+  { address, port }: ListenAddress,
+  listening: Promise<T>,
+): Promise<T> {
   try {
     return await listening;
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? "";
     const where = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-    throw new Error(`Cannot listen for DNS on ${where} (${protocol}): ${ADVICE[code] ?? `the system says ${code || String(cause)}`}`, {
-      cause,
-    });
+    throw new Error(
+      `Cannot listen for DNS on ${where} (${protocol}): ${ADVICE[code] ?? `the system says ${code || String(cause)}`}`,
+      {
+        cause,
+      },
+    );
   }
 }

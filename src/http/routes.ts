@@ -26,18 +26,39 @@ interface Route {
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/healthz", { about: "200 while the process runs", answer: () => text(200, "ok") }],
   ["/readyz", { about: "200 when ready, else 503 with the reasons", answer: (source) => readiness(source) }],
-  ["/metrics", { about: "Prometheus metrics", answer: async (source) => ({ status: 200, type: "text/plain; version=0.0.4; charset=utf-8", body: await source.metrics() }) }],
-  ["/api/services", { about: "every service, its host, VIP, names and endpoints", answer: (source) => json(200, source.services()) }],
-  ["/api/plan", { about: "what the last pass would change, and what it holds", answer: (source) => json(200, source.plan()) }],
+  [
+    "/metrics",
+    {
+      about: "Prometheus metrics",
+      answer: async (source) => ({
+        status: 200,
+        type: "text/plain; version=0.0.4; charset=utf-8",
+        body: await source.metrics(),
+      }),
+    },
+  ],
+  [
+    "/api/services",
+    { about: "every service, its host, VIP, names and endpoints", answer: (source) => json(200, source.services()) },
+  ],
+  [
+    "/api/plan",
+    { about: "what the last pass would change, and what it holds", answer: (source) => json(200, source.plan()) },
+  ],
   ["/", { about: "this list", answer: () => text(200, index()) }],
 ]);
 
 /** The answer to one request line. Only GET and HEAD are known; the query is not looked at. */
-export async function answerFor(method: string | undefined, url: string | undefined, source: StatusSource): Promise<Reply> {
+export async function answerFor(
+  method: string | undefined,
+  url: string | undefined,
+  source: StatusSource,
+): Promise<Reply> {
   const path = (url ?? "/").split(/[?#]/, 1)[0] ?? "/";
   const route = ROUTES.get(path);
   if (route === undefined) return text(404, `There is nothing at this path. ${index()}`);
-  if (method !== "GET" && method !== "HEAD") return { ...text(405, "Only GET and HEAD are answered."), allow: "GET, HEAD" };
+  if (method !== "GET" && method !== "HEAD")
+    return { ...text(405, "Only GET and HEAD are answered."), allow: "GET, HEAD" };
   return route.answer(source);
 }
 

@@ -28,11 +28,19 @@ const STOP_MS = 800;
  */
 export async function httpServer({ listen, source, onError }: HttpServerOptions): Promise<HttpServer> {
   const guarded = isLoopback(listen.address);
-  const server = createServer({ maxHeaderSize: 8192, headersTimeout: 5000, requestTimeout: 10_000, keepAliveTimeout: 5000, connectionsCheckingInterval: 1000 });
+  const server = createServer({
+    maxHeaderSize: 8192,
+    headersTimeout: 5000,
+    requestTimeout: 10_000,
+    keepAliveTimeout: 5000,
+    connectionsCheckingInterval: 1000,
+  });
   server.maxConnections = 256;
   server.timeout = 30_000; // a client that does not take its answer
   server.on("request", (request, response) => {
-    void handle(request, source, { guarded, onError }).then((reply) => send(request, response, reply, !server.listening));
+    void handle(request, source, { guarded, onError }).then((reply) =>
+      send(request, response, reply, !server.listening),
+    );
     response.on("close", () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });
@@ -44,9 +52,15 @@ export async function httpServer({ listen, source, onError }: HttpServerOptions)
   return { address: listen.address, port, stop: () => stop(server) };
 }
 
-async function handle(request: IncomingMessage, source: StatusSource, { guarded, onError }: { guarded: boolean; onError: HttpServerOptions["onError"] }): Promise<Reply> {
-  if (guarded && !isLocalHost(request.headers.host)) return text(403, "On a loopback address only requests to localhost or to an IP address are answered.");
-  if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) !== 0) return text(413, "A request with a body is not answered.");
+async function handle(
+  request: IncomingMessage,
+  source: StatusSource,
+  { guarded, onError }: { guarded: boolean; onError: HttpServerOptions["onError"] },
+): Promise<Reply> {
+  if (guarded && !isLocalHost(request.headers.host))
+    return text(403, "On a loopback address only requests to localhost or to an IP address are answered.");
+  if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) !== 0)
+    return text(413, "A request with a body is not answered.");
   try {
     return await answerFor(request.method, request.url, source);
   } catch (error) {
@@ -55,7 +69,12 @@ async function handle(request: IncomingMessage, source: StatusSource, { guarded,
   }
 }
 
-function send(request: IncomingMessage, response: ServerResponse, { status, type, body, allow }: Reply, last: boolean): void {
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, type, body, allow }: Reply,
+  last: boolean,
+): void {
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
@@ -71,7 +90,10 @@ function send(request: IncomingMessage, response: ServerResponse, { status, type
 /** A page elsewhere can point a name of its own at 127.0.0.1 and read us through a browser (DNS rebinding); it cannot choose the Host. */
 function isLocalHost(host: string | undefined): boolean {
   if (host === undefined) return true; // HTTP/1.0: no browser
-  const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1").toLowerCase();
+  const name = host
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
   return name === "localhost" || isIP(name) !== 0;
 }
 
@@ -82,7 +104,9 @@ function isLoopback(address: string): boolean {
 function bind(server: Server, { address, port }: HttpServerOptions["listen"]): Promise<void> {
   const place = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
   return new Promise((resolve, reject) => {
-    server.once("error", (cause: NodeJS.ErrnoException) => reject(new Error(`Cannot serve HTTP on ${place}: ${adviceFor(cause.code)}`, { cause })));
+    server.once("error", (cause: NodeJS.ErrnoException) =>
+      reject(new Error(`Cannot serve HTTP on ${place}: ${adviceFor(cause.code)}`, { cause })),
+    );
     server.listen({ host: address, port, ipv6Only: address !== "::" }, () => {
       server.removeAllListeners("error");
       resolve();

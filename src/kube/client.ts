@@ -1,5 +1,5 @@
-import { request as httpRequest, type Dispatcher } from "undici";
-import { loadCredentials, type Access, type CredentialOptions } from "./credentials.ts";
+import { type Dispatcher, request as httpRequest } from "undici";
+import { type Access, type CredentialOptions, loadCredentials } from "./credentials.ts";
 import { KubeStatusError, TooLargeError } from "./kube-error.ts";
 import { serverClock } from "./server-clock.ts";
 
@@ -9,6 +9,7 @@ export const FIELD_MANAGER = "x2istio";
 export const WRITE_TIMEOUT_MS = 4000;
 /** Reads of one object, and pages of lists. */
 export const READ_TIMEOUT_MS = 30_000;
+/** RFC 7396. */
 export const MERGE_PATCH = "application/merge-patch+json";
 
 /**
@@ -89,7 +90,12 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
   const credentials = await loadCredentials(options);
   const clock = serverClock();
 
-  async function send(access: Access, request: KubeRequest, body: string | null, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async function send(
+    access: Access,
+    request: KubeRequest,
+    body: string | null,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
     const answer = await httpRequest(credentials.server + pathOf(request), {
       method: request.method,
       dispatcher: access.dispatcher,
@@ -106,7 +112,11 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
   }
 
   /** Send, and once more with new credentials if these were refused: a token may have been rotated. */
-  async function sendAuthorised(request: KubeRequest, body: string | null, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async function sendAuthorised(
+    request: KubeRequest,
+    body: string | null,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
     const answer = await send(credentials.current() ?? (await credentials.refresh()), request, body, signal);
     if (answer.statusCode !== 401) return answer;
     await answer.body.dump();
@@ -120,7 +130,8 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
       const answer = await sendAuthorised(request, body, signal);
       const text = await readText(answer, request.maxBytes ?? MAX_ANSWER_BYTES, request.action);
       const parsed = parse(text, answer.headers["content-type"]);
-      if (answer.statusCode >= 300) throw new KubeStatusError(request.action, answer.statusCode, parsed, answer.headers["retry-after"]);
+      if (answer.statusCode >= 300)
+        throw new KubeStatusError(request.action, answer.statusCode, parsed, answer.headers["retry-after"]);
       result = "ok";
       return parsed;
     } finally {
@@ -143,7 +154,12 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
       );
       if (answer.statusCode === 200) return answer.body;
       const text = await readText(answer, MAX_ANSWER_BYTES, action);
-      throw new KubeStatusError(action, answer.statusCode, parse(text, answer.headers["content-type"]), answer.headers["retry-after"]);
+      throw new KubeStatusError(
+        action,
+        answer.statusCode,
+        parse(text, answer.headers["content-type"]),
+        answer.headers["retry-after"],
+      );
     },
     nowMs: clock.nowMs,
     close: () => credentials.close(),
@@ -151,7 +167,11 @@ export async function kubeClient(options: KubeClientOptions): Promise<KubeClient
 }
 
 /** Run `task`, and end it when the time is up or the request's own signal aborts. */
-async function within<T>(timeoutMs: number, request: KubeRequest, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function within<T>(
+  timeoutMs: number,
+  request: KubeRequest,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   request.signal?.throwIfAborted();
   const control = new AbortController();
   const timer = setTimeout(() => control.abort(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
@@ -174,9 +194,15 @@ function pathOf({ method, path, fieldManager = FIELD_MANAGER }: KubeRequest): st
   return `${path}${path.includes("?") ? "&" : "?"}fieldManager=${fieldManager}`;
 }
 
-function headersOf(access: Access, request: KubeRequest, body: string | null, userAgent: string): Record<string, string> {
+function headersOf(
+  access: Access,
+  request: KubeRequest,
+  body: string | null,
+  userAgent: string,
+): Record<string, string> {
   const headers: Record<string, string> = { ...access.headers, accept: "application/json", "user-agent": userAgent };
-  if (body !== null) headers["content-type"] = request.contentType ?? (request.method === "PATCH" ? MERGE_PATCH : "application/json");
+  if (body !== null)
+    headers["content-type"] = request.contentType ?? (request.method === "PATCH" ? MERGE_PATCH : "application/json");
   return headers;
 }
 

@@ -1,8 +1,8 @@
-import type { KubeConfig } from "@kubernetes/client-node";
 import { createHash } from "node:crypto";
 import { access, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import type { KubeConfig } from "@kubernetes/client-node";
 import { Agent, type Dispatcher } from "undici";
 import { ConfigError } from "../errors.ts";
 
@@ -57,8 +57,12 @@ export async function loadCredentials(options: CredentialOptions): Promise<Crede
     let offered: Dispatcher | undefined;
     await config.applySecurityAuthentication({
       // A token file may end in a line break.
-      setHeaderParam: (name: string, value: string) => void (headers[name.toLowerCase()] = value.trim()),
-      setDispatcher: (dispatcher: Dispatcher) => void (offered = dispatcher),
+      setHeaderParam(name: string, value: string) {
+        headers[name.toLowerCase()] = value.trim();
+      },
+      setDispatcher(dispatcher: Dispatcher) {
+        offered = dispatcher;
+      },
     } as Parameters<KubeConfig["applySecurityAuthentication"]>[0]);
     // A new dispatcher is offered each time; taking it would drop the open connections.
     const found = await tlsMaterial(config);
@@ -123,7 +127,9 @@ function loadFiles(config: KubeConfig, paths: readonly string[], create: () => K
 function chooseContext(config: KubeConfig, context: string): void {
   if (config.getContextObject(context) === null) {
     const names = config.getContexts().map(({ name }) => `"${name}"`);
-    throw new ConfigError(`Cannot use context "${context}" as the kubeconfig must have it: it has ${names.join(", ") || "none"}`);
+    throw new ConfigError(
+      `Cannot use context "${context}" as the kubeconfig must have it: it has ${names.join(", ") || "none"}`,
+    );
   }
   config.setCurrentContext(context);
 }
@@ -131,7 +137,9 @@ function chooseContext(config: KubeConfig, context: string): void {
 /** Changes when a file with certificates does. */
 async function tlsMaterial(config: KubeConfig): Promise<string> {
   const user = config.getCurrentUser();
-  const files = [config.getCurrentCluster()?.caFile, user?.certFile, user?.keyFile].filter((file) => file !== undefined);
+  const files = [config.getCurrentCluster()?.caFile, user?.certFile, user?.keyFile].filter(
+    (file) => file !== undefined,
+  );
   const hash = createHash("sha256");
   for (const file of files) hash.update(await readFile(file));
   return hash.digest("hex");

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
+import type { Log } from "../log.ts";
 import type { Hold } from "../model/plan.ts";
 import type { ForeignObject } from "../model/standing.ts";
 import type { WriteOptions } from "../model/target.ts";
-import type { Log } from "../log.ts";
-import { FIELD_MANAGER, type KubeClient } from "./client.ts";
+import { FIELD_MANAGER, type KubeClient, WRITE_TIMEOUT_MS } from "./client.ts";
 import { each } from "./each.ts";
 import { hasStatus } from "./kube-error.ts";
 import { collectionPath, objectPath, RESOURCES, type Resource } from "./resources.ts";
@@ -44,7 +44,11 @@ export function eventWriter({ client, owner, foreign, log }: EventWriterOptions)
       if (await isThere(client, about.namespace, name)) return;
       const path = collectionPath(RESOURCES.Event, about.namespace);
       const body = eventOf(name, hold, about, owner, new Date(client.nowMs()));
-      const sent = await send(client, { method: "POST", path, action: `create Event ${about.namespace}/${name}`, body, operation: "event" }, options);
+      const sent = await send(
+        client,
+        { method: "POST", path, action: `create Event ${about.namespace}/${name}`, body, operation: "event" },
+        options,
+      );
       if (sent.state === "withheld") known.delete(name);
       if (sent.state === "lost" || (sent.state === "refused" && sent.error.status !== 409)) throw sent.error;
     } catch (error) {
@@ -70,7 +74,12 @@ function eventName(owner: string, { subject, reason }: Hold): string {
 
 async function isThere(client: KubeClient, namespace: string, name: string): Promise<boolean> {
   try {
-    await client.request({ method: "GET", path: objectPath(RESOURCES.Event, namespace, name), action: `read Event ${namespace}/${name}`, timeoutMs: 4000 });
+    await client.request({
+      method: "GET",
+      path: objectPath(RESOURCES.Event, namespace, name),
+      action: `read Event ${namespace}/${name}`,
+      timeoutMs: WRITE_TIMEOUT_MS,
+    });
     return true;
   } catch (error) {
     if (hasStatus(error, 404)) return false;
@@ -78,7 +87,13 @@ async function isThere(client: KubeClient, namespace: string, name: string): Pro
   }
 }
 
-function eventOf(name: string, hold: Hold, { kind, namespace, name: aboutName, uid }: ForeignObject, owner: string, now: Date): object {
+function eventOf(
+  name: string,
+  hold: Hold,
+  { kind, namespace, name: aboutName, uid }: ForeignObject,
+  owner: string,
+  now: Date,
+): object {
   const time = now.toISOString().replace(/\.\d+/, "");
   const { apiVersion } = (RESOURCES as Readonly<Record<string, Resource>>)[kind] ?? RESOURCES.Service;
   return {
@@ -87,7 +102,7 @@ function eventOf(name: string, hold: Hold, { kind, namespace, name: aboutName, u
     metadata: { name, namespace },
     type: "Warning",
     reason: kind === "Service" ? "AliasHeld" : "NameHeld",
-    message: `x2istio leaves ${hold.subject} as it is: ${hold.message}`,
+    message: `x2istio holds ${hold.subject}${hold.service === undefined ? "" : ` of ${hold.service}`}: ${hold.message}`,
     involvedObject: { apiVersion, kind, namespace, name: aboutName, uid },
     source: { component: FIELD_MANAGER },
     reportingComponent: FIELD_MANAGER,

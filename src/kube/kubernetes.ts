@@ -77,7 +77,9 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   function checkNamespaces(): void {
     for (const name of new Set([namespace, ledgerNamespace])) {
       if (state.standing.namespaces?.has(name) !== true) {
-        throw new Error(`Cannot use namespace "${name}" as it must exist: create it with "kubectl create namespace ${name}"`);
+        throw new Error(
+          `Cannot use namespace "${name}" as it must exist: create it with "kubectl create namespace ${name}"`,
+        );
       }
     }
   }

@@ -47,6 +47,10 @@ export function formatAllowDeletes({ registries, atMs }: AllowDeletes): string {
 export function parseAllowDeletes(text: string | undefined): AllowDeletes | undefined {
   const at = text?.lastIndexOf("@") ?? -1;
   const atMs = timeOf(text?.slice(at + 1));
-  const registries = text?.slice(0, Math.max(0, at)).split(",").filter((name) => name !== "") ?? [];
+  const registries =
+    text
+      ?.slice(0, Math.max(0, at))
+      .split(",")
+      .filter((name) => name !== "") ?? [];
   return registries.length === 0 || atMs === undefined ? undefined : { registries, atMs };
 }

@@ -2,9 +2,15 @@ import type { Log } from "../log.ts";
 import { pause } from "./backoff.ts";
 import type { KubeClient } from "./client.ts";
 import { hasStatus } from "./kube-error.ts";
-import { ALLOW_DELETES_ANNOTATION, type AllowDeletes, formatAllowDeletes, type LeaseRecord, parseLease } from "./lease-record.ts";
+import { leaseApi } from "./lease-api.ts";
+import {
+  ALLOW_DELETES_ANNOTATION,
+  type AllowDeletes,
+  formatAllowDeletes,
+  type LeaseRecord,
+  parseLease,
+} from "./lease-record.ts";
 import type { RawObject } from "./raw.ts";
-import { collectionPath, objectPath, RESOURCES } from "./resources.ts";
 
 /** Options of {@link leaseElector}. */
 export interface LeaseOptions {
@@ -58,8 +64,7 @@ export interface LeaseElector {
 export function leaseElector(options: LeaseOptions): LeaseElector {
   const { client, namespace, name, identity, log } = options;
   const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2000, onChange } = options;
-  const path = objectPath(RESOURCES.Lease, namespace, name);
-  const subject = `Lease ${namespace}/${name}`;
+  const lease = leaseApi(client, namespace, name);
   const stopping = new AbortController();
   let seen: LeaseRecord | undefined;
   let changedAtMs = 0;
@@ -96,76 +101,59 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
 
   /** `undefined` when there is none. */
   async function read(): Promise<LeaseRecord | undefined> {
-    try {
-      return observe((await client.request({ method: "GET", path, action: `read ${subject}`, timeoutMs: 4000 })) as RawObject);
-    } catch (error) {
-      if (!hasStatus(error, 404)) throw error;
-      seen = undefined;
-      leadUntil(Number.NEGATIVE_INFINITY);
-      return undefined;
-    }
-  }
-
-  function specFor(record: LeaseRecord | undefined): object {
-    const now = new Date(client.nowMs()).toISOString().replace("Z", "000Z"); // MicroTime wants six digits
-    const isOurs = record?.holder === identity;
-    return {
-      holderIdentity: identity,
-      leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
-      renewTime: now,
-      ...(isOurs ? {} : { acquireTime: now, leaseTransitions: record === undefined ? 0 : record.transitions + 1 }),
-    };
+    const raw = await lease.read();
+    if (raw !== undefined) return observe(raw);
+    seen = undefined;
+    leadUntil(Number.NEGATIVE_INFINITY);
+    return undefined;
   }
 
   /** Take or renew the Lease as `record` shows it. Leadership counts from the start of the request. */
   async function claim(record: LeaseRecord | undefined): Promise<void> {
     const startedMs = performance.now();
-    const spec = specFor(record);
+    const renewTime = microTime(client.nowMs());
+    const taken =
+      record?.holder === identity
+        ? {}
+        : { acquireTime: renewTime, leaseTransitions: record === undefined ? 0 : record.transitions + 1 };
+    const spec = {
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.ceil(leaseDurationMs / 1000),
+      renewTime,
+      ...taken,
+    };
     const raw =
       record === undefined
-        ? await client.request({
-            method: "POST",
-            path: collectionPath(RESOURCES.Lease, namespace),
-            action: `create ${subject}`,
-            body: { apiVersion: RESOURCES.Lease.apiVersion, kind: "Lease", metadata: { name, namespace }, spec },
-            operation: "lease",
-          })
-        : await client.request({
-            method: "PATCH",
-            path,
-            action: `renew ${subject}`,
-            body: { metadata: { resourceVersion: record.resourceVersion }, spec },
-            operation: "lease",
-          });
-    observe(raw as RawObject);
+        ? await lease.create(spec)
+        : await lease.patch("renew", { metadata: { resourceVersion: record.resourceVersion }, spec });
+    observe(raw);
     if (!stopping.signal.aborted) leadUntil(startedMs + renewDeadlineMs);
   }
 
+  /** Tells whether nobody was quicker. */
+  async function tryClaim(record: LeaseRecord | undefined): Promise<boolean> {
+    try {
+      await claim(record);
+      return true;
+    } catch (error) {
+      // 404: it was deleted; creating it gets that answer only where its namespace is missing.
+      if (hasStatus(error, 409) || (hasStatus(error, 404) && record !== undefined)) return false;
+      throw error;
+    }
+  }
+
   const isFree = (record: LeaseRecord) =>
-    record.holder === "" || record.holder === identity || performance.now() - changedAtMs > Math.max(leaseDurationMs, record.durationMs);
+    record.holder === "" ||
+    record.holder === identity ||
+    performance.now() - changedAtMs > Math.max(leaseDurationMs, record.durationMs);
 
   /** One round: renew, or take what is free. Tells whether we lead. */
   async function attempt(): Promise<boolean> {
     // The leader knows the record from its last renewal; somebody's mark on it only costs one more read.
-    if (isLeader() && seen !== undefined) {
-      const isRenewed = await claim(seen).then(
-        () => true,
-        (error: unknown) => {
-          if (!hasStatus(error, 409) && !hasStatus(error, 404)) throw error;
-          return false;
-        },
-      );
-      if (isRenewed) return true;
-    }
+    if (isLeader() && seen !== undefined && (await tryClaim(seen))) return true;
     const record = await read();
     if (record !== undefined && !isFree(record)) return false;
-    try {
-      await claim(record);
-      return isLeader();
-    } catch (error) {
-      if (hasStatus(error, 409)) return false; // somebody was quicker
-      throw error;
-    }
+    return (await tryClaim(record)) && isLeader();
   }
 
   async function keep(signal: AbortSignal): Promise<void> {
@@ -176,7 +164,8 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
         failures = 0;
       } catch (error) {
         failures++;
-        if (failures === 1 || failures % 30 === 0) log?.warn({ lease: name, failures, error }, "the Lease cannot be read or renewed");
+        if (failures === 1 || failures % 30 === 0)
+          log?.warn({ lease: name, failures, error }, "the Lease cannot be read or renewed");
       }
       // Jitter only where several may rush in: a leader renews on time.
       await pause(retryPeriodMs * (isLeader() ? 1 : 0.8 + Math.random() * 0.4), signal);
@@ -185,7 +174,12 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
 
   /** Whether somebody else renewed within the record's own duration by the API server's clock; a holder whose clock is off is not known to be live. */
   function isLiveByRecord({ holder, renewedMs, durationMs }: LeaseRecord): boolean {
-    return holder !== "" && holder !== identity && renewedMs !== undefined && Math.abs(client.nowMs() - renewedMs) < durationMs;
+    return (
+      holder !== "" &&
+      holder !== identity &&
+      renewedMs !== undefined &&
+      Math.abs(client.nowMs() - renewedMs) < durationMs
+    );
   }
 
   async function tryAcquireOnce(signal: AbortSignal): Promise<string | undefined> {
@@ -196,7 +190,8 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
       both.throwIfAborted();
       if (await attempt()) break;
       const now = seen;
-      if (now !== undefined && before !== undefined && now.renewal !== before.renewal && !isFree(now)) return now.holder;
+      if (now !== undefined && before !== undefined && now.renewal !== before.renewal && !isFree(now))
+        return now.holder;
       before = now;
       await pause(retryPeriodMs, both);
     }
@@ -216,7 +211,7 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
     allowDeletes: () => seen?.allowDeletes,
     async markAllowDeletes(registries) {
       const annotations = { [ALLOW_DELETES_ANNOTATION]: formatAllowDeletes({ registries, atMs: client.nowMs() }) };
-      observe((await client.request({ method: "PATCH", path, action: `mark ${subject}`, body: { metadata: { annotations } }, operation: "lease" })) as RawObject);
+      observe(await lease.patch("mark", { metadata: { annotations } }));
     },
     async release() {
       stopping.abort(new Error("the Lease is being released"));
@@ -235,10 +230,12 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
     // Read first: a renewal under way may have come to an end, or somebody may have marked the Lease.
     const record = await read();
     if (record === undefined || record.holder !== identity) return;
-    const body = {
-      metadata: { resourceVersion: record.resourceVersion },
-      spec: { holderIdentity: "", leaseDurationSeconds: 1, renewTime: new Date(client.nowMs()).toISOString().replace("Z", "000Z") },
-    };
-    observe((await client.request({ method: "PATCH", path, action: `release ${subject}`, body, operation: "lease" })) as RawObject);
+    const spec = { holderIdentity: "", leaseDurationSeconds: 1, renewTime: microTime(client.nowMs()) };
+    observe(await lease.patch("release", { metadata: { resourceVersion: record.resourceVersion }, spec }));
   }
+}
+
+/** RFC 3339 with the six digits that Kubernetes wants here. */
+function microTime(ms: number): string {
+  return new Date(ms).toISOString().replace("Z", "000Z");
 }

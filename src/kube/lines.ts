@@ -13,7 +13,10 @@ export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerato
     const buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
     let from = 0;
     for (let at = buffer.indexOf(LINE_FEED); at !== -1; at = buffer.indexOf(LINE_FEED, from)) {
-      const line = parts.length === 0 ? buffer.toString("utf8", from, at) : Buffer.concat([...parts, buffer.subarray(from, at)]).toString();
+      const line =
+        parts.length === 0
+          ? buffer.toString("utf8", from, at)
+          : Buffer.concat([...parts, buffer.subarray(from, at)]).toString();
       if (line !== "") yield line;
       parts = [];
       bytes = 0;

@@ -47,8 +47,17 @@ async function listPages(client: KubeClient, options: ListOptions, pageSize: num
   onBegin();
   let next: string | undefined;
   for (;;) {
-    const search = new URLSearchParams({ ...query, limit: String(pageSize), ...(next === undefined ? {} : { continue: next }) });
-    const page = (await client.request({ method: "GET", path: `${path}?${search}`, action: `list ${title}`, signal })) as RawList;
+    const search = new URLSearchParams({
+      ...query,
+      limit: String(pageSize),
+      ...(next === undefined ? {} : { continue: next }),
+    });
+    const page = (await client.request({
+      method: "GET",
+      path: `${path}?${search}`,
+      action: `list ${title}`,
+      signal,
+    })) as RawList;
     const revision = page.metadata?.resourceVersion;
     if (revision === undefined) throw new Error(`Cannot list ${title}: the answer is no list`);
     for (const item of page.items ?? []) onItem(item);

@@ -16,7 +16,10 @@ const LABEL_PREFIX = ANNOTATION_PREFIX;
 export function updatePatch(standing: StandingObject, desired: Manifest): MergePatch | undefined {
   const labels = mapPatch(standing.manifest.metadata.labels, desired.metadata.labels, LABEL_PREFIX);
   const annotations = mapPatch(standing.manifest.metadata.annotations, desired.metadata.annotations, ANNOTATION_PREFIX);
-  const spec = desired.kind === "Service" ? fieldPatch(standing.manifest.spec, desired.spec) : wholePatch(standing.manifest.spec, desired.spec);
+  const spec =
+    desired.kind === "Service"
+      ? fieldPatch(standing.manifest.spec, desired.spec)
+      : wholePatch(standing.manifest.spec, desired.spec);
   if (labels === undefined && annotations === undefined && spec === undefined) return undefined;
   return {
     metadata: {
@@ -48,11 +51,17 @@ export function wholePatch(from: object, to: object): MergePatch | undefined {
 
 /** The fields of `wanted` that `from` lacks or has otherwise. Fields that only `from` has do not count, in list items either. */
 function fieldPatch(from: object, wanted: object): MergePatch | undefined {
-  const entries = Object.entries(wanted).filter(([key, value]) => !covers((from as Record<string, unknown>)[key], value));
+  const entries = Object.entries(wanted).filter(
+    ([key, value]) => !covers((from as Record<string, unknown>)[key], value),
+  );
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
-function mapPatch(from: Readonly<Record<string, string>> = {}, to: Readonly<Record<string, string>> = {}, prefix: string): MergePatch | undefined {
+function mapPatch(
+  from: Readonly<Record<string, string>> = {},
+  to: Readonly<Record<string, string>> = {},
+  prefix: string,
+): MergePatch | undefined {
   const patch: Record<string, string | null> = {};
   for (const key of Object.keys(from)) if (key.startsWith(prefix) && to[key] === undefined) patch[key] = null;
   for (const [key, value] of Object.entries(to)) if (from[key] !== value) patch[key] = value;

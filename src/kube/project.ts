@@ -4,19 +4,17 @@ import {
   API_VERSIONS,
   MANAGED_BY,
   MANAGED_BY_LABEL,
-  OWNER_LABEL,
-  REGISTRY_LABEL,
-  SERVICE_ANNOTATION,
-  objectKey,
   type Manifest,
   type MeshKind,
+  OWNER_LABEL,
+  objectKey,
+  REGISTRY_LABEL,
+  SERVICE_ANNOTATION,
 } from "../model/objects.ts";
 import { parseServiceKey } from "../model/service.ts";
 import type { ForeignObject, StandingObject } from "../model/standing.ts";
 import { FIELD_MANAGER } from "./client.ts";
-import { fieldsOf, listOf, stringMapOf, stringsOf, timeOf, type RawMetadata, type RawObject } from "./raw.ts";
-
-type StringMap = Readonly<Record<string, string>>;
+import { fieldsOf, listOf, type RawMetadata, type RawObject, stringMapOf, stringsOf, timeOf } from "./raw.ts";
 
 /** Whether an object carries our labels, with this owner. */
 export function isOurs(raw: RawObject, owner: string): boolean {
@@ -24,21 +22,27 @@ export function isOurs(raw: RawObject, owner: string): boolean {
   return labels?.[OWNER_LABEL] === owner && labels[MANAGED_BY_LABEL] === MANAGED_BY;
 }
 
-/** Keep one copy of equal label maps: thousands of objects share a handful of them. */
-export function labelPool(): (labels: StringMap) => StringMap {
-  const pool = new Map<string, StringMap>();
-  return (labels) => {
-    const text = JSON.stringify(labels);
+const NONE: readonly string[] = [];
+
+/** Gives back an equal value seen before, or the value itself. */
+export type Pool = <T>(value: T) => T;
+
+/** Keep one copy of equal values: thousands of objects share a handful of label maps and lists of ports. */
+export function valuePool(): Pool {
+  const pool = new Map<string, unknown>();
+  return <T>(value: T): T => {
+    if (value === undefined) return value;
+    const text = JSON.stringify(value);
     const known = pool.get(text);
-    if (known !== undefined) return known;
-    if (pool.size >= 1000) pool.clear(); // labels that differ from object to object are not worth a pool
-    pool.set(text, labels);
-    return labels;
+    if (known !== undefined) return known as T;
+    if (pool.size >= 1000) pool.clear(); // values that differ from object to object are not worth a pool
+    pool.set(text, value);
+    return value;
   };
 }
 
 /** Reduce an object of ours to what the stages need. */
-export function toStanding(kind: MeshKind, raw: RawObject, pooled: (labels: StringMap) => StringMap): StandingObject {
+export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): StandingObject {
   const metadata = raw.metadata ?? {};
   const { name = "", namespace = "" } = metadata;
   const labels = pooled(stringMapOf(metadata.labels));
@@ -50,12 +54,17 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: (labels: Stri
     service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
     registry: labels[REGISTRY_LABEL] ?? "",
     // Any spec may stand here, as anyone may have written it.
-    manifest: { apiVersion: API_VERSIONS[kind], kind, metadata: { name, namespace, labels, annotations }, spec: fieldsOf(raw.spec) } as unknown as Manifest,
+    manifest: {
+      apiVersion: API_VERSIONS[kind],
+      kind,
+      metadata: { name, namespace: pooled(namespace), labels, annotations },
+      spec: slimSpec(fieldsOf(raw.spec), pooled),
+    } as unknown as Manifest,
     uid: metadata.uid ?? "",
     resourceVersion: metadata.resourceVersion ?? "",
     createdMs: timeOf(metadata.creationTimestamp),
     writtenMs: writtenMs(metadata),
-    statusAddresses: kind === "ServiceEntry" ? statusAddresses(raw) : [],
+    statusAddresses: kind === "ServiceEntry" ? statusAddresses(raw) : NONE,
     ...(yielded === undefined ? {} : { yielded }),
   };
 }
@@ -76,6 +85,13 @@ export function toForeign(kind: string, raw: RawObject, clusterDomain: string): 
   };
 }
 
+function slimSpec(spec: Readonly<Record<string, unknown>>, pooled: Pool): object {
+  const slim: Record<string, unknown> = { ...spec };
+  for (const field of ["ports", "location", "exportTo"])
+    if (slim[field] !== undefined) slim[field] = pooled(slim[field]);
+  return slim;
+}
+
 function whyYielded(spec: Readonly<Record<string, unknown>>): string | undefined {
   if (spec.type !== "ExternalName") return `someone changed its type to ${String(spec.type ?? "ClusterIP")}`;
   if (Object.keys(fieldsOf(spec.selector)).length > 0) return "someone gave it a selector";
@@ -91,8 +107,9 @@ function writtenMs({ managedFields }: RawMetadata): number | undefined {
   return latest;
 }
 
-function statusAddresses(raw: RawObject): string[] {
-  return stringsOf(listOf(fieldsOf(raw.status).addresses).map((address) => fieldsOf(address).value));
+function statusAddresses(raw: RawObject): readonly string[] {
+  const addresses = listOf(fieldsOf(raw.status).addresses);
+  return addresses.length === 0 ? NONE : stringsOf(addresses.map((address) => fieldsOf(address).value));
 }
 
 function hostsOf(kind: string, raw: RawObject, name: string, namespace: string, clusterDomain: string): string[] {
@@ -109,10 +126,12 @@ function hostsOf(kind: string, raw: RawObject, name: string, namespace: string, 
  * `spec.hostnames` belongs to gateways. Entries of ours are named by their host, so a parent's name says which it is.
  */
 function routeHosts(spec: Readonly<Record<string, unknown>>, ownNamespace: string, clusterDomain: string): string[] {
-  const hosts = listOf(spec.parentRefs).map(fieldsOf).map(({ kind, name, namespace = ownNamespace }) => {
-    if (kind === "ServiceEntry" || kind === "Hostname") return name;
-    return kind === "Service" ? `${String(name)}.${String(namespace)}.svc.${clusterDomain}` : undefined;
-  });
+  const hosts = listOf(spec.parentRefs)
+    .map(fieldsOf)
+    .map(({ kind, name, namespace = ownNamespace }) => {
+      if (kind === "ServiceEntry" || kind === "Hostname") return name;
+      return kind === "Service" ? `${String(name)}.${String(namespace)}.svc.${clusterDomain}` : undefined;
+    });
   return [...new Set(stringsOf(hosts))];
 }
 
@@ -122,7 +141,15 @@ function addressesOf(kind: string, raw: RawObject): string[] {
   if (kind === "ServiceEntry") return singleAddresses([...stringsOf(spec.addresses), ...statusAddresses(raw)]);
   if (kind !== "Service") return [];
   const balancers = listOf(fieldsOf(status.loadBalancer).ingress).map((ingress) => fieldsOf(ingress).ip);
-  return singleAddresses(stringsOf([spec.clusterIP, spec.loadBalancerIP, ...listOf(spec.clusterIPs), ...listOf(spec.externalIPs), ...balancers]));
+  return singleAddresses(
+    stringsOf([
+      spec.clusterIP,
+      spec.loadBalancerIP,
+      ...listOf(spec.clusterIPs),
+      ...listOf(spec.externalIPs),
+      ...balancers,
+    ]),
+  );
 }
 
 /** Drops ranges and the "None" of headless Services; IPv6 in canonical text. */

@@ -57,7 +57,8 @@ export function reflector(options: ReflectorOptions): Reflector {
       return how === "put" ? sink.put(raw) : void sink.remove(raw);
     } catch (error) {
       const name = `${raw?.metadata?.namespace ?? ""}/${raw?.metadata?.name ?? ""}`;
-      if (odd.size < 1000 && !odd.has(name)) log?.warn({ resource: title, object: name, error }, "an object cannot be read and is skipped");
+      if (odd.size < 1000 && !odd.has(name))
+        log?.warn({ resource: title, object: name, error }, "an object cannot be read and is skipped");
       odd.add(name);
       return raw?.metadata === undefined ? undefined : sink.keyOf(raw); // it is there all the same: what stood before stays
     }
@@ -71,7 +72,15 @@ export function reflector(options: ReflectorOptions): Reflector {
       if (key !== undefined) seen.add(key);
     };
     try {
-      const listed = await listAll(client, { path, ...(query === undefined ? {} : { query }), title, pageSize, signal, onBegin, onItem });
+      const listed = await listAll(client, {
+        path,
+        ...(query === undefined ? {} : { query }),
+        title,
+        pageSize,
+        signal,
+        onBegin,
+        onItem,
+      });
       sink.sweep(seen, listed);
       revision = listed;
       isAbsent = false;
@@ -83,7 +92,8 @@ export function reflector(options: ReflectorOptions): Reflector {
   }
 
   function onEvent({ type, object }: RawEvent): void {
-    if (type === "ERROR") throw new KubeStatusError(`watch ${title}`, Number((object as { code?: unknown })?.code ?? 500), object);
+    if (type === "ERROR")
+      throw new KubeStatusError(`watch ${title}`, Number((object as { code?: unknown })?.code ?? 500), object);
     if (object === undefined) return;
     if (type === "ADDED" || type === "MODIFIED") take(object, "put");
     else if (type === "DELETED") take(object, "remove");
@@ -92,7 +102,10 @@ export function reflector(options: ReflectorOptions): Reflector {
 
   async function watch(signal: AbortSignal, onLine: () => void): Promise<void> {
     const stall = new AbortController();
-    const timer = setTimeout(() => stall.abort(new Error(`Cannot watch ${title}: nothing came for ${stallMs / 1000} s`)), stallMs);
+    const timer = setTimeout(
+      () => stall.abort(new Error(`Cannot watch ${title}: nothing came for ${stallMs / 1000} s`)),
+      stallMs,
+    );
     try {
       const search = new URLSearchParams({
         ...query,
@@ -143,7 +156,8 @@ export function reflector(options: ReflectorOptions): Reflector {
           failures++;
           // What the watch would go on from is no longer kept; or never was, after etcd was restored from a backup.
           if (hasStatus(error, 410) || failures % 5 === 0) revision = undefined;
-          if (failures === 1 || failures % 10 === 0) log?.warn({ resource: title, failures, error }, "a watch broke off");
+          if (failures === 1 || failures % 10 === 0)
+            log?.warn({ resource: title, failures, error }, "a watch broke off");
           const askedMs = error instanceof KubeStatusError ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
           await pause(Math.min(MAX_MS, askedMs) + backoffMs(failures, BASE_MS, MAX_MS), signal);
         }

@@ -20,7 +20,9 @@ export const RESOURCES = {
 /** Path of all objects of a kind: in the whole cluster, or in one namespace. */
 export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {
   const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  return namespace === undefined ? `${base}/${plural}` : `${base}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
+  return namespace === undefined
+    ? `${base}/${plural}`
+    : `${base}/namespaces/${encodeURIComponent(namespace)}/${plural}`;
 }
 
 /** Path of one object. */

@@ -28,7 +28,10 @@ export async function send(client: KubeClient, request: KubeRequest, { signal, m
     } catch (error) {
       if (!(error instanceof KubeStatusError)) return { state: "lost", error };
       if (!isBusy(error) || retries === MAX_RETRIES) return { state: "refused", error };
-      await pause(Math.min(MAX_WAIT_MS, (error.retryAfterSeconds ?? 0) * 1000) + backoffMs(retries + 1, 200, 2000), signal);
+      await pause(
+        Math.min(MAX_WAIT_MS, (error.retryAfterSeconds ?? 0) * 1000) + backoffMs(retries + 1, 200, 2000),
+        signal,
+      );
     }
   }
 }

@@ -57,7 +57,8 @@ export function createSink(store: Store, onChange: () => void): Sink {
     if (floor === undefined) return true;
     const isLater = isNewer(revision, floor.revision);
     const isOfTheDead = floor.goneUid !== undefined && floor.goneUid === uid;
-    if (isLater ? !isOfTheDead || isRemoval : floor.goneUid === undefined && revision === floor.revision) floors.delete(key);
+    if (isLater ? !isOfTheDead || isRemoval : floor.goneUid === undefined && revision === floor.revision)
+      floors.delete(key);
     return isLater && !isOfTheDead;
   }
 

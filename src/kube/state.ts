@@ -1,7 +1,7 @@
-import { objectKey, type MeshKind } from "../model/objects.ts";
+import { type MeshKind, objectKey } from "../model/objects.ts";
 import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
-import { isOurs, labelPool, toForeign, toStanding } from "./project.ts";
-import { fieldsOf, stringMapOf, type RawObject } from "./raw.ts";
+import { isOurs, toForeign, toStanding, valuePool } from "./project.ts";
+import { fieldsOf, type RawObject, stringMapOf } from "./raw.ts";
 import { createSink, type Sink, type Store } from "./sink.ts";
 
 /** All kinds that are watched. */
@@ -31,7 +31,7 @@ export function clusterState({ owner, clusterDomain }: StateOptions): ClusterSta
   const foreign = new Map<string, ForeignObject>();
   const ledger = new Map<string, StandingLedgerBlock>();
   const namespaces = new Map<string, "active" | "terminating">();
-  const pooled = labelPool();
+  const pooled = valuePool();
   let version = 0;
   let waiting: (() => void)[] = [];
 

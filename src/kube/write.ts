@@ -2,7 +2,7 @@ import { API_VERSIONS, type Manifest, type MeshKind } from "../model/objects.ts"
 import type { Change, Create, Delete, Update } from "../model/plan.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
-import type { KubeClient } from "./client.ts";
+import { type KubeClient, WRITE_TIMEOUT_MS } from "./client.ts";
 import { each } from "./each.ts";
 import { hasStatus } from "./kube-error.ts";
 import { updatePatch } from "./merge-patch.ts";
@@ -33,7 +33,11 @@ const DEPENDS: Outcome = { outcome: "skipped", error: new Error("what it depends
  * Write `changes` in phases: updates, entries that others will point to, the others, then deletes in the opposite order.
  * Every answer is folded into the state before this resolves.
  */
-export async function writeChanges(changes: readonly Change[], writer: Writer, options: WriteOptions): Promise<WriteReport> {
+export async function writeChanges(
+  changes: readonly Change[],
+  writer: Writer,
+  options: WriteOptions,
+): Promise<WriteReport> {
   const results: WriteResult[] = [];
   /** Services of which an entry could not be made: nothing may point to it. */
   const withoutEntry = new Set<string | undefined>();
@@ -43,9 +47,11 @@ export async function writeChanges(changes: readonly Change[], writer: Writer, o
   async function run(change: Change): Promise<void> {
     const service = serviceOf(change);
     const isBlocked =
-      service !== undefined && ((isCreateOfOther(change) && withoutEntry.has(service)) || (isDeleteOfEntry(change) && pointedTo.has(service)));
+      service !== undefined &&
+      ((isCreateOfOther(change) && withoutEntry.has(service)) || (isDeleteOfEntry(change) && pointedTo.has(service)));
     const result = isBlocked ? DEPENDS : await apply(change, writer, options);
-    if (isCreateOfEntry(change) && result.outcome !== "written" && result.outcome !== "conflict") withoutEntry.add(service);
+    if (isCreateOfEntry(change) && result.outcome !== "written" && result.outcome !== "conflict")
+      withoutEntry.add(service);
     if (isDeleteOfOther(change) && result.outcome !== "written") pointedTo.add(service);
     results.push({ change, ...result });
     options.onProgress?.(results.length, changes.length);
@@ -88,7 +94,12 @@ async function apply(change: Change, writer: Writer, options: WriteOptions): Pro
 }
 
 /** POST, never an apply: that would merge into somebody's live object of that name. */
-async function create({ object: { manifest } }: Create, expected: Expectation, writer: Writer, options: WriteOptions): Promise<Outcome> {
+async function create(
+  { object: { manifest } }: Create,
+  expected: Expectation,
+  writer: Writer,
+  options: WriteOptions,
+): Promise<Outcome> {
   const sent = await send(
     writer.client,
     {
@@ -107,12 +118,23 @@ async function create({ object: { manifest } }: Create, expected: Expectation, w
   return { outcome: isOurs(found, writer.owner) ? "conflict" : "foreign", error: sent.error };
 }
 
-async function update({ object, standing }: Update, expected: Expectation, writer: Writer, options: WriteOptions): Promise<Outcome> {
+async function update(
+  { object, standing }: Update,
+  expected: Expectation,
+  writer: Writer,
+  options: WriteOptions,
+): Promise<Outcome> {
   const body = updatePatch(standing, object.manifest);
   if (body === undefined) return { outcome: "written" };
   const sent = await send(
     writer.client,
-    { method: "PATCH", path: pathOf(standing.manifest), action: `patch ${nameOf(standing.manifest)}`, body, operation: "update" },
+    {
+      method: "PATCH",
+      path: pathOf(standing.manifest),
+      action: `patch ${nameOf(standing.manifest)}`,
+      body,
+      operation: "update",
+    },
     options,
   );
   if (sent.state === "refused" && (sent.error.status === 409 || sent.error.status === 404)) {
@@ -122,7 +144,12 @@ async function update({ object, standing }: Update, expected: Expectation, write
   return settle(sent, (raw) => expected.put(raw));
 }
 
-async function remove({ standing }: Delete, expected: Expectation, writer: Writer, options: WriteOptions): Promise<Outcome> {
+async function remove(
+  { standing }: Delete,
+  expected: Expectation,
+  writer: Writer,
+  options: WriteOptions,
+): Promise<Outcome> {
   const { uid, resourceVersion } = standing;
   const sent = await send(
     writer.client,
@@ -130,7 +157,12 @@ async function remove({ standing }: Delete, expected: Expectation, writer: Write
       method: "DELETE",
       path: pathOf(standing.manifest),
       action: `delete ${nameOf(standing.manifest)}`,
-      body: { kind: "DeleteOptions", apiVersion: "v1", preconditions: { uid, resourceVersion }, propagationPolicy: "Background" },
+      body: {
+        kind: "DeleteOptions",
+        apiVersion: "v1",
+        preconditions: { uid, resourceVersion },
+        propagationPolicy: "Background",
+      },
       operation: "delete",
     },
     options,
@@ -165,7 +197,12 @@ async function lookAgain(standing: StandingObject, expected: Expectation, { clie
 
 async function read(manifest: Manifest, client: KubeClient): Promise<RawObject | undefined> {
   try {
-    return (await client.request({ method: "GET", path: pathOf(manifest), action: `read ${nameOf(manifest)}`, timeoutMs: 4000 })) as RawObject;
+    return (await client.request({
+      method: "GET",
+      path: pathOf(manifest),
+      action: `read ${nameOf(manifest)}`,
+      timeoutMs: WRITE_TIMEOUT_MS,
+    })) as RawObject;
   } catch (error) {
     if (hasStatus(error, 404)) return undefined;
     throw error;

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 
 /** Addresses that may be handed out, in order. */
@@ -46,7 +47,8 @@ export function ledgerAddress(key: string): string | undefined {
 
 /** Canonical text of an IP address (RFC 5952), or `undefined` when it is none. */
 export function canonical(address: string): string | undefined {
-  return ipaddr.isValid(address) && !address.includes("%") ? ipaddr.parse(address).toString() : undefined;
+  // ipaddr.js alone also reads 10.1, 0x7f.1 and octal numbers.
+  return isIP(address) !== 0 && !address.includes("%") ? ipaddr.parse(address).toString() : undefined;
 }
 
 export function familyOf(address: string): "v4" | "v6" {

@@ -9,6 +9,7 @@ import {
   type ServicePort,
   serviceKey,
 } from "../model/service.ts";
+import { entryPort } from "./ports.ts";
 import { sameValue } from "./same.ts";
 import type { IndexedStanding } from "./standing.ts";
 
@@ -20,7 +21,7 @@ export type Reading =
 
 /** A service as the mesh is to see it; an unmerged one is the very object that its registry's snapshot holds. */
 export interface CatalogService extends Service {
-  /** Set on a merged service: how many of its endpoints, in order, came from which registry. */
+  /** Set on a merged service: how many of its endpoints, in order, came from which registry (`dc1+prod`: from both). */
   readonly provenance?: readonly { readonly registry: string; readonly count: number }[];
 }
 
@@ -164,31 +165,16 @@ function join(key: ServiceKey, members: readonly Member[], entry: ServiceEntry |
   const doubtful = members.flatMap(({ read }) => (read.state === "failed" ? [read.why] : []));
   if (first === undefined) return doubtful.join("; ");
   const parts = parseServiceKey(key);
+  // The first member's declaration of a port counts; the ports keep the members' order.
   const ports = new Map(read.flatMap((service) => service.ports.map((port) => [port.name, port] as const)).reverse());
   const declared = [...ports.values()].reverse();
-  const kept = keptEndpoints(entry);
-  const provenance: { registry: string; count: number }[] = [];
-  const endpoints: Endpoint[] = [];
-  for (const member of members) {
-    const own =
-      member.read.state === "ok"
-        ? member.read.service.endpoints
-        : member.read.state === "failed"
-          ? (kept.get(member.registry) ?? [])
-          : [];
-    const fresh = own.filter(
-      (endpoint) =>
-        !endpoints.some((other) => other.address === endpoint.address && sameValue(other.ports, endpoint.ports)),
-    );
-    if (fresh.length > 0) provenance.push({ registry: member.registry, count: fresh.length });
-    endpoints.push(...fresh);
-  }
+  const joined = joinEndpoints(members, ports, standingMembers(entry, declared));
   return {
     registry: parts?.registry ?? first.registry,
     namespace: first.namespace,
     name: first.name,
     ports: doubtful.length === 0 ? declared : [...declared, ...standingPorts(entry, declared)],
-    endpoints,
+    endpoints: joined.flatMap((part) => part.endpoints),
     leftOut: read.flatMap((service) => service.leftOut),
     metadata: Object.assign({}, ...read.map((service) => service.metadata).reverse()),
     legacyNames: [...new Set(read.flatMap((service) => service.legacyNames))],
@@ -197,8 +183,48 @@ function join(key: ServiceKey, members: readonly Member[], entry: ServiceEntry |
       ...read.flatMap((service) => service.notes),
       ...doubtful.map((why) => `the endpoints of a registry stay as they stand: ${why}`),
     ],
-    provenance,
+    provenance: joined.map(({ registry, endpoints }) => ({ registry, count: endpoints.length })),
   };
+}
+
+/** What stands of a member that cannot be read: its endpoints, and the ports that they answer on. */
+type StandingMember = Pick<Service, "endpoints" | "ports">;
+
+/** All members' endpoints by who named them; one that several named is there once, for all of them. */
+function joinEndpoints(
+  members: readonly Member[],
+  ports: ReadonlyMap<string, ServicePort>,
+  standing: (registry: string) => StandingMember,
+): readonly { readonly registry: string; readonly endpoints: readonly Endpoint[] }[] {
+  const places = new Map<string, { readonly endpoint: Endpoint; readonly from: string[] }>();
+  for (const { registry, read } of members) {
+    if (read.state === "absent") continue;
+    const own = read.state === "ok" ? read.service : standing(registry);
+    for (const endpoint of own.endpoints.map((one) => onItsPorts(one, own.ports, ports))) {
+      const place = JSON.stringify([endpoint.address, Object.entries(endpoint.ports ?? {}).sort()]);
+      const known = places.get(place);
+      if (known === undefined) places.set(place, { endpoint, from: [registry] });
+      else if (!known.from.includes(registry)) known.from.push(registry);
+    }
+  }
+  const parts = Map.groupBy(places.values(), ({ from }) => from.join("+"));
+  return [...parts].map(([registry, part]) => ({ registry, endpoints: part.map(({ endpoint }) => endpoint) }));
+}
+
+/** An endpoint answers on the ports of its own registry: where these differ from the joined ones, it says so. */
+function onItsPorts(
+  { ports: overrides = {}, ...endpoint }: Endpoint,
+  own: readonly ServicePort[],
+  joined: ReadonlyMap<string, ServicePort>,
+): Endpoint {
+  const ports = { ...overrides };
+  for (const port of own) {
+    const { targetPort, number } = joined.get(port.name) ?? port;
+    const answersOn = overrides[port.name] ?? port.targetPort ?? port.number;
+    if (answersOn === (targetPort ?? number)) delete ports[port.name];
+    else ports[port.name] = answersOn;
+  }
+  return Object.keys(ports).length === 0 ? endpoint : { ...endpoint, ports };
 }
 
 /** Ports that only a member that cannot be read now may have declared. */
@@ -206,26 +232,37 @@ function standingPorts(entry: ServiceEntry | undefined, declared: readonly Servi
   return (entry?.spec.ports ?? []).filter((port) => !declared.some(({ number }) => number === port.number));
 }
 
-/** The endpoints on the entry by the registry they came from. */
-function keptEndpoints(entry: ServiceEntry | undefined): ReadonlyMap<string, readonly Endpoint[]> {
-  const kept = new Map<string, readonly Endpoint[]>();
-  const endpoints = entry?.spec.endpoints ?? [];
+/**
+ * The endpoints on the entry by the registry they came from. Where the annotation does not say so of all of them, any may
+ * be anyone's: none is taken away before its registry was read.
+ */
+function standingMembers(
+  entry: ServiceEntry | undefined,
+  declared: readonly ServicePort[],
+): (registry: string) => StandingMember {
+  const names = new Map(declared.map((port) => [entryPort(port).name, port.name]));
+  const ports = (entry?.spec.ports ?? []).map((port) => ({ ...port, name: names.get(port.name) ?? port.name }));
+  const endpoints = (entry?.spec.endpoints ?? []).map((endpoint) => fromEntry(endpoint, names));
+  const kept = new Map<string, Endpoint[]>();
   let start = 0;
   for (const part of (entry?.metadata.annotations?.[PROVENANCE_ANNOTATION] ?? "").split(",")) {
-    const [registry = "", count = ""] = part.split("=");
-    const length = Number.parseInt(count, 10);
-    if (registry === "" || !(length > 0)) continue;
-    kept.set(registry, endpoints.slice(start, start + length).map(fromEntry));
-    start += length;
+    const [, registries = "", count = ""] = /^([^=]+)=(\d+)$/.exec(part) ?? [];
+    const end = start + Number(count);
+    for (const registry of registries.split("+"))
+      kept.set(registry, [...(kept.get(registry) ?? []), ...endpoints.slice(start, end)]);
+    start = end;
   }
-  return kept;
+  return (registry) => ({ ports, endpoints: start === endpoints.length ? (kept.get(registry) ?? []) : endpoints });
 }
 
-function fromEntry(endpoint: EntryEndpoint): Endpoint {
+function fromEntry(endpoint: EntryEndpoint, names: ReadonlyMap<string, string>): Endpoint {
   const [region, zone, subzone] = (endpoint.locality ?? "").split("/");
+  const ports = Object.entries(endpoint.ports ?? {}).map(
+    ([name, number]) => [names.get(name) ?? name, number] as const,
+  );
   return {
     address: endpoint.address,
-    ...(endpoint.ports === undefined ? {} : { ports: endpoint.ports }),
+    ...(ports.length === 0 ? {} : { ports: Object.fromEntries(ports) }),
     ...(endpoint.weight === undefined ? {} : { weight: endpoint.weight }),
     ...(endpoint.labels === undefined ? {} : { labels: endpoint.labels }),
     ...(region ? { region } : {}),

@@ -152,8 +152,9 @@ export function nameHosts(
   function legacyClash(key: ServiceKey, name: string): string | undefined {
     const holder = claims.names.get(name);
     if (holder !== undefined && holder !== key) return `it belongs to ${holder}`;
-    const other = taken.get(name) ?? shortForm(key, name);
-    return other === undefined ? undefined : `it also means ${other}, which is not ours`;
+    const foreign = taken.get(name);
+    const other = foreign === undefined ? shortForm(key, name) : notOurs(foreign);
+    return other === undefined ? undefined : `it also means ${other}`;
   }
 
   function claimLegacy(key: ServiceKey, name: string): LegacyName {
@@ -166,12 +167,9 @@ export function nameHosts(
   function shortForm(key: ServiceKey, name: string): string | undefined {
     const [first = "", namespace, ...more] = name.split(".");
     if (more.length > 0) return undefined;
-    if (namespace === undefined) return claims.serviceNames.get(first);
-    const object = objectKey("Service", namespace, first);
-    const own = standing.objects.get(object);
+    const meant = claims.serviceNames.get(first) ?? [];
     // An alias of this service itself leads to the same place.
-    if (own === undefined ? !standing.foreign.has(object) : own.service === key) return undefined;
-    return `Service ${namespace}/${first}`;
+    return meant.find((one) => one.service !== key && (namespace === undefined || one.namespace === namespace))?.text;
   }
 
   function giveAliases(key: ServiceKey, service: CatalogService): readonly AliasName[] {
@@ -229,8 +227,15 @@ interface Claims {
   readonly names: Map<string, ServiceKey>;
   /** `namespace/name` of an alias → service. */
   readonly aliases: Map<string, ServiceKey>;
-  /** Name of a Service that is not ours → one such Service. */
-  readonly serviceNames: Map<string, string>;
+  /** Name of a Service, aliases of ours among them → all such Services. */
+  readonly serviceNames: Map<string, NamedService[]>;
+}
+
+interface NamedService {
+  readonly namespace: string;
+  /** Whose alias it is; `undefined` when it is not ours. */
+  readonly service: ServiceKey | undefined;
+  readonly text: string;
 }
 
 function standingClaims(standing: IndexedStanding): Claims {
@@ -245,12 +250,27 @@ function standingClaims(standing: IndexedStanding): Claims {
   }
   for (const object of standing.objects.values()) {
     if (object.manifest.kind !== "Service" || object.service === undefined) continue;
-    claims.aliases.set(`${object.manifest.metadata.namespace}/${object.manifest.metadata.name}`, object.service);
+    const { namespace, name } = object.manifest.metadata;
+    const { service } = object;
+    claims.aliases.set(`${namespace}/${name}`, service);
+    nameService(name, { namespace, service, text: `Service ${namespace}/${name} of ${service}` });
   }
   for (const foreign of standing.foreign.values()) {
-    if (foreign.kind === "Service") claims.serviceNames.set(foreign.name, describe(foreign));
+    if (foreign.kind !== "Service") continue;
+    const { namespace, name } = foreign;
+    nameService(name, { namespace, service: undefined, text: notOurs(describe(foreign)) });
   }
   return claims;
+
+  function nameService(name: string, service: NamedService): void {
+    const others = claims.serviceNames.get(name);
+    if (others === undefined) claims.serviceNames.set(name, [service]);
+    else others.push(service);
+  }
+}
+
+function notOurs(what: string): string {
+  return `${what}, which is not ours`;
 }
 
 /** Host → who has it. */

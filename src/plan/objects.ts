@@ -94,7 +94,7 @@ export function buildObjects(
     const addresses = names === undefined ? undefined : vips === undefined ? [] : vips.get(names.host);
     if (names === undefined || addresses === undefined) {
       // The names or VIP stage has said why; what stands of such a service stays.
-      const hold = naming.holds.find((one) => one.service === key);
+      const hold = names === undefined ? naming.holds.find((one) => one.service === key) : undefined;
       kept.set(key, hold ?? holdOf(key, service.registry, "address", "no VIP could be given"));
       continue;
     }
@@ -165,7 +165,9 @@ export function buildObjects(
       keep(key, holdOf(key, registry, "unread", failure ?? silence(authority), subjectOf(key, entry)));
       return;
     }
-    const goneSince = entry?.manifest.metadata.annotations?.[GONE_SINCE_ANNOTATION];
+    // Without its entry nothing is left to wait for: aliases and the like go too.
+    if (entry === undefined) return;
+    const goneSince = entry.manifest.metadata.annotations?.[GONE_SINCE_ANNOTATION];
     if (goneSince === undefined) {
       for (const object of siblings)
         objects.push(object === entry ? tombstone(key, entry, options.nowMs) : asDesired(key, object));

@@ -1,5 +1,6 @@
 import { ANNOTATION_PREFIX, type ObjectKey, type OwnedObject } from "../model/objects.ts";
 import type { Create, Delete, Hold, Plan, Update } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { Desired } from "./objects.ts";
 import { hasFields, sameValue } from "./same.ts";
@@ -20,15 +21,20 @@ export function plan(desired: Desired, standing: IndexedStanding, equal: EqualMe
   const hold: Hold[] = [...desired.holds];
   let unchanged = 0;
   const wanted = new Set<ObjectKey>();
+  /** Services whose entry cannot be made: nothing may point to it. */
+  const entryless = new Set<ServiceKey>();
   for (const object of desired.objects) {
     wanted.add(object.key);
     const existing = standing.objects.get(object.key);
     if (desired.keptObjects.has(object.key)) continue;
     if (existing === undefined) {
       const foreign = standing.foreign.get(object.key);
-      if (foreign === undefined) create.push({ kind: "create", object });
-      else hold.push(clash(object));
-    } else if (existing.yielded !== undefined) hold.push(yielded(existing, existing.yielded));
+      if (foreign !== undefined) {
+        hold.push(clash(object));
+        if (object.manifest.kind === "ServiceEntry") entryless.add(object.service);
+      } else if (!entryless.has(object.service)) create.push({ kind: "create", object });
+    } else if (existing.service === undefined) hold.push(unknown(existing));
+    else if (existing.yielded !== undefined) hold.push(yielded(existing, existing.yielded));
     else if (equal.get(object) === existing || sameObject(object, existing)) {
       equal.set(object, existing);
       unchanged++;

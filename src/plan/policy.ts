@@ -5,9 +5,10 @@ import {
   type ServiceEntry,
 } from "../model/objects.ts";
 import type { Change, Hold, Plan, Update } from "../model/plan.ts";
+import type { StandingObject } from "../model/standing.ts";
 import type { Authority } from "./merge.ts";
 import { sameValue } from "./same.ts";
-import { type IndexedStanding, isCompanionName, type StandingEntry } from "./standing.ts";
+import { type IndexedStanding, isCompanion, type StandingEntry } from "./standing.ts";
 
 export interface PolicyOptions {
   readonly mode: "sync" | "upsert-only" | "dry-run";
@@ -88,7 +89,8 @@ function brakeServices(
   for (const registry of new Set([...losses, ...expired].map(registryOf))) {
     if (options.allowDeletes.has(registry)) continue;
     const fresh = losses.filter((change) => registryOf(change) === registry);
-    const lost = fresh.length + (marked.get(registry) ?? 0);
+    const uncounted = fresh.filter((change) => !isRecentLoss(change.standing, options));
+    const lost = uncounted.length + (marked.get(registry) ?? 0);
     const all = total.get(registry) ?? 0;
     const isEmptyList = authorities.get(registry)?.listed === 0 && fresh.some(isVanishing);
     const isPast = lost > options.minDeletes && lost * 100 > options.maxDeletePercent * all;
@@ -143,8 +145,10 @@ function brakeEndpoints(
       ...holdOf(change, "brake"),
       message: `${message}; x2istio apply --allow-deletes ${registryOf(change)} releases it`,
     });
-    count(after, registryOf(change), missing.length);
     const kept = withEndpoints(change, missing);
+    const stays = kept === undefined ? change.standing.manifest : kept.object.manifest;
+    const wanted = change.object.manifest as ServiceEntry;
+    count(after, registryOf(change), endpointsOf(stays as ServiceEntry).length - endpointsOf(wanted).length);
     if (kept !== undefined) return [kept];
     unchanged++;
     return [];
@@ -155,7 +159,7 @@ function brakeEndpoints(
 function entryOf(change: Change): ServiceEntry | undefined {
   if (change.kind === "delete") return undefined;
   const { manifest } = change.object;
-  return manifest.kind === "ServiceEntry" && !isCompanionName(manifest.metadata.name) ? manifest : undefined;
+  return manifest.kind === "ServiceEntry" && !isCompanion(manifest.metadata) ? manifest : undefined;
 }
 
 function endpointsOf(manifest: ServiceEntry): NonNullable<ServiceEntry["spec"]["endpoints"]> {
@@ -170,7 +174,8 @@ function missingEndpoints(change: Update): NonNullable<ServiceEntry["spec"]["end
 }
 
 function place({ address, ports }: { address: string; ports?: Readonly<Record<string, number>> }): string {
-  return `${address} ${JSON.stringify(ports ?? {})}`;
+  // The API server sorts the ports; a registry may not.
+  return `${address} ${JSON.stringify(Object.fromEntries(Object.entries(ports ?? {}).sort()))}`;
 }
 
 /** The update without its removals, or `undefined` when nothing else is left of it. */
@@ -234,14 +239,14 @@ function isVanishing(change: Update): boolean {
   );
 }
 
-/** A service that vanishes or loses its last endpoint with this change, and was not counted before. */
+/** A service that vanishes (also after it was emptied) or loses its last endpoint with this change. */
 function isLoss(change: Update): boolean {
   if (entryOf(change) === undefined) return false;
   const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION];
-  return (
-    marks.some((name) => mark(change.object.manifest, name) !== undefined) &&
-    marks.every((name) => mark(change.standing.manifest, name) === undefined)
-  );
+  const isEmptied =
+    mark(change.object.manifest, EMPTY_SINCE_ANNOTATION) !== undefined &&
+    marks.every((name) => mark(change.standing.manifest, name) === undefined);
+  return isVanishing(change) || isEmptied;
 }
 
 function mark(
@@ -255,7 +260,7 @@ function goneSince(entry: StandingEntry | undefined): string | undefined {
   return entry === undefined ? undefined : mark(entry.manifest, GONE_SINCE_ANNOTATION);
 }
 
-function isRecentLoss({ manifest }: StandingEntry, options: PolicyOptions): boolean {
+function isRecentLoss({ manifest }: StandingObject, options: PolicyOptions): boolean {
   return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].some((name) => {
     const since = Date.parse(mark(manifest, name) ?? "");
     return since > options.nowMs - options.keepEmptyMs;

@@ -1,4 +1,4 @@
-import type { ServiceEntry } from "../model/objects.ts";
+import { AUTO_ALLOCATE_LABEL, type Metadata, type ServiceEntry } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing, StandingObject } from "../model/standing.ts";
 
@@ -35,10 +35,13 @@ export function indexStanding(standing: Standing): IndexedStanding {
 /** Whether this is a service's ServiceEntry and not the companion that gives its legacy names an xDS listener. */
 export function isEntry(object: StandingObject): object is StandingEntry {
   return (
-    object.manifest.kind === "ServiceEntry" &&
-    object.service !== undefined &&
-    !isCompanionName(object.manifest.metadata.name)
+    object.manifest.kind === "ServiceEntry" && object.service !== undefined && !isCompanion(object.manifest.metadata)
   );
+}
+
+/** By name and label: a service's own host may end in `-legacy` too. */
+export function isCompanion({ name, labels }: Metadata): boolean {
+  return isCompanionName(name) && labels?.[AUTO_ALLOCATE_LABEL] === "false";
 }
 
 export function isCompanionName(name: string): boolean {

@@ -19,6 +19,7 @@ const PROTOCOLS: ReadonlySet<string> = new Set([
   "MYSQL",
 ]);
 const MAX_ENDPOINTS = 4096;
+const MAX_ENDPOINT_PORTS = 128;
 /** etcd refuses requests over 1.5 MiB; the API server's own additions need room. */
 const MAX_BYTES = 1_400_000;
 
@@ -71,7 +72,10 @@ function endpointFault(
   portNames: ReadonlySet<string>,
 ): string | undefined {
   if (canonical(address) === undefined) return "it is not an IP address, which a STATIC entry needs";
-  for (const [name, number] of Object.entries(ports ?? {})) {
+  const overrides = Object.entries(ports ?? {});
+  if (overrides.length > MAX_ENDPOINT_PORTS)
+    return `it has ${overrides.length} ports of its own, ${MAX_ENDPOINT_PORTS} are allowed`;
+  for (const [name, number] of overrides) {
     if (!portNames.has(name)) return `the service has no port ${name}`;
     if (!isPort(number)) return `port ${name} has number ${number}, 1 to 65535 are allowed`;
   }

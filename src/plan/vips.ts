@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isIP } from "node:net";
 import { objectKey } from "../model/objects.ts";
 import type { Hold } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
@@ -124,11 +125,17 @@ export function allocateVips(
     const start = createHash("sha256").update(host).digest().readUInt32BE(0) % size;
     for (let step = 0; step < size; step++) {
       const address = addressAt(candidates, (start + step) % size);
-      if (taken.has(address) || !isFree(lines.get(address), options)) continue;
+      const line = lines.get(address);
+      if (taken.has(address) || !isFree(line, options) || isWanted(line)) continue;
       put({ address, host, owner: options.owner });
       return address;
     }
     return undefined;
+  }
+
+  /** A host that returns in this pass gets its own back, also after the rest. */
+  function isWanted(line: LedgerLine | undefined): boolean {
+    return line?.host !== undefined && line.owner === options.owner && hosts.has(line.host);
   }
 
   function exhausted(candidates: readonly AddressRange[]): string {
@@ -203,9 +210,9 @@ function foreignAddresses(standing: IndexedStanding): ReadonlyMap<string, Foreig
   return taken;
 }
 
-/** IPv4 is compared as written, which is canonical already; parsing tens of thousands in each pass would be felt. */
+/** IPv4 as written is canonical already; parsing tens of thousands in each pass would be felt. */
 function plainAddress(raw: string): string | undefined {
-  return raw.includes(":") ? canonical(raw) : raw;
+  return isIP(raw) === 4 ? raw : canonical(raw);
 }
 
 function readLedger(blocks: ReadonlyMap<string, StandingLedgerBlock>, memo: LedgerMemo): Map<string, LedgerLine> {

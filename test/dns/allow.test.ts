@@ -39,5 +39,9 @@ test("allowList() stays right with more clients than it remembers", () => {
 });
 
 test("clientAddress() gives one text for one client", () => {
-  assert.deepEqual(["::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1"].map(clientAddress), ["192.0.2.1", "192.0.2.1", "2001:db8::1"]);
+  assert.deepEqual(["::ffff:192.0.2.1", "192.0.2.1", "2001:db8::1"].map(clientAddress), [
+    "192.0.2.1",
+    "192.0.2.1",
+    "2001:db8::1",
+  ]);
 });

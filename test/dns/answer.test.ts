@@ -9,9 +9,9 @@ const nowMs = 1_000_000;
 const upstream: Upstream = { address: "192.0.2.53", port: 53 };
 const consul: Upstream = { address: "192.0.2.2", port: 8600 };
 const allZones: readonly Zone[] = [
-  { name: "mesh.internal" },
+  { name: "mesh.internal", forward: [] },
   { name: "consul", forward: [consul] },
-  { name: "Ours.Consul." },
+  { name: "Ours.Consul.", forward: [] },
   { name: "theirs.mesh.internal", forward: [consul] },
   { name: "deep.below.mesh.internal", forward: [consul] },
 ];
@@ -33,7 +33,10 @@ const names = table({
   "web.service.consul": { a: ["240.241.0.12"] },
   "orders.corp.example.com": { a: ["240.241.0.7"] },
   ...Object.fromEntries(
-    Array.from({ length: 9 }, (_, n) => [`c${n}.mesh.internal`, { cname: n === 8 ? "v4.shop.mesh.internal" : `c${n + 1}.mesh.internal` }]),
+    Array.from({ length: 9 }, (_, n) => [
+      `c${n}.mesh.internal`,
+      { cname: n === 8 ? "v4.shop.mesh.internal" : `c${n + 1}.mesh.internal` },
+    ]),
   ),
 });
 
@@ -89,9 +92,17 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     () => ask("v4.shop.mesh.internal", TYPE.AAAA),
     `NOERROR AA; ${meshSoa}`,
   ],
-  ["gives NODATA for types that no name has (RFC 2308 §2.2)", () => ask("v4.shop.mesh.internal", TYPE.HTTPS), `NOERROR AA; ${meshSoa}`],
+  [
+    "gives NODATA for types that no name has (RFC 2308 §2.2)",
+    () => ask("v4.shop.mesh.internal", TYPE.HTTPS),
+    `NOERROR AA; ${meshSoa}`,
+  ],
   ["gives NODATA for a name without addresses", () => ask("empty.mesh.internal"), `NOERROR AA; ${meshSoa}`],
-  ["gives NXDOMAIN with SOA for an unknown name in our zone (RFC 2308 §2.1)", () => ask("nope.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
+  [
+    "gives NXDOMAIN with SOA for an unknown name in our zone (RFC 2308 §2.1)",
+    () => ask("nope.mesh.internal"),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
   ["gives NXDOMAIN below a name that exists", () => ask("x.v4.shop.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
   ["gives NODATA for an empty non-terminal (RFC 8020 §2)", () => ask("shop.mesh.internal"), `NOERROR AA; ${meshSoa}`],
   ["gives NODATA above another zone (RFC 8020 §2)", () => ask("below.mesh.internal"), `NOERROR AA; ${meshSoa}`],
@@ -123,8 +134,16 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     () => ask("alias.mesh.internal", TYPE.ANY),
     "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal",
   ],
-  ["answers ANY at an unknown name with NXDOMAIN", () => ask("nope.mesh.internal", TYPE.ANY), `NXDOMAIN AA; ${meshSoa}`],
-  ["answers ANY at an empty non-terminal with NODATA", () => ask("shop.mesh.internal", TYPE.ANY), `NOERROR AA; ${meshSoa}`],
+  [
+    "answers ANY at an unknown name with NXDOMAIN",
+    () => ask("nope.mesh.internal", TYPE.ANY),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
+  [
+    "answers ANY at an empty non-terminal with NODATA",
+    () => ask("shop.mesh.internal", TYPE.ANY),
+    `NOERROR AA; ${meshSoa}`,
+  ],
   [
     "follows a CNAME (RFC 1034 §3.6.2)",
     () => ask("alias.mesh.internal"),
@@ -160,8 +179,16 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["holds an address that the mesh may not have yet", () => ask("new.mesh.internal"), "held 500"],
   ["holds it behind a CNAME too", () => ask("newalias.mesh.internal"), "held 500"],
   ["does not hold what gives no address away", () => ask("new.mesh.internal", TYPE.AAAA), `NOERROR AA; ${meshSoa}`],
-  ["gives a settled address", () => ask("settled.mesh.internal"), "NOERROR AA; settled.mesh.internal 30 A 240.241.0.11"],
-  ["answers a known name in an overlay zone", () => ask("web.service.consul"), "NOERROR AA; web.service.consul 30 A 240.241.0.12"],
+  [
+    "gives a settled address",
+    () => ask("settled.mesh.internal"),
+    "NOERROR AA; settled.mesh.internal 30 A 240.241.0.11",
+  ],
+  [
+    "answers a known name in an overlay zone",
+    () => ask("web.service.consul"),
+    "NOERROR AA; web.service.consul 30 A 240.241.0.12",
+  ],
   ["asks the servers of an overlay for what is unknown in it", () => ask("db.service.consul"), "forward 192.0.2.2"],
   ["asks them for names between its apex and names of ours", () => ask("service.consul"), "forward 192.0.2.2"],
   ["asks them for its apex", () => ask("consul", TYPE.SOA), "forward 192.0.2.2"],
@@ -196,7 +223,7 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["refuses names of others without forward", () => ask("example.org", TYPE.A, { forward: [] }), "REFUSED"],
   [
     "denies everything where the root is ours",
-    () => ask("example.org", TYPE.A, { zones: [{ name: "." }] }),
+    () => ask("example.org", TYPE.A, { zones: [{ name: ".", forward: [] }] }),
     "NXDOMAIN AA; authority  5 SOA  7 5",
   ],
   ["refuses classes other than IN", () => ask("version.bind", TYPE.TXT, { qclass: 3 }), "REFUSED"],
@@ -204,7 +231,11 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["refuses IXFR", () => ask("mesh.internal", TYPE.IXFR), "REFUSED"],
   ["gives FORMERR for OPT as a question (RFC 6891 §6.1.1)", () => ask("mesh.internal", TYPE.OPT), "FORMERR"],
   ["gives NOTIMP for MAILB", () => ask("mesh.internal", TYPE.MAILB), "NOTIMP"],
-  ["does not find a name by the dots inside a label", () => ask("orders\\046shop.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
+  [
+    "does not find a name by the dots inside a label",
+    () => ask("orders\\046shop.mesh.internal"),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
 ];
 
 for (const [title, found, want] of cases) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { type Behaviour, ask, openTcp, startServer, startUpstream, upstreamAnswer } from "./sockets.ts";
+import { ask, type Behaviour, openTcp, startServer, startUpstream, upstreamAnswer } from "./sockets.ts";
 import { addresses, decode, opt, query, record } from "./wire.ts";
 
 const address = (last: number) => record("example.org", 1, 1, 60, Buffer.from([192, 0, 2, last]));
@@ -9,7 +9,11 @@ const failing = (rcode: number) => (packet: Buffer) => [upstreamAnswer(packet, {
 const silence: Behaviour = () => [];
 
 /** A server that forwards everything to upstreams with these behaviours; 300 ms of patience with each. */
-async function startForwarding(t: TestContext, behaviours: readonly Behaviour[], limits: { readonly maxForwarded?: number } = {}) {
+async function startForwarding(
+  t: TestContext,
+  behaviours: readonly Behaviour[],
+  limits: { readonly maxForwarded?: number } = {},
+) {
   const upstreams = await Promise.all(behaviours.map((behaviour) => startUpstream(t, behaviour)));
   const forward = upstreams.map(({ address, port }) => ({ address, port }));
   return { upstreams, ...(await startServer(t, { forward, limits: { upstreamTimeoutMs: 300, ...limits } })) };
@@ -19,7 +23,10 @@ test("forward relays an answer with the client's ID and RA, without AA (RFC 1035
   const { at, upstreams, events } = await startForwarding(t, [(packet) => [good(packet)]]);
   const reply = await ask(at, query("ExAmple.org", { id: 4242 }));
   const decoded = decode(reply);
-  assert.deepEqual([decoded.id, decoded.aa, decoded.ra, decoded.questions[0]?.name], [4242, false, true, "ExAmple.org"]);
+  assert.deepEqual(
+    [decoded.id, decoded.aa, decoded.ra, decoded.questions[0]?.name],
+    [4242, false, true, "ExAmple.org"],
+  );
   assert.deepEqual(addresses(reply), ["192.0.2.1"]);
   assert.deepEqual(decode(upstreams[0]?.seen[0]?.packet as Buffer).questions[0]?.name, "ExAmple.org");
   assert.deepEqual(events, [{ transport: "udp", rcode: "NOERROR", type: "A", source: "forward" }]);
@@ -51,7 +58,13 @@ test("forward uses a new ID and a new port for every question (RFC 5452 §9.2)",
 test("forward asks an overlay's own servers", async (t) => {
   const overlay = await startUpstream(t, (packet) => [good(packet, 8)]);
   const rest = await startUpstream(t, (packet) => [good(packet, 9)]);
-  const { at } = await startServer(t, { forward: [rest], zones: [{ name: "mesh.internal" }, { name: "consul", forward: [overlay] }] });
+  const { at } = await startServer(t, {
+    forward: [rest],
+    zones: [
+      { name: "mesh.internal", forward: [] },
+      { name: "consul", forward: [overlay] },
+    ],
+  });
   assert.deepEqual(addresses(await ask(at, query("db.service.consul"))), ["192.0.2.8"]);
   assert.deepEqual(addresses(await ask(at, query("db.service.consul.example.org"))), ["192.0.2.9"]);
 });
@@ -66,8 +79,14 @@ const forged: readonly (readonly [title: string, forge: (packet: Buffer) => Buff
     },
   ],
   ["another question", (packet) => good(Buffer.concat([packet.subarray(0, 2), query("evil.example").subarray(2)]), 66)],
-  ["another case (0x20)", (packet) => good(Buffer.concat([packet.subarray(0, 2), query("example.org").subarray(2)]), 66)],
-  ["another type", (packet) => good(Buffer.concat([packet.subarray(0, 2), query("Example.org", { type: 28 }).subarray(2)]), 66)],
+  [
+    "another case (0x20)",
+    (packet) => good(Buffer.concat([packet.subarray(0, 2), query("example.org").subarray(2)]), 66),
+  ],
+  [
+    "another type",
+    (packet) => good(Buffer.concat([packet.subarray(0, 2), query("Example.org", { type: 28 }).subarray(2)]), 66),
+  ],
   ["QR = 0", (packet) => packet],
   ["no header", () => Buffer.from([1, 2, 3])],
 ];
@@ -81,7 +100,10 @@ for (const [title, forge] of forged) {
 
 const failovers: readonly (readonly [title: string, first: Behaviour])[] = [
   ["is silent", silence],
-  ["only sends forgeries", (packet) => [Buffer.concat([Buffer.from([packet.readUInt8(0) ^ 1]), good(packet, 66).subarray(1)])]],
+  [
+    "only sends forgeries",
+    (packet) => [Buffer.concat([Buffer.from([packet.readUInt8(0) ^ 1]), good(packet, 66).subarray(1)])],
+  ],
   ["answers SERVFAIL", failing(2)],
   ["answers REFUSED", failing(5)],
 ];

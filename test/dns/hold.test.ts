@@ -9,7 +9,10 @@ const heldFor = (ms: number) => ({ kind: "held" as const, untilMs: Date.now() + 
 test("holdQuestions() gives the answer once it is settled", async () => {
   const started = performance.now();
   const first = heldFor(150);
-  assert.equal(await holdQuestions({ limit: 1 }).wait(first, () => (Date.now() >= first.untilMs ? given : first)), given);
+  assert.equal(
+    await holdQuestions({ limit: 1 }).wait(first, () => (Date.now() >= first.untilMs ? given : first)),
+    given,
+  );
   const took = performance.now() - started;
   assert.ok(took > 140 && took < 600, `${took} ms`);
 });
@@ -17,7 +20,10 @@ test("holdQuestions() gives the answer once it is settled", async () => {
 test("holdQuestions() sees a name settle sooner than was said", async () => {
   const started = performance.now();
   const first = heldFor(1e9);
-  assert.equal(await holdQuestions({ limit: 1 }).wait(first, () => (performance.now() - started > 200 ? given : first)), given);
+  assert.equal(
+    await holdQuestions({ limit: 1 }).wait(first, () => (performance.now() - started > 200 ? given : first)),
+    given,
+  );
   assert.ok(performance.now() - started < 800);
 });
 

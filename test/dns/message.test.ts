@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Packet } from "dns2";
 import { RCODE } from "../../src/dns/codes.ts";
-import { decodeQuery, encodeReply, isAnswerTo, type Query, relayedReply, type Reply } from "../../src/dns/message.ts";
+import { decodeQuery, encodeReply, isAnswerTo, type Query, type Reply, relayedReply } from "../../src/dns/message.ts";
 import type { ResourceRecord } from "../../src/dns/records.ts";
 import { decode, opt, query, record, wireName } from "./wire.ts";
 
@@ -16,7 +16,11 @@ const faults: readonly (readonly [title: string, packet: Buffer, fault: number |
   ["accepts a plain question", query("orders.mesh.internal"), undefined],
   ["accepts the root", query(""), undefined],
   ["accepts a label of 63 octets (RFC 1035 §2.3.4)", query(`${"a".repeat(63)}.org`), undefined],
-  ["accepts a name of 255 octets (RFC 1035 §2.3.4)", query([63, 63, 63, 61].map((length) => Buffer.alloc(length, "a"))), undefined],
+  [
+    "accepts a name of 255 octets (RFC 1035 §2.3.4)",
+    query([63, 63, 63, 61].map((length) => Buffer.alloc(length, "a"))),
+    undefined,
+  ],
   [
     "gives FORMERR for a name of 256 octets (RFC 1035 §2.3.4)",
     query([63, 63, 63, 62].map((length) => Buffer.alloc(length, "a"))),
@@ -30,13 +34,21 @@ const faults: readonly (readonly [title: string, packet: Buffer, fault: number |
   ],
   ["gives FORMERR for a question cut short", query("orders.mesh.internal").subarray(0, 30), RCODE.FORMERR],
   ["gives FORMERR for a missing class", query("a").subarray(0, -1), RCODE.FORMERR],
-  ["gives FORMERR for a pointer to itself (RFC 1035 §4.1.4)", Buffer.from("123401000001000000000000c00c00010001", "hex"), RCODE.FORMERR],
+  [
+    "gives FORMERR for a pointer to itself (RFC 1035 §4.1.4)",
+    Buffer.from("123401000001000000000000c00c00010001", "hex"),
+    RCODE.FORMERR,
+  ],
   [
     "gives FORMERR for a pointer forwards (RFC 1035 §4.1.4)",
     Buffer.from("123401000001000000000000c012000100010161000000", "hex"),
     RCODE.FORMERR,
   ],
-  ["gives FORMERR for a reserved label type (RFC 6891 §5)", Buffer.from("12340100000100000000000041610000010001", "hex"), RCODE.FORMERR],
+  [
+    "gives FORMERR for a reserved label type (RFC 6891 §5)",
+    Buffer.from("12340100000100000000000041610000010001", "hex"),
+    RCODE.FORMERR,
+  ],
   ["gives FORMERR for bytes after the message", Buffer.concat([query("a"), Buffer.from([0])]), RCODE.FORMERR],
   ["gives FORMERR for records that are counted but missing", query("a", { counts: [1, 0, 0, 65535] }), RCODE.FORMERR],
   [
@@ -50,11 +62,27 @@ const faults: readonly (readonly [title: string, packet: Buffer, fault: number |
     query("a", { records: [opt({ data: Buffer.from("fde900030102030003 0000".replace(" ", ""), "hex") })] }),
     undefined,
   ],
-  ["ignores a known EDNS option of odd content", query("a", { records: [opt({ data: Buffer.from("000f0001aa", "hex") })] }), undefined],
-  ["ignores the upper bits of a code in a query's OPT", query("a", { records: [opt({ extendedRcode: 0x80 })] }), undefined],
+  [
+    "ignores a known EDNS option of odd content",
+    query("a", { records: [opt({ data: Buffer.from("000f0001aa", "hex") })] }),
+    undefined,
+  ],
+  [
+    "ignores the upper bits of a code in a query's OPT",
+    query("a", { records: [opt({ extendedRcode: 0x80 })] }),
+    undefined,
+  ],
   ["gives FORMERR for two OPT records (RFC 6891 §6.1.1)", query("a", { records: [opt(), opt()] }), RCODE.FORMERR],
-  ["gives FORMERR for OPT below the root (RFC 6891 §6.1.2)", query("a", { records: [opt({ name: "a" })] }), RCODE.FORMERR],
-  ["gives FORMERR for OPT among the answers (RFC 6891 §6.1.1)", query("a", { records: [opt()], counts: [1, 1, 0, 0] }), RCODE.FORMERR],
+  [
+    "gives FORMERR for OPT below the root (RFC 6891 §6.1.2)",
+    query("a", { records: [opt({ name: "a" })] }),
+    RCODE.FORMERR,
+  ],
+  [
+    "gives FORMERR for OPT among the answers (RFC 6891 §6.1.1)",
+    query("a", { records: [opt()], counts: [1, 1, 0, 0] }),
+    RCODE.FORMERR,
+  ],
   [
     "gives FORMERR for options that overrun (RFC 6891 §6.1.2)",
     query("a", { records: [opt({ data: Buffer.from("000a0008aa", "hex") })] }),
@@ -63,15 +91,21 @@ const faults: readonly (readonly [title: string, packet: Buffer, fault: number |
   ["gives BADVERS for EDNS version 1 (RFC 6891 §6.1.3)", query("a", { records: [opt({ version: 1 })] }), RCODE.BADVERS],
   ["gives NOTIMP for NOTIFY (RFC 1035 §4.1.1)", query("a", { flags: 4 << 11 }), RCODE.NOTIMP],
   ["gives NOTIMP for UPDATE", query("a", { flags: 5 << 11 }), RCODE.NOTIMP],
-  ["gives NOTIMP for an opcode without question", query("", { flags: 6 << 11, counts: [0, 0, 0, 0] }).subarray(0, 12), RCODE.NOTIMP],
+  [
+    "gives NOTIMP for an opcode without question",
+    query("", { flags: 6 << 11, counts: [0, 0, 0, 0] }).subarray(0, 12),
+    RCODE.NOTIMP,
+  ],
 ];
 
 for (const [title, packet, fault] of faults) {
   test(`decodeQuery() ${title}`, () => assert.equal(read(packet).fault, fault));
 }
 
-test("decodeQuery() drops an answer: QR = 1 (RFC 1035 §4.1.1)", () => assert.equal(decodeQuery(query("a", { flags: 0x8000 })), undefined));
-test("decodeQuery() drops what has no whole header", () => assert.equal(decodeQuery(query("a").subarray(0, 11)), undefined));
+test("decodeQuery() drops an answer: QR = 1 (RFC 1035 §4.1.1)", () =>
+  assert.equal(decodeQuery(query("a", { flags: 0x8000 })), undefined));
+test("decodeQuery() drops what has no whole header", () =>
+  assert.equal(decodeQuery(query("a").subarray(0, 11)), undefined));
 
 const questionNames: readonly (readonly [labels: readonly string[], name: string])[] = [
   [["OrDers", "MESH", "internal"], "orders.mesh.internal"],
@@ -131,7 +165,11 @@ test("encodeReply() sets RA only when told (RFC 1035 §4.1.1)", () => {
 
 test("encodeReply() echoes names that are not text, byte by byte", () => {
   const packet = query([Buffer.from("a.b"), Buffer.from([0xff, 0, 0x5c]), Buffer.from("org")]);
-  const reply = encodeReply(read(packet), { ...noError, rcode: RCODE.NXDOMAIN, authority: [{ ...soa, name: "org" }] }, plain);
+  const reply = encodeReply(
+    read(packet),
+    { ...noError, rcode: RCODE.NXDOMAIN, authority: [{ ...soa, name: "org" }] },
+    plain,
+  );
   assert.deepEqual(reply.subarray(12, packet.length), packet.subarray(12));
   assert.equal(decode(reply).authority[0]?.name, "org");
 });
@@ -147,7 +185,11 @@ const records: readonly ResourceRecord[] = [
 ];
 
 test("encodeReply() writes every type so that two decoders read it alike (RFC 1035 §3.3, §3.4; RFC 3596 §2.2)", () => {
-  const message = encodeReply(read(query("orders.mesh.internal")), { ...noError, answers: records }, { ...plain, maxBytes: 0xffff });
+  const message = encodeReply(
+    read(query("orders.mesh.internal")),
+    { ...noError, answers: records },
+    { ...plain, maxBytes: 0xffff },
+  );
   const decoded = decode(message);
   const second = Packet.parse(message);
   assert.deepEqual(second.errors, []);
@@ -168,9 +210,14 @@ test("encodeReply() writes every type so that two decoders read it alike (RFC 10
 });
 
 test("encodeReply() answers OPT with OPT: version 0, our size, DO copied, no options (RFC 6891 §6.1.1, RFC 3225 §3)", () => {
-  const packet = query("a", { records: [opt({ dnssecOk: true, data: Buffer.from("000a00080102030405060708", "hex") })] });
+  const packet = query("a", {
+    records: [opt({ dnssecOk: true, data: Buffer.from("000a00080102030405060708", "hex") })],
+  });
   const [found, ...others] = decode(encodeReply(read(packet), noError, plain)).additional;
-  assert.deepEqual({ ...found, data: found?.data.length }, { name: "", type: 41, class: 1232, ttl: 0x8000, data: 0, target: undefined });
+  assert.deepEqual(
+    { ...found, data: found?.data.length },
+    { name: "", type: 41, class: 1232, ttl: 0x8000, data: 0, target: undefined },
+  );
   assert.equal(others.length, 0);
 });
 
@@ -179,12 +226,16 @@ test("encodeReply() writes no OPT when the query had none (RFC 6891 §7)", () =>
 });
 
 test("encodeReply() writes BADVERS as 1 in OPT and 0 in the header (RFC 6891 §6.1.3)", () => {
-  const decoded = decode(encodeReply(read(query("a", { records: [opt({ version: 1 })] })), { ...noError, rcode: RCODE.BADVERS }, plain));
+  const decoded = decode(
+    encodeReply(read(query("a", { records: [opt({ version: 1 })] })), { ...noError, rcode: RCODE.BADVERS }, plain),
+  );
   assert.deepEqual([decoded.rcode, decoded.additional[0]?.ttl], [0, 0x01000000]);
 });
 
 test("encodeReply() writes OPT with a FORMERR for two OPTs (RFC 6891 §6.1.1)", () => {
-  const decoded = decode(encodeReply(read(query("a", { records: [opt(), opt()] })), { ...noError, rcode: RCODE.FORMERR }, plain));
+  const decoded = decode(
+    encodeReply(read(query("a", { records: [opt(), opt()] })), { ...noError, rcode: RCODE.FORMERR }, plain),
+  );
   assert.deepEqual([decoded.rcode, decoded.additional.length], [1, 1]);
 });
 
@@ -198,7 +249,9 @@ test("encodeReply() sets TC and leaves all records but OPT out when too long (RF
 });
 
 test("encodeReply() answers without question where none could be read", () => {
-  const decoded = decode(encodeReply(read(query("a", { id: 77 }).subarray(0, 13)), { ...noError, rcode: RCODE.FORMERR }, plain));
+  const decoded = decode(
+    encodeReply(read(query("a", { id: 77 }).subarray(0, 13)), { ...noError, rcode: RCODE.FORMERR }, plain),
+  );
   assert.deepEqual([decoded.id, decoded.rcode, decoded.questions.length], [77, 1, 0]);
 });
 

@@ -18,7 +18,7 @@ const names = table({
 const exceptions: unknown[] = [];
 const respond = responder({
   ttlSeconds: 30,
-  zones: [{ name: "mesh.internal" }],
+  zones: [{ name: "mesh.internal", forward: [] }],
   forward: [],
   table: () => names,
   isAllowed: allowList(["127.0.0.0/8"]),
@@ -42,12 +42,16 @@ function check(packet: Buffer, transport: "udp" | "tcp") {
   const decoded = decode(reply);
   const second = Packet.parse(reply);
   assert.deepEqual(second.errors, []);
-  assert.deepEqual([second.answers.length, second.authorities.length], [decoded.answers.length, decoded.authority.length]);
+  assert.deepEqual(
+    [second.answers.length, second.authorities.length],
+    [decoded.answers.length, decoded.authority.length],
+  );
   assert.ok(decoded.qr && decoded.z === 0);
   assert.equal(decoded.id, packet.readUInt16BE(0));
   assert.equal(reply.readUInt8(2) & 0x79, packet.readUInt8(2) & 0x79, "opcode and RD");
   const query = decodeQuery(packet);
-  if (query?.question !== undefined) assert.deepEqual(reply.subarray(12, query.questionEnd), packet.subarray(12, query.questionEnd));
+  if (query?.question !== undefined)
+    assert.deepEqual(reply.subarray(12, query.questionEnd), packet.subarray(12, query.questionEnd));
   else assert.equal(decoded.questions.length, 0);
   if (transport === "udp") assert.ok(reply.length <= 512);
 }
@@ -83,7 +87,9 @@ const label = fc.oneof(
 const name = fc.oneof(
   fc.array(label, { maxLength: 6 }),
   fc.array(label, { maxLength: 2 }).map((labels) => [...labels, Buffer.from("mesh"), Buffer.from("internal")]),
-  fc.constantFrom("orders", "ALIAS", "b.c", "nope").map((text) => `${text}.mesh.internal`.split(".").map((part) => Buffer.from(part))),
+  fc
+    .constantFrom("orders", "ALIAS", "b.c", "nope")
+    .map((text) => `${text}.mesh.internal`.split(".").map((part) => Buffer.from(part))),
 );
 const extra = fc.oneof(
   fc
@@ -111,7 +117,10 @@ test("any name, type and class is, whatever its labels hold", () => {
 });
 
 test("a good query with one octet changed is", () => {
-  const good = query("alias.mesh.internal", { type: 255, records: [opt({ data: Buffer.from("000a00080102030405060708", "hex") })] });
+  const good = query("alias.mesh.internal", {
+    type: 255,
+    records: [opt({ data: Buffer.from("000a00080102030405060708", "hex") })],
+  });
   fc.assert(
     fc.property(fc.nat(good.length - 1), fc.nat(255), fc.nat(good.length), transports, (at, octet, end, transport) => {
       const packet = Buffer.from(good);

@@ -9,7 +9,9 @@ import { createLog } from "../../src/log.ts";
 import { ask, askUdp, openTcp, orders, silent, startServer, startUpstream } from "./sockets.ts";
 import { addresses, decode, opt, query, table } from "./wire.ts";
 
-const withoutIPv6 = !Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1"));
+const withoutIPv6 = !Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === "::1"),
+);
 const skip = withoutIPv6 && "this machine has no IPv6";
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -29,13 +31,19 @@ test("dnsServer() answers by UDP and TCP on one port (RFC 7766 §5)", async (t) 
 test("dnsServer() keeps the question's case (0x20)", async (t) => {
   const { at } = await startServer(t);
   const decoded = decode(await ask(at, query("oRDErs.mesh.INTERNAL")));
-  assert.deepEqual([decoded.questions[0]?.name, decoded.answers[0]?.name], ["oRDErs.mesh.INTERNAL", "oRDErs.mesh.INTERNAL"]);
+  assert.deepEqual(
+    [decoded.questions[0]?.name, decoded.answers[0]?.name],
+    ["oRDErs.mesh.INTERNAL", "oRDErs.mesh.INTERNAL"],
+  );
 });
 
 test("dnsServer() gives AA for its own data and RA only with upstreams (RFC 1035 §4.1.1)", async (t) => {
   const alone = decode(await ask((await startServer(t)).at, orders()));
   assert.deepEqual([alone.aa, alone.ra], [true, false]);
-  const zones = [{ name: "mesh.internal" }, { name: "consul", forward: [{ address: "192.0.2.2", port: 53 }] }];
+  const zones = [
+    { name: "mesh.internal", forward: [] },
+    { name: "consul", forward: [{ address: "192.0.2.2", port: 53 }] },
+  ];
   assert.equal(decode(await ask((await startServer(t, { zones })).at, orders())).ra, true);
 });
 
@@ -47,8 +55,14 @@ test("dnsServer() tells NODATA from NXDOMAIN, both with SOA and 5 s (RFC 2308 §
   ] as const) {
     const decoded = decode(await ask(at, packet));
     const [soa] = decoded.authority;
-    assert.deepEqual([decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length], [rcode, true, 0, 1]);
-    assert.deepEqual([soa?.name, soa?.type, soa?.ttl, soa?.data.readUInt32BE(soa.data.length - 4)], ["mesh.internal", 6, 5, 5]);
+    assert.deepEqual(
+      [decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length],
+      [rcode, true, 0, 1],
+    );
+    assert.deepEqual(
+      [soa?.name, soa?.type, soa?.ttl, soa?.data.readUInt32BE(soa.data.length - 4)],
+      ["mesh.internal", 6, 5, 5],
+    );
   }
 });
 
@@ -87,7 +101,10 @@ test("dnsServer() gives SERVFAIL, counts and logs when answering throws", async 
   });
   for (let n = 0; n < 5; n++) {
     const decoded = decode(await ask(at, orders({ records: [opt()] })));
-    assert.deepEqual([decoded.rcode, decoded.questions.length, decoded.answers.length, decoded.additional.length], [2, 1, 0, 1]);
+    assert.deepEqual(
+      [decoded.rcode, decoded.questions.length, decoded.answers.length, decoded.additional.length],
+      [2, 1, 0, 1],
+    );
   }
   assert.equal(thrown.length, 5);
   assert.deepEqual(counted, Array(5).fill("SERVFAIL"));
@@ -176,7 +193,9 @@ test("dnsServer() serves IPv6", { skip }, async (t) => {
   client.socket.destroy();
 });
 
-test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RFC 4291 §2.5.5.2)", { skip }, async (t) => {
+test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RFC 4291 §2.5.5.2)", {
+  skip,
+}, async (t) => {
   const { at } = await startServer(t, { listen: [{ address: "::", port: 0 }], allow: ["127.0.0.0/8"] });
   assert.equal(decode(await ask({ address: "127.0.0.1", port: at.port }, orders())).rcode, 0);
   assert.equal(decode(await ask({ address: "::1", port: at.port }, orders())).rcode, 5);
@@ -185,7 +204,9 @@ test("dnsServer() knows IPv4 clients of an IPv6 socket by their IPv4 address (RF
 test("dnsServer() binds IPv4 and IPv6 wildcards on one port", { skip }, async (t) => {
   const { at: free, server } = await startServer(t);
   await server.stop();
-  const { bound } = await startServer(t, { listen: ["0.0.0.0", "::"].map((address) => ({ address, port: free.port })) });
+  const { bound } = await startServer(t, {
+    listen: ["0.0.0.0", "::"].map((address) => ({ address, port: free.port })),
+  });
   assert.equal(bound.length, 2);
   assert.equal(decode(await ask({ address: "127.0.0.1", port: free.port }, orders())).rcode, 0);
   assert.equal(decode(await ask({ address: "::1", port: free.port }, orders())).rcode, 0);
@@ -217,7 +238,8 @@ test("start() says which port is in use, by TCP", { skip }, async (t) => {
 
 test("start() says that the machine does not have an address", async (t) => {
   await assert.rejects(startServer(t, { listen: [{ address: "192.0.2.77", port: 0 }] }), {
-    message: "Cannot listen for DNS on 192.0.2.77:0 (UDP): this machine does not have the address; choose another with dns.listen",
+    message:
+      "Cannot listen for DNS on 192.0.2.77:0 (UDP): this machine does not have the address; choose another with dns.listen",
   });
 });
 
@@ -277,7 +299,15 @@ test("stop() does not wait for a client that does not read", async (t) => {
 });
 
 test("stop() before start() and twice does no harm", async () => {
-  const server = dnsServer({ listen: [], ttlSeconds: 30, zones: [], forward: [], allow: [], table: () => undefined, log: silent });
+  const server = dnsServer({
+    listen: [],
+    ttlSeconds: 30,
+    zones: [],
+    forward: [],
+    allow: [],
+    table: () => undefined,
+    log: silent,
+  });
   await server.stop();
   await server.stop();
 });

@@ -16,7 +16,7 @@ export async function startServer(t: TestContext, options: Partial<DnsServerOpti
   const server = dnsServer({
     listen: [{ address: "127.0.0.1", port: 0 }],
     ttlSeconds: 30,
-    zones: [{ name: "mesh.internal" }],
+    zones: [{ name: "mesh.internal", forward: [] }],
     forward: [],
     allow: ["127.0.0.0/8", "::1/128"],
     table: () => table({ "orders.mesh.internal": { a: ["240.241.0.7"] } }),
@@ -78,7 +78,8 @@ export async function openTcp(to: ListenAddress, options: { readonly allowHalfOp
   async function until(condition: () => boolean, waitMs = 5000) {
     const deadline = performance.now() + waitMs;
     while (!condition()) {
-      if (performance.now() > deadline) throw new Error(`waited ${waitMs} ms; ${answers.length} answers, closed: ${closed}`);
+      if (performance.now() > deadline)
+        throw new Error(`waited ${waitMs} ms; ${answers.length} answers, closed: ${closed}`);
       await new Promise<void>((resolve) => {
         wake = resolve;
         setTimeout(resolve, 20);
@@ -103,18 +104,36 @@ export async function openTcp(to: ListenAddress, options: { readonly allowHalfOp
 /** What a fake upstream sends for one query: any number of messages, at once or later. */
 export type Behaviour = (packet: Buffer, transport: "udp" | "tcp") => readonly Buffer[] | Promise<readonly Buffer[]>;
 
+/** A UDP socket and a TCP server on one port. The port that UDP got may be taken for TCP, by anything on this machine: then again. */
+async function bindBoth() {
+  for (let tries = 1; ; tries++) {
+    const udp = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(udp, "listening");
+    const tcp = createServer().listen(udp.address().port, "127.0.0.1");
+    try {
+      await once(tcp, "listening");
+      return { udp, tcp };
+    } catch (error) {
+      udp.close();
+      if (tries === 20) throw error;
+    }
+  }
+}
+
 /** A DNS server that does what the test says, on a free port for both transports. */
 export async function startUpstream(t: TestContext, behave: Behaviour) {
   const seen: { readonly packet: Buffer; readonly transport: "udp" | "tcp"; readonly port: number }[] = [];
-  const udp = createSocket("udp4");
-  udp.bind(0, "127.0.0.1");
-  await once(udp, "listening");
+  const { udp, tcp } = await bindBoth();
+  t.after(() => {
+    udp.close();
+    tcp.close();
+  });
   const { port } = udp.address();
   udp.on("message", async (packet, from) => {
     seen.push({ packet, transport: "udp", port: from.port });
     for (const message of await behave(packet, "udp")) udp.send(message, from.port, from.address);
   });
-  const tcp = createServer((socket: Socket) => {
+  tcp.on("connection", (socket: Socket) => {
     const read = frameReader(0xffff);
     socket.on("error", () => {});
     socket.on("data", async (chunk) => {
@@ -123,12 +142,6 @@ export async function startUpstream(t: TestContext, behave: Behaviour) {
         for (const message of await behave(packet, "tcp")) socket.write(frame(message));
       }
     });
-  });
-  tcp.listen(port, "127.0.0.1");
-  await once(tcp, "listening");
-  t.after(() => {
-    udp.close();
-    tcp.close();
   });
   return { address: "127.0.0.1", port, seen };
 }

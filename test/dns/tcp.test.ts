@@ -11,7 +11,8 @@ test("frameReader() cuts messages wherever the stream is cut (RFC 1035 §4.2.2)"
   for (let size = 1; size <= stream.length; size++) {
     const read = frameReader(100);
     const messages: string[] = [];
-    for (let at = 0; at < stream.length; at += size) messages.push(...(read(stream.subarray(at, at + size)) ?? []).map(String));
+    for (let at = 0; at < stream.length; at += size)
+      messages.push(...(read(stream.subarray(at, at + size)) ?? []).map(String));
     assert.deepEqual(messages, ["one", "", "three"], `in pieces of ${size}`);
   }
 });

@@ -27,7 +27,14 @@ export function wireName(name: string | readonly Buffer[]): Buffer {
 
 /** A query, written by hand, so that it can also be a wrong one. */
 export function query(name: string | readonly Buffer[], options: QueryOptions = {}): Buffer {
-  const { id = 0x1234, type = 1, class: qclass = 1, flags = 0x0100, records = [], counts = [1, 0, 0, records.length] } = options;
+  const {
+    id = 0x1234,
+    type = 1,
+    class: qclass = 1,
+    flags = 0x0100,
+    records = [],
+    counts = [1, 0, 0, records.length],
+  } = options;
   const header = Buffer.alloc(12);
   for (const [index, value] of [id, flags, ...counts].entries()) header.writeUInt16BE(value, index * 2);
   const tail = Buffer.alloc(4);
@@ -47,7 +54,14 @@ export function record(name: string, type: number, qclass: number, ttl: number, 
 }
 
 /** An OPT record. */
-export function opt({ version = 0, dnssecOk = false, size = 4096, extendedRcode = 0, data = Buffer.alloc(0), name = "" } = {}): Buffer {
+export function opt({
+  version = 0,
+  dnssecOk = false,
+  size = 4096,
+  extendedRcode = 0,
+  data = Buffer.alloc(0),
+  name = "",
+} = {}): Buffer {
   return record(name, 41, size, extendedRcode * 2 ** 24 + version * 2 ** 16 + (dnssecOk ? 0x8000 : 0), data);
 }
 
@@ -90,7 +104,14 @@ export function decode(message: Buffer) {
     if (end + 10 + length > message.length) throw new Error("record beyond the message");
     at = end + 10 + length;
     const target = type === 2 || type === 5 || type === 6 ? nameAt(end + 10).text : undefined;
-    return { name: text, type, class: word(end + 2), ttl: message.readUInt32BE(end + 4), data: message.subarray(end + 10, at), target };
+    return {
+      name: text,
+      type,
+      class: word(end + 2),
+      ttl: message.readUInt32BE(end + 4),
+      data: message.subarray(end + 10, at),
+      target,
+    };
   }
 
   const flags = word(2);
@@ -122,7 +143,9 @@ export function addresses(message: Buffer): string[] {
 
 /** A name table; parents are worked out from the names. */
 export function table(rows: Readonly<Record<string, Partial<NameRow>>>, serial = 7): NameTable {
-  const names = new Map(Object.entries(rows).map(([name, row]) => [name, { name, host: name, a: [], aaaa: [], settledAtMs: 0, ...row }]));
+  const names = new Map(
+    Object.entries(rows).map(([name, row]) => [name, { name, host: name, a: [], aaaa: [], settledAtMs: 0, ...row }]),
+  );
   const parents = new Set<string>();
   for (const name of names.keys()) {
     for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) parents.add(name.slice(dot + 1));

@@ -1,6 +1,6 @@
-import { createServer, type IncomingMessage, request as forward, type ServerResponse } from "node:http";
-import { request as forwardSecurely } from "node:https";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, request as forward, type IncomingMessage, type ServerResponse } from "node:http";
+import { request as forwardSecurely } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +8,9 @@ import { stringify } from "yaml";
 import type { Kube } from "../servers/kube.ts";
 
 /** What to answer instead of forwarding: a status with a body, or nothing at all. */
-export type Fault = { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: object } | "silence";
+export type Fault =
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: object }
+  | "silence";
 
 /** A proxy in front of the API server, where requests can go wrong. */
 export interface FaultProxy {
@@ -40,15 +42,20 @@ export async function faultProxy(kube: Kube): Promise<FaultProxy> {
       return;
     }
     const send = kube.url.startsWith("https:") ? forwardSecurely : forward;
-    const outgoing = send(kube.url + incoming.url, { method: incoming.method, headers: incoming.headers, ca }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers);
-      response.flushHeaders();
-      answer.pipe(response);
-      if (!line.includes("watch=1")) return;
-      const watch = { from: answer, to: response };
-      watches.add(watch);
-      answer.once("close", () => watches.delete(watch));
-    });
+    const outgoing = send(
+      kube.url + incoming.url,
+      { method: incoming.method, headers: incoming.headers, ca },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        response.flushHeaders();
+        answer.pipe(response);
+        answer.on("error", () => response.destroy()); // the server is gone
+        if (!line.includes("watch=1")) return;
+        const watch = { from: answer, to: response };
+        watches.add(watch);
+        answer.once("close", () => watches.delete(watch));
+      },
+    );
     outgoing.on("error", () => response.destroy());
     response.on("close", () => outgoing.destroy());
     incoming.pipe(outgoing);

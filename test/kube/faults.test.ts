@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
 import { kubeClient } from "../../src/kube/client.ts";
 import { KubeStatusError } from "../../src/kube/kube-error.ts";
-import { kubernetesTarget, type KubernetesTargetOptions } from "../../src/kube/kubernetes.ts";
+import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/kubernetes.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { Target } from "../../src/model/target.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
@@ -34,7 +34,11 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     let left = times;
     proxy.fault = (line) => (line.includes(part) && left-- > 0 ? fault : undefined);
   }
-  const status = (code: number, reason: string, headers: Record<string, string> = {}): Fault => ({ status: code, headers, body: { kind: "Status", reason, message: "on purpose", code } });
+  const status = (code: number, reason: string, headers: Record<string, string> = {}): Fault => ({
+    status: code,
+    headers,
+    body: { kind: "Status", reason, message: "on purpose", code },
+  });
   const create = (name: string): Change => ({ kind: "create", object: entryOf(name) });
   const ask = (part: string) => proxy.seen.filter((line) => line.includes(part)).length;
 
@@ -99,7 +103,10 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     const target = await open({}, false);
     await target.write([{ kind: "create", object: aliasOf("sorted") }, create("sorted")], options);
     const standing = [...target.standing().objects.values()].filter(({ service }) => service === "vms/default/sorted");
-    await target.write(standing.map((object) => ({ kind: "delete" as const, standing: object, why: "a test" })), options);
+    await target.write(
+      standing.map((object) => ({ kind: "delete" as const, standing: object, why: "a test" })),
+      options,
+    );
     const writes = proxy.seen.filter((line) => !line.startsWith("GET")).map((line) => line.replace(/\?.*/, ""));
     assert.deepEqual(writes, [
       `POST ${entryPath(MESH)}`,
@@ -127,9 +134,14 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
 
   test("lists anew after a 410 inside the watch", async () => {
     const target = await open();
-    const lists = () => proxy.seen.filter((line) => line.startsWith("GET /api/v1/services?") && line.includes("limit=")).length;
+    const lists = () =>
+      proxy.seen.filter((line) => line.startsWith("GET /api/v1/services?") && line.includes("limit=")).length;
     assert.equal(lists(), 1);
-    failOn("/services?watch=1", { status: 200, body: { type: "ERROR", object: { kind: "Status", code: 410, reason: "Expired" } } }, 1);
+    failOn(
+      "/services?watch=1",
+      { status: 200, body: { type: "ERROR", object: { kind: "Status", code: 410, reason: "Expired" } } },
+      1,
+    );
     proxy.breakWatches("end");
     await until("it lists again", async () => lists() === 2);
     await post(kube, servicePath(SHOP), aliasOf("inside").manifest);
@@ -163,25 +175,38 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
   });
 
   test("skips an object that makes no sense", async () => {
-    const page = { metadata: { resourceVersion: "1" }, items: [null, {}, { metadata: { name: "odd", namespace: SHOP }, spec: { parentRefs: 7 } }, { metadata: 7 }] };
+    const page = {
+      metadata: { resourceVersion: "1" },
+      items: [null, {}, { metadata: { name: "odd", namespace: SHOP }, spec: { parentRefs: 7 } }, { metadata: 7 }],
+    };
     failOn("/httproutes?limit", { status: 200, body: page });
     await open({}, false);
   });
 
   test("bears with a missing HTTPRoute and finds it later", async () => {
     const target = await open({ recheckMs: 200 });
-    const route = { metadata: { name: "r", namespace: SHOP, uid: "u", resourceVersion: "1" }, spec: { parentRefs: [{ kind: "Service", name: "web" }] } };
+    const route = {
+      metadata: { name: "r", namespace: SHOP, uid: "u", resourceVersion: "1" },
+      spec: { parentRefs: [{ kind: "Service", name: "web" }] },
+    };
     failOn("/httproutes?limit", { status: 200, body: { metadata: { resourceVersion: "1" }, items: [route] } });
     await until("it is seen", async () => target.standing().foreign.has(`HTTPRoute/${SHOP}/r`));
   });
 
   test("names a missing CRD and what to do", async () => {
     failOn("/serviceentries", status(404, "NotFound"));
-    await assert.rejects(open({}, false), /the cluster must have the CRD serviceentries\.networking\.istio\.io .*: install Istio/);
+    await assert.rejects(
+      open({}, false),
+      /the cluster must have the CRD serviceentries\.networking\.istio\.io .*: install Istio/,
+    );
   });
 
   test("says what it may not read", async () => {
     failOn("/namespaces?", status(403, "Forbidden"));
-    await assert.rejects(open({}, false), (error) => error instanceof KubeStatusError && /Cannot list namespaces: 403 Forbidden: on purpose/.test(error.message));
+    await assert.rejects(
+      open({}, false),
+      (error) =>
+        error instanceof KubeStatusError && /Cannot list namespaces: 403 Forbidden: on purpose/.test(error.message),
+    );
   });
 });

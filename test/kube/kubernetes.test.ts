@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { ConflictError } from "../../src/errors.ts";
 import { kubeClient } from "../../src/kube/client.ts";
-import { kubernetesTarget, type KubernetesTargetOptions } from "../../src/kube/kubernetes.ts";
+import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/kubernetes.ts";
 import type { Change, Hold } from "../../src/model/plan.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
 import type { Target, WriteReport } from "../../src/model/target.ts";
@@ -47,14 +47,31 @@ suite("kubernetesTarget()", { skip }, () => {
     assert.ok(object, `${key} should stand`);
     return object;
   };
-  const outcomes = ({ results }: WriteReport) => results.map(({ change, outcome }) => `${change.kind} ${change.kind === "delete" ? change.standing.key : change.object.key}: ${outcome}`);
-  const create = (object: ReturnType<typeof entryOf> | ReturnType<typeof aliasOf>): Change => ({ kind: "create", object });
+  const outcomes = ({ results }: WriteReport) =>
+    results.map(
+      ({ change, outcome }) =>
+        `${change.kind} ${change.kind === "delete" ? change.standing.key : change.object.key}: ${outcome}`,
+    );
+  const create = (object: ReturnType<typeof entryOf> | ReturnType<typeof aliasOf>): Change => ({
+    kind: "create",
+    object,
+  });
   const remove = (key: string): Change => ({ kind: "delete", standing: standing(key), why: "a test" });
 
   test("sees what others create, change and delete", async () => {
     const path = entryPath("default", "theirs");
-    const spec = { hosts: ["theirs.example.org"], addresses: ["203.0.113.7"], ports: [{ number: 80, name: "http", protocol: "HTTP" }], resolution: "DNS" };
-    await post(kube, entryPath("default"), { apiVersion: "networking.istio.io/v1", kind: "ServiceEntry", metadata: { name: "theirs" }, spec });
+    const spec = {
+      hosts: ["theirs.example.org"],
+      addresses: ["203.0.113.7"],
+      ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+      resolution: "DNS",
+    };
+    await post(kube, entryPath("default"), {
+      apiVersion: "networking.istio.io/v1",
+      kind: "ServiceEntry",
+      metadata: { name: "theirs" },
+      spec,
+    });
     const seen = () => target.standing().foreign.get("ServiceEntry/default/theirs");
     await until("it is seen", async () => seen() !== undefined);
     assert.deepEqual(seen()?.hosts, ["theirs.example.org"]);
@@ -76,7 +93,10 @@ suite("kubernetesTarget()", { skip }, () => {
     await kube.request("PATCH", servicePath(SHOP, "hands"), { metadata: { labels: { "x2istio.io/owner": "west" } } });
     await until("it is theirs", async () => target.standing().foreign.get(key)?.owner === "west");
     assert.equal(target.standing().objects.has(key), false);
-    await kube.request("PATCH", servicePath(SHOP, "hands"), { metadata: { labels: { "x2istio.io/owner": "east" } }, spec: { type: "ClusterIP", externalName: null, selector: { app: "hands" } } });
+    await kube.request("PATCH", servicePath(SHOP, "hands"), {
+      metadata: { labels: { "x2istio.io/owner": "east" } },
+      spec: { type: "ClusterIP", externalName: null, selector: { app: "hands" } },
+    });
     await until("it is yielded", async () => target.standing().objects.get(key)?.yielded !== undefined);
     assert.equal(target.standing().foreign.has(key), false);
   });
@@ -105,15 +125,24 @@ suite("kubernetesTarget()", { skip }, () => {
       return Object.fromEntries(Object.entries(all).filter(([key]) => / (serviceentries|services)/.test(key)));
     };
 
-    assert.deepEqual(outcomes(await target.write([create(alias), create(entry)], options)), [`create ${entry.key}: written`, `create ${alias.key}: written`]);
+    assert.deepEqual(outcomes(await target.write([create(alias), create(entry)], options)), [
+      `create ${entry.key}: written`,
+      `create ${alias.key}: written`,
+    ]);
     assert.equal(standing(entry.key).writtenMs !== undefined, true);
     assert.deepEqual(standing(entry.key).manifest, entry.manifest);
 
     const wider = entryOf("orders", ["192.0.2.1", "192.0.2.2"]);
-    assert.deepEqual(outcomes(await target.write([{ kind: "update", object: wider, standing: standing(entry.key) }], options)), [`update ${entry.key}: written`]);
+    assert.deepEqual(
+      outcomes(await target.write([{ kind: "update", object: wider, standing: standing(entry.key) }], options)),
+      [`update ${entry.key}: written`],
+    );
     assert.deepEqual(standing(entry.key).manifest.spec, wider.manifest.spec);
 
-    assert.deepEqual(outcomes(await target.write([remove(entry.key), remove(alias.key)], options)), [`delete ${alias.key}: written`, `delete ${entry.key}: written`]);
+    assert.deepEqual(outcomes(await target.write([remove(entry.key), remove(alias.key)], options)), [
+      `delete ${alias.key}: written`,
+      `delete ${entry.key}: written`,
+    ]);
     assert.equal(target.standing().objects.has(entry.key), false);
     assert.deepEqual(await added(), {
       "POST serviceentries.networking.istio.io": 1,
@@ -128,8 +157,13 @@ suite("kubernetesTarget()", { skip }, () => {
     const entry = entryOf("noted", ["192.0.2.1"], { "x2istio.io/empty-since": "2026-01-01T00:00:00Z" });
     await target.write([create(entry)], options);
     const path = entryPath(MESH, "noted.mesh.internal");
-    await kube.request("PATCH", path, { metadata: { labels: { team: "shop" }, annotations: { "example.org/note": "n" } } });
-    await until("the note is seen", async () => standing(entry.key).manifest.metadata.annotations?.["example.org/note"] === "n");
+    await kube.request("PATCH", path, {
+      metadata: { labels: { team: "shop" }, annotations: { "example.org/note": "n" } },
+    });
+    await until(
+      "the note is seen",
+      async () => standing(entry.key).manifest.metadata.annotations?.["example.org/note"] === "n",
+    );
     await target.write([{ kind: "update", object: entryOf("noted"), standing: standing(entry.key) }], options);
     const { labels, annotations } = standing(entry.key).manifest.metadata;
     assert.equal(labels?.team, "shop");
@@ -142,7 +176,10 @@ suite("kubernetesTarget()", { skip }, () => {
     const { metadata } = await post(kube, servicePath(SHOP), theirs);
     assert.deepEqual(outcomes(await target.write([create(alias)], options)), [`create ${alias.key}: foreign`]);
     assert.equal(target.standing().foreign.get(alias.key)?.uid, metadata.uid);
-    const { body } = await kube.request<typeof theirs & { metadata: { labels?: object } }>("GET", servicePath(SHOP, "taken"));
+    const { body } = await kube.request<typeof theirs & { metadata: { labels?: object } }>(
+      "GET",
+      servicePath(SHOP, "taken"),
+    );
     assert.deepEqual(body.spec.selector, { app: "taken" });
     assert.equal(body.metadata.labels, undefined);
   });
@@ -159,13 +196,18 @@ suite("kubernetesTarget()", { skip }, () => {
     const alias = aliasOf("moved");
     await target.write([create(alias)], options);
     const stale = standing(alias.key);
-    await kube.request("PATCH", servicePath(SHOP, "moved"), { spec: { type: "ClusterIP", externalName: null, selector: { app: "moved" } } });
+    await kube.request("PATCH", servicePath(SHOP, "moved"), {
+      spec: { type: "ClusterIP", externalName: null, selector: { app: "moved" } },
+    });
     const update: Change = { kind: "update", object: aliasOf("moved", "elsewhere.example.org"), standing: stale };
     const remove: Change = { kind: "delete", standing: stale, why: "a test" };
     assert.deepEqual(outcomes(await target.write([update], options)), [`update ${alias.key}: conflict`]);
     assert.equal(standing(alias.key).yielded !== undefined, true);
     assert.deepEqual(outcomes(await target.write([remove], options)), [`delete ${alias.key}: conflict`]);
-    const { status, body } = await kube.request<{ spec: { type: string; selector: object } }>("GET", servicePath(SHOP, "moved"));
+    const { status, body } = await kube.request<{ spec: { type: string; selector: object } }>(
+      "GET",
+      servicePath(SHOP, "moved"),
+    );
     assert.equal(status, 200);
     assert.deepEqual(body.spec.selector, { app: "moved" });
   });
@@ -175,16 +217,26 @@ suite("kubernetesTarget()", { skip }, () => {
     await target.write([create(alias)], options);
     const stale = standing(alias.key);
     await kube.request("DELETE", servicePath(SHOP, "reborn"));
-    assert.deepEqual(outcomes(await target.write([{ kind: "update", object: aliasOf("reborn", "x.example.org"), standing: stale }], options)), [`update ${alias.key}: conflict`]);
+    assert.deepEqual(
+      outcomes(
+        await target.write([{ kind: "update", object: aliasOf("reborn", "x.example.org"), standing: stale }], options),
+      ),
+      [`update ${alias.key}: conflict`],
+    );
     assert.equal(target.standing().objects.has(alias.key), false);
-    assert.deepEqual(outcomes(await target.write([{ kind: "delete", standing: stale, why: "a test" }], options)), [`delete ${alias.key}: written`]);
+    assert.deepEqual(outcomes(await target.write([{ kind: "delete", standing: stale, why: "a test" }], options)), [
+      `delete ${alias.key}: written`,
+    ]);
     await post(kube, servicePath(SHOP), { metadata: { name: "reborn" }, spec: { ports: [{ port: 80 }] } });
-    assert.deepEqual(outcomes(await target.write([{ kind: "delete", standing: stale, why: "a test" }], options)), [`delete ${alias.key}: conflict`]);
+    assert.deepEqual(outcomes(await target.write([{ kind: "delete", standing: stale, why: "a test" }], options)), [
+      `delete ${alias.key}: conflict`,
+    ]);
     assert.equal((await kube.request("GET", servicePath(SHOP, "reborn"))).status, 200);
   });
 
   test("never goes back behind its own writes", async () => {
-    const count = (object: StandingObject | undefined) => Number(object?.manifest.metadata.annotations?.["x2istio.io/demand"] ?? -1);
+    const count = (object: StandingObject | undefined) =>
+      Number(object?.manifest.metadata.annotations?.["x2istio.io/demand"] ?? -1);
     const entry = (round: number) => entryOf("rounds", ["192.0.2.1"], { "x2istio.io/demand": String(round) });
     await target.write([create(entry(0))], options);
     const { key } = entry(0);
@@ -212,13 +264,26 @@ suite("kubernetesTarget()", { skip }, () => {
     let left = 3;
     const entries = Array.from({ length: 6 }, (_, index) => entryOf(`some-${index}`));
     const { results } = await target.write(entries.map(create), { ...options, mayWrite: () => left-- > 0 });
-    assert.deepEqual(results.map(({ outcome }) => outcome).sort(), ["skipped", "skipped", "skipped", "written", "written", "written"]);
+    assert.deepEqual(results.map(({ outcome }) => outcome).sort(), [
+      "skipped",
+      "skipped",
+      "skipped",
+      "written",
+      "written",
+      "written",
+    ]);
   });
 
   test("makes no alias of an entry that the cluster refuses, and goes on with others", async () => {
     const good = entryOf("good");
-    const bad = { ...entryOf("bad"), manifest: { ...entryOf("bad").manifest, spec: { ...entryOf("bad").manifest.spec, hosts: [] } } };
-    const report = await target.write([create(bad), create(aliasOf("bad")), create(good), create(aliasOf("good"))], options);
+    const bad = {
+      ...entryOf("bad"),
+      manifest: { ...entryOf("bad").manifest, spec: { ...entryOf("bad").manifest.spec, hosts: [] } },
+    };
+    const report = await target.write(
+      [create(bad), create(aliasOf("bad")), create(good), create(aliasOf("good"))],
+      options,
+    );
     assert.deepEqual(outcomes(report).sort(), [
       `create Service/${SHOP}/bad: skipped`,
       `create Service/${SHOP}/good: written`,
@@ -226,29 +291,47 @@ suite("kubernetesTarget()", { skip }, () => {
       `create ServiceEntry/${MESH}/good.mesh.internal: written`,
     ]);
     const failed = report.results.find(({ outcome }) => outcome === "failed");
-    assert.match(String(failed?.error), /Cannot create ServiceEntry mesh-services\/bad\.mesh\.internal: 422 Invalid: .*spec\.hosts/);
+    assert.match(
+      String(failed?.error),
+      /Cannot create ServiceEntry mesh-services\/bad\.mesh\.internal: 422 Invalid: .*spec\.hosts/,
+    );
   });
 
   test("keeps an entry as long as its alias could not be deleted", async () => {
     await target.write([create(entryOf("held")), create(aliasOf("held"))], options);
     const stale = standing(`Service/${SHOP}/held`);
     await kube.request("PATCH", servicePath(SHOP, "held"), { metadata: { annotations: { "example.org/note": "n" } } });
-    const report = await target.write([remove(entryOf("held").key), { kind: "delete", standing: stale, why: "a test" }], options);
-    assert.deepEqual(outcomes(report), [`delete Service/${SHOP}/held: conflict`, `delete ${entryOf("held").key}: skipped`]);
+    const report = await target.write(
+      [remove(entryOf("held").key), { kind: "delete", standing: stale, why: "a test" }],
+      options,
+    );
+    assert.deepEqual(outcomes(report), [
+      `delete Service/${SHOP}/held: conflict`,
+      `delete ${entryOf("held").key}: skipped`,
+    ]);
   });
 
   test("writes the ledger under resourceVersion", async () => {
     const name = "x2istio-vips-240-241-0-0";
     const block = () => target.standing().ledger.get(name);
-    await target.writeLedger([{ name, resourceVersion: "", data: { "240.241.0.1": "a", "240.241.0.2": "b" } }], options);
+    await target.writeLedger(
+      [{ name, resourceVersion: "", data: { "240.241.0.1": "a", "240.241.0.2": "b" } }],
+      options,
+    );
     const first = block();
     assert.deepEqual(first?.data, { "240.241.0.1": "a", "240.241.0.2": "b" });
-    await target.writeLedger([{ name, resourceVersion: first?.resourceVersion ?? "", data: { "240.241.0.2": "c", "240.241.0.3": "d" } }], options);
+    await target.writeLedger(
+      [{ name, resourceVersion: first?.resourceVersion ?? "", data: { "240.241.0.2": "c", "240.241.0.3": "d" } }],
+      options,
+    );
     assert.deepEqual(block()?.data, { "240.241.0.2": "c", "240.241.0.3": "d" });
 
     const other = await open({}, false);
     const read = other.standing().ledger.get(name);
-    await target.writeLedger([{ name, resourceVersion: block()?.resourceVersion ?? "", data: { "240.241.0.2": "e" } }], options);
+    await target.writeLedger(
+      [{ name, resourceVersion: block()?.resourceVersion ?? "", data: { "240.241.0.2": "e" } }],
+      options,
+    );
     const next = "x2istio-vips-240-241-16-0";
     const stale = other.writeLedger(
       [
@@ -262,16 +345,34 @@ suite("kubernetesTarget()", { skip }, () => {
     assert.deepEqual(other.standing().ledger.get(next)?.data, { "240.241.16.1": "f" });
     await assert.rejects(target.writeLedger([{ name: next, resourceVersion: "", data: {} }], options), ConflictError);
     assert.deepEqual(target.standing().ledger.get(next)?.data, { "240.241.16.1": "f" });
-    const withheld = target.writeLedger([{ name, resourceVersion: block()?.resourceVersion ?? "", data: {} }], { ...options, mayWrite: () => false });
+    const withheld = target.writeLedger([{ name, resourceVersion: block()?.resourceVersion ?? "", data: {} }], {
+      ...options,
+      mayWrite: () => false,
+    });
     await assert.rejects(withheld, (error) => !(error instanceof ConflictError));
   });
 
   test("records a hold once, on the object that stands in the way", async () => {
-    const { metadata } = await post(kube, servicePath(SHOP), { metadata: { name: "inway" }, spec: { ports: [{ port: 80 }] } });
+    const { metadata } = await post(kube, servicePath(SHOP), {
+      metadata: { name: "inway" },
+      spec: { ports: [{ port: 80 }] },
+    });
     const key = `Service/${SHOP}/inway`;
     await until("it is seen", async () => target.standing().foreign.has(key));
-    const hold: Hold = { reason: "foreign", subject: key, service: "vms/default/inway", registry: "vms", message: "a Service of that name exists and is not ours", regarding: key };
-    const events = async () => (await kube.request<{ items: { type: string; reason: string; message: string; involvedObject: { uid: string } }[] }>("GET", `/api/v1/namespaces/${SHOP}/events`)).body.items;
+    const hold: Hold = {
+      reason: "foreign",
+      subject: key,
+      service: "vms/default/inway",
+      registry: "vms",
+      message: "a Service of that name exists and is not ours",
+      regarding: key,
+    };
+    const events = async () =>
+      (
+        await kube.request<{
+          items: { type: string; reason: string; message: string; involvedObject: { uid: string } }[];
+        }>("GET", `/api/v1/namespaces/${SHOP}/events`)
+      ).body.items;
     await target.report([hold, { ...hold, reason: "brake" }], options);
     await target.report([hold], options);
     await (await open({}, false)).report([hold], options);
@@ -285,16 +386,29 @@ suite("kubernetesTarget()", { skip }, () => {
 
   test("does not fail over an Event it may not write", async () => {
     const key = "Service/default/kubernetes";
-    const hold: Hold = { reason: "name", subject: "kubernetes.default", service: undefined, registry: "vms", message: "the name is taken", regarding: key };
+    const hold: Hold = {
+      reason: "name",
+      subject: "kubernetes.default",
+      service: undefined,
+      registry: "vms",
+      message: "the name is taken",
+      regarding: key,
+    };
     const warnings: string[] = [];
-    const other = await open({ log: { info: () => {}, warn: (_fields: object, message: string) => void warnings.push(message) } as never }, false);
+    const other = await open(
+      { log: { info: () => {}, warn: (_fields: object, message: string) => void warnings.push(message) } as never },
+      false,
+    );
     await other.report([hold], options);
     await other.report([hold], options);
     assert.deepEqual(warnings, ["an Event cannot be written"]);
   });
 
   test("names a missing namespace", async () => {
-    await assert.rejects(open({ namespace: "nowhere" }, false), /Cannot use namespace "nowhere" as it must exist: create it with "kubectl create namespace nowhere"/);
+    await assert.rejects(
+      open({ namespace: "nowhere" }, false),
+      /Cannot use namespace "nowhere" as it must exist: create it with "kubectl create namespace nowhere"/,
+    );
   });
 
   test("tells the API server's time", () => {

@@ -9,7 +9,8 @@ test("parseAllowDeletes() reads what formatAllowDeletes() wrote", () => {
 });
 
 for (const text of [undefined, "", "dc1", "@2026-01-01T00:00:00Z", "dc1@soon"]) {
-  test(`parseAllowDeletes() finds none in ${JSON.stringify(text)}`, () => assert.equal(parseAllowDeletes(text), undefined));
+  test(`parseAllowDeletes() finds none in ${JSON.stringify(text)}`, () =>
+    assert.equal(parseAllowDeletes(text), undefined));
 }
 
 test("parseLease() reads a Lease without a spec as free", () => {

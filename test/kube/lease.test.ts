@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
 import { type KubeClient, kubeClient } from "../../src/kube/client.ts";
-import { type LeaseElector, leaseElector, type LeaseOptions } from "../../src/kube/lease.ts";
+import { type LeaseElector, type LeaseOptions, leaseElector } from "../../src/kube/lease.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -109,7 +109,10 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
   test("stops leading when it cannot renew, before another may lead", async () => {
     leases++;
     let lostMs = 0;
-    const first = elector("first", { client: proxied, onChange: (isLeader) => (lostMs = isLeader ? 0 : performance.now()) });
+    const first = elector("first", {
+      client: proxied,
+      onChange: (isLeader) => (lostMs = isLeader ? 0 : performance.now()),
+    });
     const second = elector("second");
     run(first);
     await leads(first);
@@ -141,7 +144,9 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
     const first = elector("first");
     run(first);
     await leads(first);
-    await kube.request("PATCH", path(), { spec: { holderIdentity: "thief", renewTime: new Date().toISOString().replace("Z", "000Z") } });
+    await kube.request("PATCH", path(), {
+      spec: { holderIdentity: "thief", renewTime: new Date().toISOString().replace("Z", "000Z") },
+    });
     await until("it has lost", async () => !first.isLeader());
     assert.equal(first.holder(), "thief");
   });
@@ -161,7 +166,10 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
       return performance.now() > keptUntilMs;
     });
     await third.release();
-    const { body } = await kube.request<{ spec: { holderIdentity: string; leaseDurationSeconds: number } }>("GET", path());
+    const { body } = await kube.request<{ spec: { holderIdentity: string; leaseDurationSeconds: number } }>(
+      "GET",
+      path(),
+    );
     assert.equal(body.spec.holderIdentity, "");
     assert.equal(body.spec.leaseDurationSeconds, 1);
   });
@@ -180,9 +188,13 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
 
   test("tryAcquireOnce() sees a holder that renews although its clock is wrong", async () => {
     leases++;
-    const renewTime = () => `2026-01-01T00:00:00.${String(Math.floor(performance.now() * 10) % 1_000_000).padStart(6, "0")}Z`;
+    const renewTime = () =>
+      `2026-01-01T00:00:00.${String(Math.floor(performance.now() * 10) % 1_000_000).padStart(6, "0")}Z`;
     const collection = path().slice(0, path().lastIndexOf("/"));
-    await kube.request("POST", collection, { metadata: { name: `x2istio-${leases}` }, spec: { holderIdentity: "slow", leaseDurationSeconds: 3, renewTime: renewTime() } });
+    await kube.request("POST", collection, {
+      metadata: { name: `x2istio-${leases}` },
+      spec: { holderIdentity: "slow", leaseDurationSeconds: 3, renewTime: renewTime() },
+    });
     const timer = setInterval(() => void kube.request("PATCH", path(), { spec: { renewTime: renewTime() } }), 500);
     assert.equal(await elector("first").tryAcquireOnce(ending.signal), "slow");
     clearInterval(timer);

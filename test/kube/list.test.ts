@@ -13,7 +13,9 @@ test("listAll() asks for smaller pages when one is too large", async () => {
     asked.push(`${limit} from ${search.get("continue") ?? "the start"}`);
     if (limit > 10) throw new TooLargeError("too large");
     const from = Number(search.get("continue") ?? 0);
-    const items = Array.from({ length: Math.min(limit, 12 - from) }, (_, index) => ({ metadata: { name: String(from + index) } }));
+    const items = Array.from({ length: Math.min(limit, 12 - from) }, (_, index) => ({
+      metadata: { name: String(from + index) },
+    }));
     return { metadata: { resourceVersion: "7", continue: from + limit < 12 ? String(from + limit) : "" }, items };
   };
   let names: (string | undefined)[] = [];
@@ -33,6 +35,13 @@ test("listAll() asks for smaller pages when one is too large", async () => {
 test("listAll() does not take an answer for a list that is none", async () => {
   const client = { request: async () => ({ kind: "Surprise" }) } as unknown as KubeClient;
   const nothing = () => {};
-  const listing = listAll(client, { path: "/x", title: "things", pageSize: 1, signal: new AbortController().signal, onBegin: nothing, onItem: nothing });
+  const listing = listAll(client, {
+    path: "/x",
+    title: "things",
+    pageSize: 1,
+    signal: new AbortController().signal,
+    onBegin: nothing,
+    onItem: nothing,
+  });
   await assert.rejects(listing, /Cannot list things: the answer is no list/);
 });

@@ -8,7 +8,12 @@ import type { StandingObject } from "../../src/model/standing.ts";
 const entry: ServiceEntry = {
   apiVersion: "networking.istio.io/v1",
   kind: "ServiceEntry",
-  metadata: { name: "web.example.org", namespace: "mesh", labels: { "x2istio.io/owner": "east" }, annotations: { "x2istio.io/service": "vms/default/web" } },
+  metadata: {
+    name: "web.example.org",
+    namespace: "mesh",
+    labels: { "x2istio.io/owner": "east" },
+    annotations: { "x2istio.io/service": "vms/default/web" },
+  },
   spec: {
     hosts: ["web.example.org"],
     addresses: ["240.241.0.1"],
@@ -27,8 +32,21 @@ const alias: AliasService = {
 const tie = { uid: "u1", resourceVersion: "7" };
 
 function standing(manifest: Manifest, spec: object = {}, metadata: Partial<Manifest["metadata"]> = {}): StandingObject {
-  const live = { ...manifest, metadata: { ...manifest.metadata, ...metadata }, spec: { ...manifest.spec, ...spec } } as Manifest;
-  return { key: "", service: undefined, registry: "", manifest: live, ...tie, createdMs: 0, writtenMs: 0, statusAddresses: [] };
+  const live = {
+    ...manifest,
+    metadata: { ...manifest.metadata, ...metadata },
+    spec: { ...manifest.spec, ...spec },
+  } as Manifest;
+  return {
+    key: "",
+    service: undefined,
+    registry: "",
+    manifest: live,
+    ...tie,
+    createdMs: 0,
+    writtenMs: 0,
+    statusAddresses: [],
+  };
 }
 
 const cases: { name: string; standing: StandingObject; desired: Manifest; want: object | undefined }[] = [
@@ -47,7 +65,13 @@ const cases: { name: string; standing: StandingObject; desired: Manifest; want: 
   },
   {
     name: "removes annotations of ours and keeps others'",
-    standing: standing(entry, {}, { annotations: { "x2istio.io/service": "vms/default/web", "x2istio.io/gone-since": "t", "example.org/note": "n" } }),
+    standing: standing(
+      entry,
+      {},
+      {
+        annotations: { "x2istio.io/service": "vms/default/web", "x2istio.io/gone-since": "t", "example.org/note": "n" },
+      },
+    ),
     desired: entry,
     want: { metadata: { ...tie, annotations: { "x2istio.io/gone-since": null } } },
   },
@@ -59,7 +83,10 @@ const cases: { name: string; standing: StandingObject; desired: Manifest; want: 
   },
   {
     name: "leaves a Service's defaults alone",
-    standing: standing(alias, { sessionAffinity: "None", ports: [{ name: "http", port: 80, protocol: "TCP", targetPort: 80 }] }),
+    standing: standing(alias, {
+      sessionAffinity: "None",
+      ports: [{ name: "http", port: 80, protocol: "TCP", targetPort: 80 }],
+    }),
     desired: alias,
     want: undefined,
   },
@@ -77,8 +104,17 @@ for (const { name, standing, desired, want } of cases) {
 test("wholePatch() applied to one object gives the other", () => {
   const leaf = fc.oneof(fc.string({ maxLength: 3 }), fc.integer(), fc.boolean());
   const { object } = fc.letrec<{ object: object; value: unknown }>((tie) => ({
-    object: fc.dictionary(fc.constantFrom("a", "b", "c", "constructor"), tie("value"), { maxKeys: 4, noNullPrototype: true }) as fc.Arbitrary<object>,
-    value: fc.oneof({ maxDepth: 3 }, leaf, fc.array(leaf, { maxLength: 3 }), fc.array(tie("object"), { maxLength: 2 }), tie("object")),
+    object: fc.dictionary(fc.constantFrom("a", "b", "c", "constructor"), tie("value"), {
+      maxKeys: 4,
+      noNullPrototype: true,
+    }) as fc.Arbitrary<object>,
+    value: fc.oneof(
+      { maxDepth: 3 },
+      leaf,
+      fc.array(leaf, { maxLength: 3 }),
+      fc.array(tie("object"), { maxLength: 2 }),
+      tie("object"),
+    ),
   }));
   fc.assert(
     fc.property(object, object, (from, to) => {
@@ -92,7 +128,8 @@ test("wholePatch() applied to one object gives the other", () => {
 /** RFC 7396 §2, the pseudo-code. */
 function mergePatch(target: unknown, patch: unknown): unknown {
   if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
-  const result: Record<string, unknown> = typeof target === "object" && target !== null && !Array.isArray(target) ? { ...target } : {};
+  const result: Record<string, unknown> =
+    typeof target === "object" && target !== null && !Array.isArray(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key];
     else result[key] = mergePatch(result[key], value);

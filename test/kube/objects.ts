@@ -8,7 +8,11 @@ export const SHOP = "shop";
 const labels = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east", "x2istio.io/registry": "vms" };
 
 /** A ServiceEntry of service vms/default/`name`. */
-export function entryOf(name: string, endpoints = ["192.0.2.1"], annotations: Readonly<Record<string, string>> = {}): OwnedObject & { readonly manifest: ServiceEntry } {
+export function entryOf(
+  name: string,
+  endpoints = ["192.0.2.1"],
+  annotations: Readonly<Record<string, string>> = {},
+): OwnedObject & { readonly manifest: ServiceEntry } {
   const host = `${name}.mesh.internal`;
   const service = `vms/default/${name}`;
   return {
@@ -32,7 +36,10 @@ export function entryOf(name: string, endpoints = ["192.0.2.1"], annotations: Re
 }
 
 /** Its alias in namespace shop. */
-export function aliasOf(name: string, target = `${name}.mesh.internal`): OwnedObject & { readonly manifest: AliasService } {
+export function aliasOf(
+  name: string,
+  target = `${name}.mesh.internal`,
+): OwnedObject & { readonly manifest: AliasService } {
   const service = `vms/default/${name}`;
   return {
     key: objectKey("Service", SHOP, name),

@@ -2,7 +2,11 @@ import type { Kube } from "../servers/kube.ts";
 import { MESH, SHOP } from "./objects.ts";
 
 const ISTIO = "networking.istio.io";
-const rule = (group: string, resources: readonly string[], verbs: readonly string[]) => ({ apiGroups: [group], resources, verbs });
+const rule = (group: string, resources: readonly string[], verbs: readonly string[]) => ({
+  apiGroups: [group],
+  resources,
+  verbs,
+});
 const OWN = ["get", "create", "patch", "delete"];
 
 /** Every right that src/kube uses, cluster-wide. */
@@ -40,7 +44,11 @@ export async function leastRights(kube: Kube): Promise<string> {
 }
 
 /** Create an object as administrator. */
-export async function post<Body = { metadata: { uid: string; resourceVersion: string } }>(kube: Kube, path: string, body: object): Promise<Body> {
+export async function post<Body = { metadata: { uid: string; resourceVersion: string } }>(
+  kube: Kube,
+  path: string,
+  body: object,
+): Promise<Body> {
   const answer = await kube.request<Body>("POST", path, body);
   if (answer.status !== 201) throw new Error(`Cannot POST ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
   return answer.body;

@@ -5,12 +5,51 @@ import { serverClock } from "../../src/kube/server-clock.ts";
 const BASE_MS = Date.UTC(2026, 0, 1);
 const at = (ms: number) => new Date(BASE_MS + ms).toUTCString();
 
-const cases: { name: string; seen: readonly (readonly [monotonicMs: number, date: string | undefined])[]; nowMs: number; want: number }[] = [
+const cases: {
+  name: string;
+  seen: readonly (readonly [monotonicMs: number, date: string | undefined])[];
+  nowMs: number;
+  want: number;
+}[] = [
   { name: "goes on by the monotonic clock", seen: [[100, at(0)]], nowMs: 1600, want: BASE_MS + 1500 },
-  { name: "nears the true time as seconds begin", seen: [[0, at(0)], [100, at(1000)]], nowMs: 200, want: BASE_MS + 1100 },
-  { name: "does not go back for a header cut to its second", seen: [[0, at(5000)], [900, at(5000)], [1100, at(6000)]], nowMs: 1100, want: BASE_MS + 6100 },
-  { name: "follows a clock that was set back", seen: [[0, at(60_000)], [1000, at(0)]], nowMs: 1000, want: BASE_MS },
-  { name: "ignores what is no date", seen: [[0, at(0)], [0, "soon"], [0, undefined]], nowMs: 10, want: BASE_MS + 10 },
+  {
+    name: "nears the true time as seconds begin",
+    seen: [
+      [0, at(0)],
+      [100, at(1000)],
+    ],
+    nowMs: 200,
+    want: BASE_MS + 1100,
+  },
+  {
+    name: "does not go back for a header cut to its second",
+    seen: [
+      [0, at(5000)],
+      [900, at(5000)],
+      [1100, at(6000)],
+    ],
+    nowMs: 1100,
+    want: BASE_MS + 6100,
+  },
+  {
+    name: "follows a clock that was set back",
+    seen: [
+      [0, at(60_000)],
+      [1000, at(0)],
+    ],
+    nowMs: 1000,
+    want: BASE_MS,
+  },
+  {
+    name: "ignores what is no date",
+    seen: [
+      [0, at(0)],
+      [0, "soon"],
+      [0, undefined],
+    ],
+    nowMs: 10,
+    want: BASE_MS + 10,
+  },
 ];
 for (const { name, seen, nowMs, want } of cases) {
   test(`serverClock() ${name}`, () => {

@@ -5,7 +5,9 @@ import type { RawObject } from "../../src/kube/raw.ts";
 import { createSink, type Sink } from "../../src/kube/sink.ts";
 import { isNewer } from "../../src/kube/version-order.ts";
 
-const object = (version: number, uid = "u1", name = "web"): RawObject => ({ metadata: { name, uid, resourceVersion: String(version) } });
+const object = (version: number, uid = "u1", name = "web"): RawObject => ({
+  metadata: { name, uid, resourceVersion: String(version) },
+});
 
 function setUp(): { readonly sink: Sink; readonly held: Map<string, string>; changes: () => number } {
   const held = new Map<string, string>();
@@ -133,5 +135,9 @@ test("createSink() does not call its own write's echo a change", () => {
 });
 
 test("isNewer() orders as numbers do", () => {
-  fc.assert(fc.property(fc.bigInt({ min: 0n }), fc.bigInt({ min: 0n }), (a, b) => assert.equal(isNewer(String(a), String(b)), a > b)));
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n }), fc.bigInt({ min: 0n }), (a, b) =>
+      assert.equal(isNewer(String(a), String(b)), a > b),
+    ),
+  );
 });

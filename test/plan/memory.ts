@@ -1,0 +1,124 @@
+import { adapters } from "../../adapters/adapters.ts";
+import { type Config, parseConfig } from "../../src/config.ts";
+import { createChanges } from "../../src/controller/changes.ts";
+import { ConflictError } from "../../src/errors.ts";
+import { type Manifest, objectKey } from "../../src/model/objects.ts";
+import type { Change } from "../../src/model/plan.ts";
+import type { ForeignObject, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
+import type { LedgerWrite, Target, WriteOutcome, WriteResult } from "../../src/model/target.ts";
+import { NOW_MS, standingObject } from "./build.ts";
+
+/** A checked configuration: owner east, one registry per name, everything else as given or by default. */
+export function config(registries: readonly (string | object)[] = ["dc1"], rest: object = {}): Config {
+  const text = {
+    owner: "east",
+    registries: registries.map((one) => ({
+      kind: "static",
+      file: "services.yaml",
+      ...(typeof one === "string" ? { name: one } : one),
+    })),
+    ...rest,
+  };
+  return parseConfig(JSON.stringify(text), "/etc/x2istio.yaml", { env: {}, adapters });
+}
+
+/** A target in memory, with a clock that is moved by hand. */
+export interface MemoryTarget extends Target {
+  readonly objects: Map<string, StandingObject>;
+  readonly foreign: Map<string, ForeignObject>;
+  readonly ledger: Map<string, StandingLedgerBlock>;
+  clockMs: number;
+  /** Every request, as `create ServiceEntry/…` or `ledger x2istio-vips-…`. */
+  readonly requests: string[];
+  /** Asked before each request; what it gives is its outcome. */
+  fault: (request: string) => WriteOutcome | undefined;
+}
+
+export function memoryTarget(
+  namespaces?: ReadonlyMap<string, "active" | "terminating">,
+  fields: Partial<Pick<MemoryTarget, "objects" | "ledger" | "clockMs">> = {},
+): MemoryTarget {
+  const changes = createChanges();
+  const objects = fields.objects ?? new Map<string, StandingObject>();
+  const foreign = new Map<string, ForeignObject>();
+  const ledger = fields.ledger ?? new Map<string, StandingLedgerBlock>();
+  const requests: string[] = [];
+  let version = 0;
+  const memory: MemoryTarget = {
+    kind: "kubernetes",
+    objects,
+    foreign,
+    ledger,
+    requests,
+    clockMs: fields.clockMs ?? NOW_MS,
+    fault: () => undefined,
+    start: async () => undefined,
+    standing: () => ({ objects, foreign, ledger, namespaces }),
+    version: changes.version,
+    waitForChange: changes.wait,
+    nowMs: () => memory.clockMs,
+    async writeLedger(writes, { mayWrite }) {
+      for (const write of writes) writeBlock(write, mayWrite);
+      changes.notify();
+    },
+    async write(wanted, { mayWrite, onProgress }) {
+      const results: WriteResult[] = [];
+      const entryless = new Set<string>();
+      for (const change of inOrder(wanted)) {
+        const isPointless = change.kind === "create" && entryless.has(change.object.service);
+        const outcome = mayWrite() && !isPointless ? apply(change) : "skipped";
+        results.push({ change, outcome });
+        if (outcome !== "written" && change.kind === "create") entryless.add(change.object.service);
+        onProgress?.(results.length, wanted.length);
+      }
+      changes.notify();
+      return { results };
+    },
+    report: async () => undefined,
+    close: async () => undefined,
+  };
+  return memory;
+
+  function writeBlock({ name, resourceVersion, data }: LedgerWrite, mayWrite: () => boolean): void {
+    if (!mayWrite()) return;
+    requests.push(`ledger ${name}`);
+    if (memory.fault(`ledger ${name}`) !== undefined || (ledger.get(name)?.resourceVersion ?? "") !== resourceVersion)
+      throw new ConflictError(`${name} moved`);
+    ledger.set(name, { name, resourceVersion: `${++version}`, data });
+  }
+
+  function apply(change: Change): WriteOutcome {
+    const key = change.kind === "delete" ? change.standing.key : change.object.key;
+    requests.push(`${change.kind} ${key}`);
+    const fault = memory.fault(`${change.kind} ${key}`);
+    if (fault !== undefined) return fault;
+    if (change.kind === "create") {
+      if (foreign.has(key) || objects.has(key)) return "foreign";
+      put(change.object.manifest, { uid: `${++version}`, createdMs: memory.clockMs });
+    } else {
+      if (objects.get(key) !== change.standing) return "conflict";
+      const { uid, createdMs } = change.standing;
+      if (change.kind === "delete") objects.delete(key);
+      else put(change.object.manifest, { uid, createdMs });
+    }
+    return "written";
+  }
+
+  function put(manifest: Manifest, fields: Partial<StandingObject>): void {
+    const { kind, metadata } = manifest;
+    // What is written comes back as another value, as over a wire.
+    const copy = structuredClone(manifest);
+    const object = standingObject(copy, { ...fields, resourceVersion: `${++version}` });
+    objects.set(objectKey(kind, metadata.namespace, metadata.name), object);
+  }
+}
+
+/** Updates, then creates with entries first, then deletes with entries last. */
+function inOrder(changes: readonly Change[]): readonly Change[] {
+  const rank = (change: Change) => {
+    const { kind } = change.kind === "delete" ? change.standing.manifest : change.object.manifest;
+    const isEntry = kind === "ServiceEntry";
+    return { update: 0, create: isEntry ? 1 : 2, delete: isEntry ? 4 : 3 }[change.kind];
+  };
+  return [...changes].sort((a, b) => rank(a) - rank(b));
+}

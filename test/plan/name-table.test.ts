@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { NameTable } from "../../src/model/name-table.ts";
+import { AUTO_ALLOCATE_LABEL, GONE_SINCE_ANNOTATION, NAMES_ANNOTATION } from "../../src/model/objects.ts";
+import type { StandingObject } from "../../src/model/standing.ts";
+import { buildNameTable } from "../../src/plan/name-table.ts";
+import { writeNames } from "../../src/plan/names.ts";
+import { alias, at, type EntryFields, entry, NOW_MS, ourLabels, standing } from "./build.ts";
+
+const HOST = "orders.shop.dc1.mesh.internal";
+const vip = { addresses: ["240.241.0.7"] };
+const names = (...list: string[]) => ({ [NAMES_ANNOTATION]: writeNames(list.map((name) => ({ name }))) });
+const orders = (fields: EntryFields = {}) => entry("dc1/shop/orders", { ...vip, ...fields });
+
+function table(objects: readonly StandingObject[], previous?: NameTable, nowMs = NOW_MS): NameTable {
+  return buildNameTable(standing({ objects }), { settleMs: 1000, nowMs }, previous);
+}
+
+const rows: { name: string; objects: readonly StandingObject[]; want: Readonly<Record<string, string>> }[] = [
+  { name: "answers a host with its VIP", objects: [orders()], want: { [HOST]: "240.241.0.7" } },
+  {
+    name: "answers legacy names with the host's VIP, in lower case",
+    objects: [orders({ annotations: names("A.example.org", "64001.65536", "db1") })],
+    want: { [HOST]: "240.241.0.7", "a.example.org": "240.241.0.7", "64001.65536": "240.241.0.7", db1: "240.241.0.7" },
+  },
+  {
+    name: "tells the families apart, IPv6 in canonical text",
+    objects: [orders({ addresses: ["240.241.0.7", "FD00:241:0::7"] })],
+    want: { [HOST]: "240.241.0.7 | fd00:241::7" },
+  },
+  {
+    name: "answers with the addresses that Istio gave",
+    objects: [entry("dc1/shop/orders", { object: { statusAddresses: ["240.240.0.9", "2001:2::9"] } })],
+    want: { [HOST]: "240.240.0.9 | 2001:2::9" },
+  },
+  { name: "has no row for an entry without address", objects: [entry("dc1/shop/orders")], want: {} },
+  {
+    name: "has no row for an address that is none",
+    objects: [orders({ addresses: ["nonsense", "10.0.0.0/24"] })],
+    want: {},
+  },
+  {
+    name: "answers a tombstone",
+    objects: [orders({ endpoints: [], annotations: { ...names("a.example.org"), [GONE_SINCE_ANNOTATION]: at(0) } })],
+    want: { [HOST]: "240.241.0.7", "a.example.org": "240.241.0.7" },
+  },
+  {
+    name: "takes nothing from aliases, companions and entries without a service",
+    objects: [
+      alias("dc1/shop/orders", "apps/orders"),
+      entry("dc1/shop/orders", {
+        ...vip,
+        host: `${HOST}-legacy`,
+        labels: { ...ourLabels("dc1"), [AUTO_ALLOCATE_LABEL]: "false" },
+      }),
+      entry("dc1/shop/stock", { ...vip, object: { service: undefined } }),
+    ],
+    want: {},
+  },
+  {
+    name: "answers a host that ends like a companion's name",
+    objects: [orders({ host: "orders.corp-legacy" })],
+    want: { "orders.corp-legacy": "240.241.0.7" },
+  },
+  {
+    name: "lets the entry whose key sorts first answer a name that two have",
+    objects: [
+      entry("dc1/shop/stock", { addresses: ["240.241.0.8"], annotations: names("n.example.org") }),
+      orders({ annotations: names("n.example.org") }),
+    ],
+    want: { [HOST]: "240.241.0.7", "n.example.org": "240.241.0.7", "stock.shop.dc1.mesh.internal": "240.241.0.8" },
+  },
+  {
+    name: "answers what it can where the names cannot be read",
+    objects: [orders({ annotations: { [NAMES_ANNOTATION]: "{" } })],
+    want: { [HOST]: "240.241.0.7" },
+  },
+];
+for (const { name, objects, want } of rows) {
+  test(`buildNameTable() ${name}`, () => {
+    const given = [...table(objects).names].map(([key, { name, a, aaaa }]) => {
+      assert.equal(key, name);
+      return [name, [a.join(), ...(aaaa.length === 0 ? [] : [aaaa.join()])].join(" | ")];
+    });
+    assert.deepEqual(Object.fromEntries(given), want);
+  });
+}
+
+test("buildNameTable() knows the names that only have names below them", () => {
+  const objects = [
+    orders({ annotations: names("a.b.example.org", "b.example.org", "db1") }),
+    entry("dc1/shop/stock", { addresses: ["240.241.0.8"] }),
+  ];
+  const { parents } = table(objects);
+  assert.deepEqual([...parents].toSorted(), [
+    "dc1.mesh.internal",
+    "example.org",
+    "internal",
+    "mesh.internal",
+    "org",
+    "shop.dc1.mesh.internal",
+  ]);
+  assert.equal(parents.has("b.example.org"), false, "it has a row of its own");
+});
+
+test("buildNameTable() has all parents below a name that has a row", () => {
+  for (const list of [
+    ["a.b.c.d", "b.c.d"],
+    ["b.c.d", "a.b.c.d"],
+  ]) {
+    const { parents } = table([orders({ host: "x.y", annotations: names(...list) })]);
+    assert.deepEqual([...parents].toSorted(), ["c.d", "d", "y"]);
+  }
+});
+
+test("buildNameTable() takes everything as settled that stands at the start", () => {
+  assert.equal(table([orders()]).names.get(HOST)?.settledAtMs, 0);
+});
+
+test("buildNameTable() lets a new name and a new VIP settle, and nothing else", () => {
+  const first = table([]);
+  const second = table([orders()], first);
+  assert.equal(second.names.get(HOST)?.settledAtMs, NOW_MS + 1000);
+  const third = table(
+    [orders({ endpoints: [] }), entry("dc1/shop/stock", { addresses: ["240.241.0.8"] })],
+    second,
+    NOW_MS + 400,
+  );
+  assert.equal(third.names.get(HOST), second.names.get(HOST), "the same row");
+  assert.equal(third.names.get("stock.shop.dc1.mesh.internal")?.settledAtMs, NOW_MS + 1400);
+  const moved = table([orders({ addresses: ["240.241.0.9"] })], third, NOW_MS + 9000);
+  assert.equal(moved.names.get(HOST)?.settledAtMs, NOW_MS + 10_000);
+});
+
+test("buildNameTable() lets a name settle that went and came back", () => {
+  const gone = table([], table([orders()]));
+  assert.equal(table([orders()], gone, NOW_MS + 5000).names.get(HOST)?.settledAtMs, NOW_MS + 6000);
+});
+
+const serials = [
+  { name: "is the time at the start", before: undefined, nowMs: NOW_MS, want: Math.floor(NOW_MS / 1000) },
+  { name: "follows the time", before: 5, nowMs: NOW_MS, want: Math.floor(NOW_MS / 1000) },
+  {
+    name: "goes up within a second",
+    before: Math.floor(NOW_MS / 1000),
+    nowMs: NOW_MS + 10,
+    want: Math.floor(NOW_MS / 1000) + 1,
+  },
+  {
+    name: "goes up when the clock goes back",
+    before: Math.floor(NOW_MS / 1000) + 500,
+    nowMs: NOW_MS,
+    want: Math.floor(NOW_MS / 1000) + 501,
+  },
+  { name: "fits into 32 bits", before: undefined, nowMs: 2 ** 32 * 1000 + 7000, want: 7 },
+];
+for (const { name, before, nowMs, want } of serials) {
+  test(`buildNameTable() has a serial that ${name}`, () => {
+    const previous =
+      before === undefined ? undefined : { names: new Map(), parents: new Set<string>(), serial: before };
+    assert.equal(table([], previous, nowMs).serial, want);
+  });
+}

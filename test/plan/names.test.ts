@@ -1,0 +1,501 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { test } from "node:test";
+import { NAMES_ANNOTATION } from "../../src/model/objects.ts";
+import type { Service } from "../../src/model/service.ts";
+import type { ForeignObject } from "../../src/model/standing.ts";
+import { merge } from "../../src/plan/merge.ts";
+import {
+  type AliasRule,
+  globMatches,
+  hostFromTemplate,
+  legacyName,
+  type NamingOptions,
+  nameHosts,
+  readNames,
+  writeNames,
+} from "../../src/plan/names.ts";
+import { alias, entry, foreign, readings, type Said, type StandingFields, service, standing } from "./build.ts";
+
+const TEMPLATE = "{service}.{namespace}.{registry}.mesh.internal";
+const hash = (key: string) => createHash("sha256").update(key).digest("hex").slice(0, 8);
+
+const hosts: { name: string; namespace?: string; template?: string; want: string }[] = [
+  { name: "orders", want: "orders.shop.dc1.mesh.internal" },
+  { name: "Orders", want: "orders.shop.dc1.mesh.internal" },
+  { name: "orders.v2", want: "orders.v2.shop.dc1.mesh.internal" },
+  { name: "com.Example.Price", want: "com.example.price.shop.dc1.mesh.internal" },
+  { name: "orders_v2", want: `orders-v2-${hash("dc1/shop/orders_v2")}.shop.dc1.mesh.internal` },
+  { name: "orders v2", want: `orders-v2-${hash("dc1/shop/orders v2")}.shop.dc1.mesh.internal` },
+  {
+    name: "DEFAULT_GROUP__Foo.Bar/baz:1",
+    want: `default-group--foo-${hash("dc1/shop/DEFAULT_GROUP__Foo.Bar/baz:1")}.bar-baz-1-${hash("dc1/shop/DEFAULT_GROUP__Foo.Bar/baz:1")}.shop.dc1.mesh.internal`,
+  },
+  { name: "64001:65536", want: `64001-65536-${hash("dc1/shop/64001:65536")}.shop.dc1.mesh.internal` },
+  { name: "-orders", want: `orders-${hash("dc1/shop/-orders")}.shop.dc1.mesh.internal` },
+  { name: "orders-", want: `orders-${hash("dc1/shop/orders-")}.shop.dc1.mesh.internal` },
+  { name: "订单", want: `${hash("dc1/shop/订单")}.shop.dc1.mesh.internal` },
+  { name: "ördérs", want: `rd-rs-${hash("dc1/shop/ördérs")}.shop.dc1.mesh.internal` },
+  { name: "😀x", want: `x-${hash("dc1/shop/😀x")}.shop.dc1.mesh.internal` },
+  { name: "a..b", want: `a.${hash("dc1/shop/a..b")}.b.shop.dc1.mesh.internal` },
+  { name: "orders.", want: `orders.${hash("dc1/shop/orders.")}.shop.dc1.mesh.internal` },
+  { name: "a".repeat(63), want: `${"a".repeat(63)}.shop.dc1.mesh.internal` },
+  { name: "a".repeat(64), want: `${"a".repeat(54)}-${hash(`dc1/shop/${"a".repeat(64)}`)}.shop.dc1.mesh.internal` },
+  {
+    name: `${"a".repeat(53)}-${"b".repeat(20)}`,
+    want: `${"a".repeat(53)}-${hash(`dc1/shop/${"a".repeat(53)}-${"b".repeat(20)}`)}.shop.dc1.mesh.internal`,
+  },
+  { name: "orders", namespace: "Production", want: "orders.production.dc1.mesh.internal" },
+  { name: "orders", namespace: "team a", want: `orders.team-a-${hash("dc1/team a/orders")}.dc1.mesh.internal` },
+  { name: "a.b", template: "{service}-{namespace}.mesh.internal", want: "a.b-shop.mesh.internal" },
+  { name: "a_b", template: "x-{service}.mesh.internal", want: `x-a-b-${hash("dc1/shop/a_b")}.mesh.internal` },
+  {
+    name: "{namespace}",
+    template: "{service}.mesh.internal",
+    want: `namespace-${hash("dc1/shop/{namespace}")}.mesh.internal`,
+  },
+];
+for (const { name, namespace = "shop", template = TEMPLATE, want } of hosts) {
+  test(`hostFromTemplate() makes ${want} of ${name}`, () => {
+    const host = hostFromTemplate({ registry: "dc1", namespace, name }, template);
+    assert.equal(host, want);
+    assert.ok(
+      host.split(".").every((label) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(label)),
+      "labels of RFC 1123",
+    );
+  });
+}
+
+const legacy = [
+  { raw: "Orders.Corp.Example.COM", want: "orders.corp.example.com" },
+  { raw: "orders.corp.example.com.", want: "orders.corp.example.com" },
+  { raw: "64001:65536", want: "64001.65536" },
+  { raw: "64001.65536", want: "64001.65536" },
+  { raw: "a:1", want: "a:1" },
+];
+for (const { raw, want } of legacy)
+  test(`legacyName() makes ${want} of ${raw}`, () => assert.equal(legacyName(raw), want));
+
+const globCases = [
+  { glob: "*", text: "any thing/at.all", want: true },
+  { glob: "", text: "", want: true },
+  { glob: "orders", text: "orders", want: true },
+  { glob: "orders", text: "Orders", want: false },
+  { glob: "ord*", text: "orders", want: true },
+  { glob: "*rs", text: "orders\nrs", want: true },
+  { glob: "ord*", text: "an-order", want: false },
+  { glob: "order?", text: "orders", want: true },
+  { glob: "order?", text: "order", want: false },
+  { glob: "a.b*", text: "axbc", want: false },
+  { glob: "a+(b)[c]{1}^$|\\*", text: "a+(b)[c]{1}^$|\\x", want: true },
+];
+for (const { glob, text, want } of globCases) {
+  test(`globMatches() of ${JSON.stringify(glob)} and ${JSON.stringify(text)} is ${want}`, () =>
+    assert.equal(globMatches(glob, text), want));
+}
+
+test("writeNames() is read again by readNames()", () => {
+  assert.deepEqual(readNames(writeNames([{ name: "a.example.org" }, { name: "64001.65536", dnsOnly: "…" }])), [
+    "a.example.org",
+    "64001.65536",
+  ]);
+});
+
+for (const annotation of [undefined, "", "{", "null", "{}", '"a"', '[1, null, {}, {"name": 1}]']) {
+  test(`readNames() reads no names from ${annotation}`, () => assert.deepEqual(readNames(annotation), []));
+}
+
+interface Case {
+  readonly name: string;
+  readonly said?: Readonly<Record<string, Said>>;
+  readonly stands?: StandingFields;
+  readonly options?: Partial<NamingOptions>;
+  /** By service: its host, then its legacy names (in brackets if DNS only), then its aliases. */
+  readonly want?: Readonly<Record<string, string>>;
+  readonly holds?: readonly string[];
+  readonly notes?: readonly string[];
+}
+
+const orders = service("orders");
+const named = (name: string, legacyNames: readonly string[], more: Partial<Service> = {}) =>
+  service(name, { legacyNames, ...more });
+const inProd = (name: string, more: Partial<Service> = {}) => service(name, { registry: "prod", ...more });
+const rule = (fields: Partial<AliasRule> = {}): AliasRule => ({
+  registry: "dc1",
+  namespace: "*",
+  service: "*",
+  as: "{service}",
+  in: "shop",
+  ...fields,
+});
+const withNames = (...names: string[]) => ({
+  annotations: { [NAMES_ANNOTATION]: writeNames(names.map((name) => ({ name }))) },
+});
+const host = (name: string, registry = "dc1") => `${name}.shop.${registry}.mesh.internal`;
+const plainTemplate = { template: "{service}.{namespace}.mesh.internal" };
+const clusterService = (id: string, more: Partial<ForeignObject> = {}) => foreign("Service", id, more);
+
+function run({ said = { dc1: [orders] }, stands = {}, options = {} }: Case, previous?: ReturnType<typeof nameHosts>) {
+  const live = standing(stands);
+  const all = { template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [], ...options };
+  return nameHosts(merge(readings(said), live), live, all, previous);
+}
+
+const cases: Case[] = [
+  { name: "gives a host", want: { "dc1/shop/orders": host("orders") } },
+  {
+    name: "keeps a host when the template has changed",
+    stands: { objects: [entry("dc1/shop/orders", { host: "orders.old.internal" })] },
+    want: { "dc1/shop/orders": "orders.old.internal" },
+  },
+
+  {
+    name: "holds the newcomer of a host clash, whatever the order",
+    said: { prod: [inProd("orders")], dc1: [orders] },
+    options: plainTemplate,
+    stands: { objects: [entry("dc1/shop/orders", { host: "orders.shop.mesh.internal" })] },
+    want: { "dc1/shop/orders": "orders.shop.mesh.internal" },
+    holds: ["name orders.shop.mesh.internal: host orders.shop.mesh.internal belongs to dc1/shop/orders"],
+  },
+  {
+    name: "settles a host clash of newcomers by the order of registries",
+    said: { prod: [inProd("orders")], dc1: [orders] },
+    options: plainTemplate,
+    want: { "prod/shop/orders": "orders.shop.mesh.internal" },
+    holds: ["name orders.shop.mesh.internal: host orders.shop.mesh.internal belongs to prod/shop/orders"],
+  },
+  {
+    name: "settles a host clash within a registry by key",
+    said: { dc1: [service("orders"), service("Orders")] },
+    want: { "dc1/shop/Orders": host("orders") },
+    holds: [`name ${host("orders")}: host ${host("orders")} belongs to dc1/shop/Orders`],
+  },
+  {
+    name: "lets a service that cannot be read keep its host",
+    said: { prod: [inProd("orders")], dc1: "refused" },
+    options: plainTemplate,
+    stands: { objects: [entry("dc1/shop/orders", { host: "orders.shop.mesh.internal" })] },
+    want: {},
+    holds: ["name orders.shop.mesh.internal: host orders.shop.mesh.internal belongs to dc1/shop/orders"],
+  },
+  {
+    name: "holds a host that is another service's legacy name",
+    stands: { objects: [entry("dc1/shop/stock", withNames(host("orders")))] },
+    want: {},
+    holds: [`name ${host("orders")}: host ${host("orders")} belongs to dc1/shop/stock`],
+  },
+  {
+    name: "holds a host of someone's ServiceEntry",
+    stands: { foreign: [foreign("ServiceEntry", "web/x", { hosts: ["Orders.shop.dc1.mesh.internal"] })] },
+    want: {},
+    holds: [`name ${host("orders")}: host ${host("orders")} is taken by ServiceEntry web/x, which is not ours`],
+  },
+  {
+    name: "holds a host that is a Service's",
+    options: { template: "{service}.{namespace}.svc.cluster.local" },
+    stands: { foreign: [clusterService("shop/orders")] },
+    want: {},
+    holds: [
+      "name orders.shop.svc.cluster.local: host orders.shop.svc.cluster.local is taken by Service shop/orders, which is not ours",
+    ],
+  },
+  {
+    name: "keeps a host that someone else takes later",
+    stands: { objects: [entry()], foreign: [foreign("ServiceEntry", "web/x", { hosts: [host("orders")] })] },
+    want: { "dc1/shop/orders": host("orders") },
+  },
+  {
+    name: "holds a host that is too long",
+    said: { dc1: [service(Array(6).fill("a".repeat(60)).join("."))] },
+    want: {},
+    holds: [
+      `invalid ${host(Array(6).fill("a".repeat(60)).join("."))}: its host would have 388 characters, 253 are allowed`,
+    ],
+  },
+
+  {
+    name: "gives legacy names from the file and from templates, once and in order",
+    said: { dc1: [named("orders", ["Orders.Example.ORG.", "orders.shop.old.example.org"])] },
+    options: { legacyNames: new Map([["dc1", ["{service}.{namespace}.old.example.org", "{service}.service.consul"]]]) },
+    want: {
+      "dc1/shop/orders": `${host("orders")} orders.example.org orders.shop.old.example.org orders.service.consul`,
+    },
+  },
+  {
+    name: "makes no legacy name of the host",
+    said: { dc1: [named("orders", [host("orders")])] },
+    want: { "dc1/shop/orders": host("orders") },
+  },
+  {
+    name: "gives an L5 sid as a name for DNS only",
+    said: { dc1: [named("orders", ["64001:65536"])] },
+    want: { "dc1/shop/orders": `${host("orders")} [64001.65536]` },
+  },
+  {
+    name: "gives names that Istio cannot carry for DNS only",
+    said: { dc1: [named("orders", ["_http.example.org", "a.42", "orders", "a_b.example.org"])] },
+    want: { "dc1/shop/orders": `${host("orders")} [_http.example.org] [a.42] [orders] [a_b.example.org]` },
+  },
+  {
+    name: "drops legacy names that DNS cannot carry, and says why",
+    said: {
+      dc1: [
+        named("orders", [
+          "a b.example.org",
+          "a..b",
+          `${"a".repeat(64)}.example.org`,
+          "-a.example.org",
+          "*.example.org",
+          "modid:1",
+          "",
+          Array(5).fill("a".repeat(60)).join("."),
+        ]),
+      ],
+    },
+    want: { "dc1/shop/orders": host("orders") },
+    notes: [
+      'legacy name "a b.example.org" was dropped: its label "a b" has characters that a DNS name cannot have',
+      'legacy name "a..b" was dropped: it has an empty label',
+      `legacy name "${"a".repeat(64)}.example.org" was dropped: its label "${"a".repeat(64)}" has 64 characters, 63 are allowed`,
+      'legacy name "-a.example.org" was dropped: its label "-a" has characters that a DNS name cannot have',
+      'legacy name "*.example.org" was dropped: its label "*" has characters that a DNS name cannot have',
+      'legacy name "modid:1" was dropped: its label "modid:1" has characters that a DNS name cannot have',
+      'legacy name "" was dropped: it has an empty label',
+      `legacy name "${Array(5).fill("a".repeat(60)).join(".")}" was dropped: it has 304 characters, 253 are allowed`,
+    ],
+  },
+  {
+    name: "withholds only the legacy name that another service holds",
+    said: { dc1: [named("orders", ["a.example.org", "b.example.org"])] },
+    stands: { objects: [entry("dc1/shop/stock", withNames("a.example.org"))] },
+    want: { "dc1/shop/orders": `${host("orders")} b.example.org` },
+    holds: ["name a.example.org: legacy name a.example.org withheld: it belongs to dc1/shop/stock"],
+  },
+  {
+    name: "settles a legacy name of newcomers by order of registries, then key",
+    said: {
+      prod: [inProd("z", { legacyNames: ["n.example.org"] })],
+      dc1: [named("a", ["n.example.org"]), named("b", ["m.example.org"]), named("c", ["m.example.org"])],
+    },
+    want: {
+      "prod/shop/z": `${host("z", "prod")} n.example.org`,
+      "dc1/shop/a": host("a"),
+      "dc1/shop/b": `${host("b")} m.example.org`,
+      "dc1/shop/c": host("c"),
+    },
+    holds: [
+      "name n.example.org: legacy name n.example.org withheld: it belongs to prod/shop/z",
+      "name m.example.org: legacy name m.example.org withheld: it belongs to dc1/shop/b",
+    ],
+  },
+  {
+    name: "gives no legacy name that is the host of a later service",
+    said: { dc1: [named("a", [host("orders")]), orders] },
+    want: { "dc1/shop/a": host("a"), "dc1/shop/orders": host("orders") },
+    holds: [`name ${host("orders")}: legacy name ${host("orders")} withheld: it belongs to dc1/shop/orders`],
+  },
+  {
+    name: "withholds a legacy name that is a host of someone's ServiceEntry",
+    said: { dc1: [named("orders", ["orders.example.org"])] },
+    stands: {
+      objects: [entry("dc1/shop/orders", withNames("orders.example.org"))],
+      foreign: [foreign("ServiceEntry", "web/x", { hosts: ["orders.example.org"] })],
+    },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "name orders.example.org: legacy name orders.example.org withheld: it also means ServiceEntry web/x, which is not ours",
+    ],
+  },
+  {
+    name: "withholds a legacy name that is a Service's",
+    said: { dc1: [named("orders", ["orders.prod.svc.cluster.local"])] },
+    stands: { foreign: [clusterService("prod/orders")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "name orders.prod.svc.cluster.local: legacy name orders.prod.svc.cluster.local withheld: it also means Service prod/orders, which is not ours",
+    ],
+  },
+  {
+    name: "withholds a name of two labels that is a Service's short form, also if it was given",
+    said: { dc1: [named("orders", ["orders.prod"])] },
+    stands: { objects: [entry("dc1/shop/orders", withNames("orders.prod"))], foreign: [clusterService("prod/orders")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: ["name orders.prod: legacy name orders.prod withheld: it also means Service prod/orders, which is not ours"],
+  },
+  {
+    name: "withholds a name of one label that is a Service's",
+    said: { dc1: [named("orders", ["db1"])] },
+    stands: { foreign: [clusterService("prod/db1")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: ["name db1: legacy name db1 withheld: it also means Service prod/db1, which is not ours"],
+  },
+  {
+    name: "gives a short form that means this service's own alias",
+    said: { dc1: [named("orders", ["orders.shop", "orders"])] },
+    stands: { objects: [alias("dc1/shop/orders", "shop/orders")] },
+    want: { "dc1/shop/orders": `${host("orders")} orders.shop [orders]` },
+  },
+  {
+    name: "withholds a short form that means another service's alias",
+    said: { dc1: [named("orders", ["stock.shop"])] },
+    stands: { objects: [alias("dc1/shop/stock", "shop/stock")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: ["name stock.shop: legacy name stock.shop withheld: it also means Service shop/stock of dc1/shop/stock"],
+  },
+  {
+    name: "withholds a name of one label that is another service's alias",
+    said: { dc1: [named("orders", ["stock"])] },
+    stands: { objects: [alias("dc1/shop/stock", "shop/stock")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: ["name stock: legacy name stock withheld: it also means Service shop/stock of dc1/shop/stock"],
+  },
+  {
+    name: "gives a short form of three labels that is no Service's",
+    said: { dc1: [named("orders", ["orders.prod.example"])] },
+    stands: { foreign: [clusterService("prod/orders")] },
+    want: { "dc1/shop/orders": `${host("orders")} orders.prod.example` },
+  },
+
+  {
+    name: "gives aliases by glob, in lower case",
+    said: { dc1: [service("Orders"), service("stock"), service("stock-old", { namespace: "data" })] },
+    options: {
+      aliases: [
+        rule({ service: "sto*", namespace: "shop" }),
+        rule({ service: "Ord*", as: "{namespace}-{service}", in: "web" }),
+      ],
+    },
+    want: {
+      "dc1/shop/Orders": `${host("orders")} @web/shop-orders`,
+      "dc1/shop/stock": `${host("stock")} @shop/stock`,
+      "dc1/data/stock-old": "stock-old.data.dc1.mesh.internal",
+    },
+  },
+  {
+    name: "gives a service every alias, once",
+    options: { aliases: [rule(), rule({ in: "web" }), rule()] },
+    want: { "dc1/shop/orders": `${host("orders")} @shop/orders @web/orders` },
+  },
+  {
+    name: "gives no alias of another registry's rule",
+    options: { aliases: [rule({ registry: "prod" })] },
+    want: { "dc1/shop/orders": host("orders") },
+  },
+  {
+    name: "holds an alias that is no DNS label, and only that",
+    said: { dc1: [service("orders.v2"), orders] },
+    options: { aliases: [rule(), rule({ as: "x", service: "orders.v2" })] },
+    want: { "dc1/shop/orders": `${host("orders")} @shop/orders`, "dc1/shop/orders.v2": `${host("orders.v2")} @shop/x` },
+    holds: ['invalid shop/orders.v2: alias shop/orders.v2 held: "orders.v2" is not a DNS label'],
+  },
+  {
+    name: "holds an alias where someone's Service stands",
+    options: { aliases: [rule()] },
+    stands: { foreign: [clusterService("shop/orders")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "foreign shop/orders: alias shop/orders held: a Service of that name exists and is not ours (Service/shop/orders)",
+    ],
+  },
+  {
+    name: "lets the holder of an alias keep it",
+    said: { prod: [inProd("orders")], dc1: [orders] },
+    options: { aliases: [rule({ registry: "prod" }), rule()] },
+    stands: { objects: [alias("dc1/shop/orders", "shop/orders")] },
+    want: { "prod/shop/orders": host("orders", "prod"), "dc1/shop/orders": `${host("orders")} @shop/orders` },
+    holds: ["name shop/orders: alias shop/orders held: it belongs to dc1/shop/orders"],
+  },
+  {
+    name: "settles an alias of newcomers by the order of registries",
+    said: { prod: [inProd("orders")], dc1: [orders] },
+    options: { aliases: [rule({ registry: "prod" }), rule()] },
+    want: { "prod/shop/orders": `${host("orders", "prod")} @shop/orders`, "dc1/shop/orders": host("orders") },
+    holds: ["name shop/orders: alias shop/orders held: it belongs to prod/shop/orders"],
+  },
+  {
+    name: "holds the alias alone where its namespace is missing",
+    options: { aliases: [rule(), rule({ in: "web" })] },
+    stands: { namespaces: { shop: "active" } },
+    want: { "dc1/shop/orders": `${host("orders")} @shop/orders` },
+    holds: ["namespace web/orders: alias web/orders held: namespace web does not exist"],
+  },
+  {
+    name: "holds the alias alone where its namespace is being deleted",
+    options: { aliases: [rule()] },
+    stands: { namespaces: { shop: "terminating" }, objects: [alias("dc1/shop/orders", "shop/orders")] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: ["namespace shop/orders: alias shop/orders held: namespace shop is being deleted"],
+  },
+];
+for (const one of cases) {
+  test(`nameHosts() ${one.name}`, () => {
+    const naming = run(one);
+    const given = [...naming.services].map(([key, { host, legacyNames, aliases }]) => [
+      key,
+      [
+        host,
+        ...legacyNames.map(({ name, dnsOnly }) => (dnsOnly === undefined ? name : `[${name}]`)),
+        ...aliases.map(({ namespace, name }) => `@${namespace}/${name}`),
+      ].join(" "),
+    ]);
+    assert.deepEqual(Object.fromEntries(given), one.want);
+    const holds = naming.holds.map(
+      ({ reason, subject, message, regarding }) =>
+        `${reason} ${subject}: ${message}${regarding === undefined ? "" : ` (${regarding})`}`,
+    );
+    assert.deepEqual(holds, one.holds ?? []);
+    assert.deepEqual(
+      [...naming.services.values()].flatMap(({ notes }) => notes),
+      one.notes ?? [],
+    );
+  });
+}
+
+test("nameHosts() names the host that the template would give now", () => {
+  const naming = run({ name: "", stands: { objects: [entry("dc1/shop/orders", { host: "orders.old.internal" })] } });
+  assert.equal(naming.services.get("dc1/shop/orders")?.templateHost, host("orders"));
+  assert.equal(run({ name: "" }).services.get("dc1/shop/orders")?.templateHost, undefined);
+});
+
+test("nameHosts() says what is not to be touched while a namespace is missing", () => {
+  const naming = run({
+    name: "",
+    options: { aliases: [rule()] },
+    stands: { namespaces: {}, objects: [alias("dc1/shop/orders", "shop/orders")] },
+  });
+  assert.deepEqual(naming.heldAliases, new Set(["Service/shop/orders"]));
+});
+
+test("nameHosts() says why Istio cannot carry a name", () => {
+  const naming = run({
+    name: "",
+    said: { dc1: [named("orders", ["64001:65536", "a_b.example.org", "orders", "x.example.org"])] },
+  });
+  assert.deepEqual(
+    naming.services.get("dc1/shop/orders")?.legacyNames.map(({ dnsOnly }) => dnsOnly),
+    [
+      "its last label is a number",
+      "it has an underscore",
+      "Istio reads a name of one label as a Service of the VirtualService's namespace",
+      undefined,
+    ],
+  );
+});
+
+test("nameHosts() hands a legacy name over in two passes: first it is let go of, then it is given", () => {
+  const said = { dc1: [named("orders", []), named("stock", ["n.example.org"])] };
+  const first = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders", withNames("n.example.org"))] } });
+  assert.deepEqual(first.services.get("dc1/shop/stock")?.legacyNames, []);
+  const second = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders")] } });
+  assert.deepEqual(second.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org" }]);
+});
+
+test("nameHosts() keeps the identity of equal names, and of no others", () => {
+  const said = { dc1: [named("orders", ["a.example.org"]), service("stock")] };
+  const first = run({ name: "", said });
+  const second = run({ name: "", said }, first);
+  assert.equal(second.services.get("dc1/shop/orders"), first.services.get("dc1/shop/orders"));
+  const third = run({ name: "", said: { dc1: [orders, service("stock")] } }, second);
+  assert.notEqual(third.services.get("dc1/shop/orders"), second.services.get("dc1/shop/orders"));
+  assert.equal(third.services.get("dc1/shop/stock"), second.services.get("dc1/shop/stock"));
+});

@@ -26,7 +26,7 @@ export interface LeaseOptions {
   readonly renewDeadlineMs?: number;
   /** Between two tries. Default 2 s. */
   readonly retryPeriodMs?: number;
-  /** Told when leadership was won or lost. */
+  /** Told when leadership was won or lost, and when deletes were newly allowed. */
   readonly onChange?: (isLeader: boolean) => void;
   readonly log?: Pick<Log, "info" | "warn"> | undefined;
 }
@@ -94,7 +94,9 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
   function observe(raw: RawObject): LeaseRecord {
     const record = parseLease(raw);
     if (record.renewal !== seen?.renewal) changedAtMs = performance.now();
+    const isMarked = record.allowDeletes !== undefined && record.allowDeletes.atMs !== seen?.allowDeletes?.atMs;
     seen = record;
+    if (isMarked) onChange?.(isLeader());
     if (record.holder !== identity) leadUntil(Number.NEGATIVE_INFINITY);
     return record;
   }

@@ -1,7 +1,7 @@
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
 import { type Catalog, merge, type Reading } from "../plan/merge.ts";
-import { type AliasRule, type Naming, nameHosts } from "../plan/names.ts";
+import { type AliasRule, type NameMemo, type Naming, nameHosts } from "../plan/names.ts";
 import { buildObjects, type Desired, type ObjectMemo } from "../plan/objects.ts";
 import { type EqualMemo, plan } from "../plan/plan.ts";
 import { applyPolicy, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
@@ -72,6 +72,7 @@ export function createCompute(config: Settings): Compute {
     legacyNames: new Map(config.registries.map(({ name, legacyNames }) => [name, legacyNames])),
     aliases: config.aliases,
   };
+  const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
   const ledgerMemo: LedgerMemo = new WeakMap();
   const equal: EqualMemo = new WeakMap();
   let catalog: Catalog | undefined;
@@ -81,7 +82,7 @@ export function createCompute(config: Settings): Compute {
   return function compute({ readings, standing: live, nowMs, allowDeletes, endpointPeaks }) {
     const standing = indexStanding(live);
     catalog = merge(readings, standing, config.merge, catalog);
-    naming = nameHosts(catalog, standing, namingOptions, naming);
+    naming = nameHosts(catalog, standing, namingOptions, naming, nameMemo);
     const ledger =
       config.vips.mode === "istio"
         ? undefined

@@ -94,6 +94,7 @@ export function startController(options: ControllerOptions): Controller {
     const isLeader = leadership.isLeader();
     metrics.leaderState.set(isLeader ? 1 : 0);
     const released = leadership.allowDeletes();
+    const isAnswered = [...readers.readings.values()].every(({ state }) => state !== "unread");
     const result = await pass({
       target,
       isDryRun: !isLeader || config.policy.mode === "dry-run",
@@ -114,7 +115,8 @@ export function startController(options: ControllerOptions): Controller {
     latest = result.computation;
     record(result, started);
     if (isLeader && released.length > 0) leadership.releaseDone();
-    hasPassed = true;
+    // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
+    hasPassed ||= isAnswered;
   }
 
   function record({ computation, report, ledgerWrites }: PassResult, started: number): void {

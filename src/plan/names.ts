@@ -5,7 +5,7 @@ import { type ServiceKey, serviceKey } from "../model/service.ts";
 import type { ForeignObject } from "../model/standing.ts";
 import type { Catalog, CatalogService } from "./merge.ts";
 import { sameValue } from "./same.ts";
-import type { IndexedStanding } from "./standing.ts";
+import type { IndexedStanding, StandingEntry } from "./standing.ts";
 
 /** A further DNS name of a service. */
 export interface LegacyName {
@@ -58,6 +58,20 @@ export interface NamingOptions {
   readonly aliases: readonly AliasRule[];
 }
 
+/** What a service would be called if nobody else wanted the same. */
+interface Wishes {
+  readonly host: string;
+  readonly hostFault: string | undefined;
+  readonly legacyNames: readonly (LegacyName & { readonly raw: string; readonly fault: string | undefined })[];
+  readonly aliases: readonly AliasName[];
+}
+
+/** Wishes of services and names of entries that were worked out before; the caller keeps it from pass to pass. */
+export interface NameMemo {
+  readonly wishes: WeakMap<CatalogService, Wishes>;
+  readonly names: WeakMap<StandingEntry, readonly string[]>;
+}
+
 /**
  * Give every service its host, legacy names and aliases.
  *
@@ -69,30 +83,32 @@ export function nameHosts(
   standing: IndexedStanding,
   options: NamingOptions,
   previous?: Naming,
+  memo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() },
 ): Naming {
-  const claims = standingClaims(standing);
+  const claims = standingClaims(standing, memo);
   const taken = foreignHosts(standing, options.clusterDomain);
   const services = new Map<ServiceKey, ServiceNames>();
   const heldAliases = new Set<string>();
   const holds: Hold[] = [];
   const keys = inOrder(catalog);
-  const hosts = new Map<ServiceKey, string>();
+  const hosts = new Map<CatalogService, string>();
   for (const key of keys) {
-    const host = giveHost(key);
-    if (host !== undefined) hosts.set(key, host);
+    const service = catalog.services.get(key);
+    const host = service === undefined ? undefined : giveHost(key, service);
+    if (service !== undefined && host !== undefined) hosts.set(service, host);
   }
   // Hosts first: a legacy name must not take the host of a service that comes later.
-  for (const [key, host] of hosts) {
-    const service = catalog.services.get(key);
-    if (service === undefined) continue;
-    const wanted = hostFromTemplate(service, options.template);
-    const notes: string[] = [];
+  for (const [service, host] of hosts) {
+    const key = serviceKey(service.registry, service.namespace, service.name);
+    const wanted = wishesOf(service).host;
     const names: ServiceNames = {
       host,
       ...(wanted === host ? {} : { templateHost: wanted }),
-      legacyNames: giveLegacyNames(key, service, host, notes),
-      aliases: giveAliases(key, service),
-      notes,
+      legacyNames: giveLegacyNames(key, service, host),
+      aliases: wishesOf(service).aliases.filter((alias) => mayHaveAlias(key, service, alias)),
+      notes: wishesOf(service).legacyNames.flatMap(({ raw, fault }) =>
+        fault === undefined ? [] : [droppedNote(raw, fault)],
+      ),
     };
     const before = previous?.services.get(key);
     services.set(key, before !== undefined && sameValue(before, names) ? before : names);
@@ -110,43 +126,43 @@ export function nameHosts(
     holds.push({ reason, subject, service: key, registry: service.registry, message, ...(regarding && { regarding }) });
   }
 
-  function giveHost(key: ServiceKey): string | undefined {
-    const service = catalog.services.get(key);
-    if (service === undefined) return undefined;
+  function wishesOf(service: CatalogService): Wishes {
+    const known = memo.wishes.get(service);
+    if (known !== undefined) return known;
+    const wishes = wish(service, options);
+    memo.wishes.set(service, wishes);
+    return wishes;
+  }
+
+  function giveHost(key: ServiceKey, service: CatalogService): string | undefined {
     const standingHost = standing.entries.get(key)?.manifest.spec.hosts[0];
-    const host = standingHost ?? hostFromTemplate(service, options.template);
-    const fault = hostFault(host);
+    const { host: wanted, hostFault } = wishesOf(service);
+    const host = standingHost ?? wanted;
     const holder = claims.names.get(host);
+    const isTaken = holder !== undefined && holder !== key;
+    const fault = standingHost === undefined ? hostFault : undefined;
     const foreign = standingHost === undefined ? taken.get(host) : undefined;
     if (fault !== undefined) hold(service, key, "invalid", host, fault);
-    else if (holder !== undefined && holder !== key)
-      hold(service, key, "name", host, `host ${host} belongs to ${holder}`);
+    else if (isTaken) hold(service, key, "name", host, `host ${host} belongs to ${holder}`);
     else if (foreign !== undefined)
       hold(service, key, "name", host, `host ${host} is taken by ${foreign}, which is not ours`);
-    if (fault !== undefined || (holder !== undefined && holder !== key) || foreign !== undefined) return undefined;
+    if (fault !== undefined || isTaken || foreign !== undefined) return undefined;
     claims.names.set(host, key);
     return host;
   }
 
-  function giveLegacyNames(
-    key: ServiceKey,
-    service: CatalogService,
-    host: string,
-    notes: string[],
-  ): readonly LegacyName[] {
-    const given = new Map<string, LegacyName>();
-    const templates = options.legacyNames.get(service.registry) ?? [];
-    for (const raw of [...service.legacyNames, ...templates.map((template) => fill(template, service))]) {
-      const name = legacyName(raw);
-      const fault = dnsFault(name);
-      if (fault !== undefined) notes.push(`legacy name ${JSON.stringify(raw)} was dropped: ${fault}`);
-      else if (name !== host && !given.has(name)) {
-        const clash = legacyClash(key, name);
-        if (clash !== undefined) hold(service, key, "name", name, `legacy name ${name} withheld: ${clash}`);
-        else given.set(name, claimLegacy(key, name));
+  function giveLegacyNames(key: ServiceKey, service: CatalogService, host: string): readonly LegacyName[] {
+    const given: LegacyName[] = [];
+    for (const { name, dnsOnly, fault } of wishesOf(service).legacyNames) {
+      if (fault !== undefined || name === host) continue;
+      const clash = legacyClash(key, name);
+      if (clash !== undefined) hold(service, key, "name", name, `legacy name ${name} withheld: ${clash}`);
+      else {
+        claims.names.set(name, key);
+        given.push(dnsOnly === undefined ? { name } : { name, dnsOnly });
       }
     }
-    return [...given.values()];
+    return given;
   }
 
   function legacyClash(key: ServiceKey, name: string): string | undefined {
@@ -157,33 +173,20 @@ export function nameHosts(
     return other === undefined ? undefined : `it also means ${other}`;
   }
 
-  function claimLegacy(key: ServiceKey, name: string): LegacyName {
-    claims.names.set(name, key);
-    const dnsOnly = carryFault(name);
-    return dnsOnly === undefined ? { name } : { name, dnsOnly };
-  }
-
   /** `orders.shop` is also Kubernetes' short form of a Service, and `orders` that of one in the caller's namespace. */
   function shortForm(key: ServiceKey, name: string): string | undefined {
     const [first = "", namespace, ...more] = name.split(".");
     if (more.length > 0) return undefined;
     const meant = claims.serviceNames.get(first) ?? [];
     // An alias of this service itself leads to the same place.
-    return meant.find((one) => one.service !== key && (namespace === undefined || one.namespace === namespace))?.text;
+    const other = meant.find((one) => one.service !== key && (namespace === undefined || one.namespace === namespace));
+    if (other === undefined) return undefined;
+    const what = `Service ${other.namespace}/${first}`;
+    return other.service === undefined ? notOurs(what) : `${what} of ${other.service}`;
   }
 
-  function giveAliases(key: ServiceKey, service: CatalogService): readonly AliasName[] {
-    const given = new Map<string, AliasName>();
-    for (const rule of options.aliases) {
-      if (!ruleMatches(rule, service)) continue;
-      const alias = { namespace: rule.in, name: fill(rule.as, service).toLowerCase() };
-      const id = `${alias.namespace}/${alias.name}`;
-      if (!given.has(id) && mayHaveAlias(key, service, alias, id)) given.set(id, alias);
-    }
-    return [...given.values()];
-  }
-
-  function mayHaveAlias(key: ServiceKey, service: CatalogService, alias: AliasName, id: string): boolean {
+  function mayHaveAlias(key: ServiceKey, service: CatalogService, alias: AliasName): boolean {
+    const id = `${alias.namespace}/${alias.name}`;
     const object = objectKey("Service", alias.namespace, alias.name);
     const holder = claims.aliases.get(id);
     const phase = standing.namespaces === undefined ? "active" : standing.namespaces.get(alias.namespace);
@@ -203,6 +206,28 @@ export function nameHosts(
       `namespace ${alias.namespace} ${phase === undefined ? "does not exist" : "is being deleted"}`,
     );
   }
+}
+
+function wish(service: CatalogService, options: NamingOptions): Wishes {
+  const host = hostFromTemplate(service, options.template);
+  const templates = options.legacyNames.get(service.registry) ?? [];
+  const legacyNames = new Map<string, Wishes["legacyNames"][number]>();
+  for (const raw of [...service.legacyNames, ...templates.map((template) => fill(template, service))]) {
+    const name = legacyName(raw);
+    const dnsOnly = carryFault(name);
+    if (!legacyNames.has(name))
+      legacyNames.set(name, { raw, name, fault: dnsFault(name), ...(dnsOnly === undefined ? {} : { dnsOnly }) });
+  }
+  const aliases = new Map<string, AliasName>();
+  for (const rule of options.aliases) {
+    const name = fill(rule.as, service).toLowerCase();
+    if (ruleMatches(rule, service)) aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
+  }
+  return { host, hostFault: hostFault(host), legacyNames: [...legacyNames.values()], aliases: [...aliases.values()] };
+}
+
+function droppedNote(raw: string, fault: string): string {
+  return `legacy name ${JSON.stringify(raw)} was dropped: ${fault}`;
 }
 
 function ruleMatches(rule: AliasRule, service: CatalogService): boolean {
@@ -235,16 +260,17 @@ interface NamedService {
   readonly namespace: string;
   /** Whose alias it is; `undefined` when it is not ours. */
   readonly service: ServiceKey | undefined;
-  readonly text: string;
 }
 
-function standingClaims(standing: IndexedStanding): Claims {
+function standingClaims(standing: IndexedStanding, memo: NameMemo): Claims {
   const claims: Claims = { names: new Map(), aliases: new Map(), serviceNames: new Map() };
   for (const [key, entry] of standing.entries) {
     for (const host of entry.manifest.spec.hosts) claims.names.set(host, key);
   }
   for (const [key, entry] of standing.entries) {
-    for (const name of readNames(entry.manifest.metadata.annotations?.[NAMES_ANNOTATION])) {
+    const names = memo.names.get(entry) ?? readNames(entry.manifest.metadata.annotations?.[NAMES_ANNOTATION]);
+    memo.names.set(entry, names);
+    for (const name of names) {
       if (!claims.names.has(name)) claims.names.set(name, key);
     }
   }
@@ -253,12 +279,12 @@ function standingClaims(standing: IndexedStanding): Claims {
     const { namespace, name } = object.manifest.metadata;
     const { service } = object;
     claims.aliases.set(`${namespace}/${name}`, service);
-    nameService(name, { namespace, service, text: `Service ${namespace}/${name} of ${service}` });
+    nameService(name, { namespace, service });
   }
   for (const foreign of standing.foreign.values()) {
     if (foreign.kind !== "Service") continue;
     const { namespace, name } = foreign;
-    nameService(name, { namespace, service: undefined, text: notOurs(describe(foreign)) });
+    nameService(name, { namespace, service: undefined });
   }
   return claims;
 

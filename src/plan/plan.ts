@@ -4,7 +4,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { Desired } from "./objects.ts";
 import { hasFields, sameValue } from "./same.ts";
-import type { IndexedStanding } from "./standing.ts";
+import { type IndexedStanding, isCompanion } from "./standing.ts";
 
 /** Objects found equal before: desired object → the standing version it equals. The caller keeps it from pass to pass. */
 export type EqualMemo = WeakMap<OwnedObject, StandingObject>;
@@ -31,7 +31,8 @@ export function plan(desired: Desired, standing: IndexedStanding, equal: EqualMe
       const foreign = standing.foreign.get(object.key);
       if (foreign !== undefined) {
         hold.push(clash(object));
-        if (object.manifest.kind === "ServiceEntry") entryless.add(object.service);
+        const { kind, metadata } = object.manifest;
+        if (kind === "ServiceEntry" && !isCompanion(metadata)) entryless.add(object.service);
       } else if (!entryless.has(object.service)) create.push({ kind: "create", object });
     } else if (existing.service === undefined) hold.push(unknown(existing));
     else if (existing.yielded !== undefined) hold.push(yielded(existing, existing.yielded));

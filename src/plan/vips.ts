@@ -66,25 +66,27 @@ export function allocateVips(
   const holds: Hold[] = [];
   const vips = new Map<string, readonly string[]>();
   const taken = foreignAddresses(standing);
-  const ranges = Map.groupBy(options.ranges.map(addressRange), (range) => range.family);
+  const families = [...Map.groupBy(options.ranges.map(addressRange), (range) => range.family)];
+  /** Families without a free address: looked through once, not for each host. */
+  const full = new Set<string>();
   const own = importStanding(hosts, standing, lines, options, dirty);
-  for (const [host, service] of [...hosts].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const given: string[] = [];
-    const faults: string[] = [];
-    for (const [family, candidates] of ranges) {
-      const address = keep(host, service, family) ?? allocate(host, candidates);
-      if (address === undefined) faults.push(exhausted(candidates));
-      else given.push(address);
-    }
-    if (faults.length === 0) vips.set(host, given);
-    else
-      holds.push({
-        reason: "address",
-        subject: host,
-        service,
-        registry: service.slice(0, service.indexOf("/")),
-        message: faults.join("; "),
-      });
+  const lacking: [host: string, service: ServiceKey, kept: readonly (string | undefined)[]][] = [];
+  for (const [host, service] of hosts) {
+    const kept = families.map(([family]) => keep(host, service, family));
+    if (kept.every((address) => address !== undefined)) vips.set(host, kept);
+    else lacking.push([host, service, kept]);
+  }
+  // In a stable order, so that the same hosts get the same addresses again.
+  for (const [host, service, kept] of lacking.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const given = families.map(([family, candidates], at) => kept[at] ?? allocate(host, family, candidates));
+    const faults = families.flatMap(([, candidates], at) => (given[at] === undefined ? [exhausted(candidates)] : []));
+    const registry = service.slice(0, service.indexOf("/"));
+    if (faults.length === 0)
+      vips.set(
+        host,
+        given.filter((address) => address !== undefined),
+      );
+    else holds.push({ reason: "address", subject: host, service, registry, message: faults.join("; ") });
   }
   for (const [address, line] of lines) {
     if (line.owner !== options.owner || line.host === undefined || line.restingSinceMs !== undefined) continue;
@@ -120,7 +122,8 @@ export function allocateVips(
     return address;
   }
 
-  function allocate(host: string, candidates: readonly AddressRange[]): string | undefined {
+  function allocate(host: string, family: string, candidates: readonly AddressRange[]): string | undefined {
+    if (full.has(family)) return undefined;
     const size = candidates.reduce((sum, range) => sum + range.size, 0);
     const start = createHash("sha256").update(host).digest().readUInt32BE(0) % size;
     for (let step = 0; step < size; step++) {
@@ -130,6 +133,7 @@ export function allocateVips(
       put({ address, host, owner: options.owner });
       return address;
     }
+    full.add(family);
     return undefined;
   }
 

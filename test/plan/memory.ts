@@ -63,12 +63,14 @@ export function memoryTarget(
     },
     async write(wanted, { mayWrite, onProgress }) {
       const results: WriteResult[] = [];
-      const entryless = new Set<string>();
+      /** Services whose entry could not be made, or to whose entry something still points. */
+      const stuck = new Set<string | undefined>();
       for (const change of inOrder(wanted)) {
-        const isPointless = change.kind === "create" && entryless.has(change.object.service);
-        const outcome = mayWrite() && !isPointless ? apply(change) : "skipped";
+        const service = change.kind === "delete" ? change.standing.service : change.object.service;
+        const isBlocked = change.kind !== "update" && stuck.has(service);
+        const outcome = mayWrite() && !isBlocked ? apply(change) : "skipped";
         results.push({ change, outcome });
-        if (outcome !== "written" && change.kind === "create") entryless.add(change.object.service);
+        if (outcome !== "written" && change.kind !== "update") stuck.add(service);
         onProgress?.(results.length, wanted.length);
       }
       changes.notify();

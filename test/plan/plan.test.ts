@@ -129,6 +129,15 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
     want: { hold: [`foreign ${orders.key}: ServiceEntry ${MESH}/${HOST} exists and is not ours`] },
   },
   {
+    name: "makes nothing that points to an entry that it cannot make",
+    desired: desired([wanted(orders), wanted(shortcut), wanted(entry("dc1/shop/stock"), "dc1/shop/stock")]),
+    stands: { foreign: [foreign("ServiceEntry", `${MESH}/${HOST}`)] },
+    want: {
+      create: [entry("dc1/shop/stock").key],
+      hold: [`foreign ${orders.key}: ServiceEntry ${MESH}/${HOST} exists and is not ours`],
+    },
+  },
+  {
     name: "never touches what is not ours",
     desired: desired([]),
     stands: { foreign: [foreign("ServiceEntry", "web/x"), foreign("Service", "web/y")] },

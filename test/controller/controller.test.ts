@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { createChanges } from "../../src/controller/changes.ts";
+import { startController } from "../../src/controller/controller.ts";
+import { type Leadership, neverLeads, soleWriter } from "../../src/controller/leadership.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import type { Service } from "../../src/model/service.ts";
+import { service, snapshot } from "../plan/build.ts";
+import { config, memoryTarget } from "../plan/memory.ts";
+
+const ENTRY = "ServiceEntry/mesh-services/orders.shop.dc1.mesh.internal";
+const five = ["orders", "b", "c", "d", "e"].map((name) => service(name));
+
+/** A registry whose answer is changed by hand. */
+function registry(first: Snapshot | Error) {
+  const changes = createChanges();
+  let said = first;
+  const adapter: Adapter = {
+    registry: "dc1",
+    async read() {
+      if (said instanceof Error) throw said;
+      return { ...said, revision: `${changes.version()}` };
+    },
+    waitForChange: (revision, signal) => changes.wait(Number(revision), signal),
+  };
+  return {
+    adapter,
+    say(next: readonly Service[]) {
+      said = snapshot("dc1", next);
+      changes.notify();
+    },
+  };
+}
+
+/** Leadership that is given and taken by hand. */
+function election(isLeader: boolean) {
+  const changes = createChanges();
+  const state = { isLeader, released: [] as string[], done: 0 };
+  const leadership: Leadership = {
+    isLeader: () => state.isLeader,
+    holder: () => undefined,
+    changes,
+    allowDeletes: () => state.released,
+    releaseDone: () => {
+      state.released = [];
+      state.done++;
+    },
+  };
+  const set = (fields: Partial<typeof state>) => {
+    Object.assign(state, fields);
+    changes.notify();
+  };
+  return { leadership, state, set };
+}
+
+function start(t: TestContext, adapter: Adapter, leadership: Leadership, target = memoryTarget(), rest: object = {}) {
+  const end = new AbortController();
+  const lines: string[] = [];
+  const log = createLog({
+    level: "info",
+    pretty: false,
+    stream: { write: (line: string) => void lines.push(JSON.parse(line).msg) },
+  });
+  const controller = startController({
+    config: config(["dc1"], rest),
+    adapters: [adapter],
+    target,
+    leadership,
+    signal: end.signal,
+    log,
+    metrics: createMetrics(),
+  });
+  const stop = async () => {
+    end.abort();
+    await controller.done;
+  };
+  t.after(stop);
+  return { controller, target, stop, said: () => lines };
+}
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (let n = 0; !isSo(); n++) {
+    assert.ok(n < 500, "it takes too long");
+    await delay(10);
+  }
+}
+
+test("startController() writes what a registry says, and what it says next", async (t) => {
+  const { adapter, say } = registry(snapshot("dc1", [service()]));
+  const { controller, target } = start(t, adapter, soleWriter("me"));
+  await until(() => target.objects.has(ENTRY));
+  assert.ok(controller.hasPassed());
+  say([service(), service("stock")]);
+  await until(() => target.objects.size === 2);
+  await until(() => controller.latest()?.plan.unchanged === 2);
+});
+
+test("startController() puts back at once what someone removed", async (t) => {
+  const { adapter } = registry(snapshot("dc1", [service()]));
+  const { target } = start(t, adapter, soleWriter("me"));
+  await until(() => target.objects.has(ENTRY));
+  target.objects.delete(ENTRY);
+  // The watch of a real target would say so.
+  await target.write([], { signal: AbortSignal.timeout(1000), mayWrite: () => true });
+  await until(() => target.objects.has(ENTRY));
+});
+
+test("startController() decides and writes nothing while it does not lead, and writes once it does", async (t) => {
+  const { leadership, set } = election(false);
+  const { controller, target } = start(t, registry(snapshot("dc1", [service()])).adapter, leadership);
+  await until(() => (controller.latest()?.plan.create.length ?? 0) > 0);
+  assert.deepEqual(target.requests, []);
+  set({ isLeader: true });
+  await until(() => target.objects.has(ENTRY));
+});
+
+for (const [name, rest, leads] of [
+  ["in a dry run", { policy: { mode: "dry-run" } }, soleWriter("me")],
+  ["when it never leads", {}, neverLeads()],
+] as const) {
+  test(`startController() writes nothing ${name}`, async (t) => {
+    const { controller, target, stop } = start(
+      t,
+      registry(snapshot("dc1", [service()])).adapter,
+      leads,
+      memoryTarget(),
+      rest,
+    );
+    await until(() => (controller.latest()?.plan.create.length ?? 0) > 0);
+    await stop();
+    assert.deepEqual([target.requests, target.ledger.size], [[], 0]);
+  });
+}
+
+test("startController() has passed also when the registry and the first pass failed, and goes on trying", async (t) => {
+  const { adapter, say } = registry(new Error("connect ECONNREFUSED"));
+  const target = memoryTarget();
+  let faults = 2;
+  target.writeLedger = (
+    (write) =>
+    (...args) =>
+      faults-- > 0 ? Promise.reject(new Error("503")) : write(...args)
+  )(target.writeLedger);
+  const { controller, said } = start(t, adapter, soleWriter("me"), target);
+  await until(() => controller.hasPassed());
+  say([service()]);
+  await until(() => target.objects.has(ENTRY));
+  assert.equal(said().filter((line) => line === "the pass failed; it is tried again").length, 1, "said once");
+});
+
+test("startController() tries again what was refused", async (t) => {
+  const target = memoryTarget();
+  let faults = 2;
+  target.fault = (request) => (request.startsWith("create") && faults-- > 0 ? "failed" : undefined);
+  start(t, registry(snapshot("dc1", [service()])).adapter, soleWriter("me"), target);
+  await until(() => target.objects.has(ENTRY));
+});
+
+test("startController() obeys a release of the brake once", async (t) => {
+  const { leadership, set, state } = election(true);
+  const { adapter, say } = registry(snapshot("dc1", five));
+  const { controller, target } = start(t, adapter, leadership);
+  await until(() => target.objects.size === 5);
+  say([]);
+  await until(() => (controller.latest()?.plan.brakes.length ?? 0) > 0);
+  const isTombstone = () => JSON.stringify(target.objects.get(ENTRY)).includes("gone-since");
+  assert.equal(isTombstone(), false);
+  set({ released: ["dc1"] });
+  await until(isTombstone);
+  await until(() => state.done === 1);
+});
+
+test("startController() ends at once, with the running write finished", async (t) => {
+  const target = memoryTarget();
+  const { stop } = start(t, registry(snapshot("dc1", five)).adapter, soleWriter("me"), target);
+  await until(() => target.requests.length > 0);
+  const started = performance.now();
+  await stop();
+  assert.ok(performance.now() - started < 3000);
+  const { length } = target.requests;
+  await delay(30);
+  assert.equal(target.requests.length, length);
+});

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createHoldLog } from "../../src/controller/holds.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import type { Hold } from "../../src/model/plan.ts";
+import type { WriteOutcome, WriteReport } from "../../src/model/target.ts";
+import { entry } from "../plan/build.ts";
+
+const hold = (subject: string, message = "refused"): Hold => ({
+  reason: "unread",
+  subject,
+  service: undefined,
+  registry: "dc1",
+  message,
+});
+const nothing: WriteReport = { results: [] };
+const report = (outcome: WriteOutcome, error?: unknown): WriteReport => ({
+  results: [{ change: { kind: "delete", standing: entry(), why: "" }, outcome, error }],
+});
+
+function bench() {
+  const lines: string[] = [];
+  const log = createLog({
+    level: "info",
+    pretty: false,
+    stream: { write: (line: string) => void lines.push(JSON.parse(line).msg) },
+  });
+  const metrics = createMetrics();
+  return { metrics, record: createHoldLog(log, metrics).record, said: () => lines.splice(0) };
+}
+
+test("createHoldLog() says when a hold begins and when it ends, and nothing between", () => {
+  const { record, said } = bench();
+  record([hold("a"), hold("b")], nothing);
+  assert.deepEqual(said(), ["held", "held"]);
+  record([hold("b", "refused again"), hold("a")], nothing);
+  assert.deepEqual(said(), []);
+  record([hold("b")], nothing);
+  assert.deepEqual(said(), ["no longer held"]);
+  record([hold("a"), hold("b")], nothing);
+  assert.deepEqual(said(), ["held"]);
+});
+
+test("createHoldLog() counts what is held now", async () => {
+  const { metrics, record } = bench();
+  const held = async () =>
+    (await metrics.passHeld.get()).values.find(({ labels }) => labels.reason === "unread")?.value;
+  record([hold("a"), hold("b")], nothing);
+  assert.equal(await held(), 2);
+  record([hold("a")], nothing);
+  assert.equal(await held(), 1);
+  record([], nothing);
+  assert.equal(await held(), 0);
+});
+
+test("createHoldLog() says once that an object is refused, and again when the reason is another", async () => {
+  const { metrics, record, said } = bench();
+  record([], report("failed", new Error("422")));
+  record([], report("failed", new Error("422")));
+  assert.deepEqual(said(), ["an object could not be written"]);
+  record([], report("failed", new Error("503")));
+  assert.deepEqual(said(), ["an object could not be written"]);
+  record([], report("written"));
+  record([], report("conflict"));
+  assert.deepEqual(said(), []);
+  record([], report("failed", new Error("503")));
+  assert.deepEqual(said(), ["an object could not be written"]);
+  const counts = (await metrics.passChanges.get()).values.filter(
+    ({ labels, value }) => labels.kind === "delete" && value > 0,
+  );
+  assert.deepEqual(
+    counts.map(({ labels, value }) => [labels.outcome, value]),
+    [
+      ["written", 1],
+      ["conflict", 1],
+      ["failed", 4],
+    ],
+  );
+});

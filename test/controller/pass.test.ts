@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createCompute } from "../../src/controller/compute.ts";
+import { type PassOptions, pass } from "../../src/controller/pass.ts";
+import { ConflictError } from "../../src/errors.ts";
+import { HOUR_MS, readings, type Said, service } from "../plan/build.ts";
+import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
+
+const HOST = "orders.shop.dc1.mesh.internal";
+const ENTRY = `ServiceEntry/mesh-services/${HOST}`;
+const LEDGER = /^ledger x2istio-vips-240-241-\d+-0$/;
+const settings = config(["dc1"], {
+  aliases: [{ registry: "dc1", as: "{service}", in: "shop" }],
+  vips: { ranges: ["240.241.0.0/20"] },
+});
+
+/** Passes over what dc1 says, on one target. */
+function bench(target = memoryTarget()) {
+  const compute = createCompute(settings);
+  let computed = 0;
+  const run = (said: Said, options: Partial<PassOptions> = {}) =>
+    pass({
+      target,
+      signal: new AbortController().signal,
+      mayWrite: () => true,
+      isDryRun: false,
+      compute: () => {
+        computed++;
+        return compute({
+          readings: readings({ dc1: said }),
+          standing: target.standing(),
+          nowMs: target.nowMs(),
+          allowDeletes: new Set(["dc1"]),
+          endpointPeaks: new Map(),
+        });
+      },
+      ...options,
+    });
+  return { target, run, computed: () => computed };
+}
+
+function line({ ledger }: MemoryTarget): string {
+  return [...ledger.values()].flatMap(({ data }) => Object.values(data)).join("\n");
+}
+
+test("pass() claims the VIP before it writes what uses it", async () => {
+  const { target, run } = bench();
+  const { report, ledgerWrites } = await run([service()]);
+  assert.match(target.requests[0] ?? "", LEDGER);
+  assert.deepEqual(target.requests.slice(1), [`create ${ENTRY}`, "create Service/shop/orders"]);
+  assert.deepEqual([report.results.length, ledgerWrites], [2, 1]);
+});
+
+test("pass() asks for nothing when nothing is to do", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  target.requests.length = 0;
+  const { report, ledgerWrites } = await run([service()]);
+  assert.deepEqual([target.requests, report.results, ledgerWrites], [[], [], 0]);
+});
+
+test("pass() writes one object for one changed endpoint", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  target.requests.length = 0;
+  await run([service("orders", { endpoints: [{ address: "192.0.2.9" }] })]);
+  assert.deepEqual(target.requests, [`update ${ENTRY}`]);
+});
+
+test("pass() decides anew when a ledger block moved, and takes no address that another took", async () => {
+  const { target, run, computed } = bench();
+  await run([service()]);
+  const [vip = ""] = [...target.ledger.values()].flatMap(({ data }) => Object.keys(data));
+  const raced = memoryTarget();
+  let isFirst = true;
+  raced.fault = (request) => {
+    if (!isFirst || !request.startsWith("ledger")) return undefined;
+    isFirst = false;
+    // Another installation was faster, with the very address.
+    const name = request.slice("ledger ".length);
+    raced.ledger.set(name, { name, resourceVersion: "99", data: { [vip]: "web west used" } });
+    return "conflict";
+  };
+  const other = bench(raced);
+  await other.run([service()]);
+  assert.deepEqual([computed(), other.computed()], [1, 2]);
+  const rows = Object.fromEntries([...raced.ledger.values()].flatMap(({ data }) => Object.entries(data)));
+  assert.equal(rows[vip], "web west used");
+  const own = Object.entries(rows)
+    .find(([, row]) => row === `${HOST} east used`)?.[0]
+    .replaceAll("-", ".");
+  const { spec } = raced.objects.get(ENTRY)?.manifest ?? {};
+  assert.deepEqual(spec !== undefined && "addresses" in spec ? spec.addresses : undefined, [own]);
+});
+
+test("pass() gives up when the ledger keeps moving, with nothing written", async () => {
+  const { target, run } = bench();
+  target.fault = (request) => (request.startsWith("ledger") ? "conflict" : undefined);
+  await assert.rejects(run([service()]), ConflictError);
+  assert.equal(target.requests.length, 5);
+  assert.ok(target.requests.every((request) => LEDGER.test(request)));
+  assert.equal(target.objects.size, 0);
+});
+
+test("pass() passes on what is no conflict", async () => {
+  const { target, run } = bench();
+  target.writeLedger = () => Promise.reject(new Error("503"));
+  await assert.rejects(run([service()]), /503/);
+  assert.equal(target.objects.size, 0);
+});
+
+test("pass() writes nothing when it may not", async () => {
+  const { target, run } = bench();
+  const { computation, report } = await run([service()], { mayWrite: () => false });
+  assert.deepEqual([target.requests, report.results, computation.plan.create.length], [[], [], 2]);
+});
+
+test("pass() stops when leadership is lost after the claim", async () => {
+  const { target, run } = bench();
+  const { report } = await run([service()], { mayWrite: () => target.ledger.size === 0 });
+  assert.equal(target.requests.length, 1);
+  assert.deepEqual(report.results, []);
+});
+
+test("pass() stops when leadership is lost between two writes", async () => {
+  const { target, run } = bench();
+  const { report } = await run([service()], { mayWrite: () => target.requests.length < 2 });
+  assert.deepEqual(
+    report.results.map(({ outcome }) => outcome),
+    ["written", "skipped"],
+  );
+});
+
+test("pass() decides and writes nothing in a dry run, the ledger included", async () => {
+  const { target, run } = bench();
+  const reported: unknown[] = [];
+  target.report = async (holds) => void reported.push(holds);
+  const { computation, ledgerWrites } = await run([service()], { isDryRun: true });
+  assert.deepEqual([target.requests, target.ledger.size, reported, ledgerWrites], [[], 0, [], 0]);
+  assert.equal(computation.plan.create.length, 2);
+});
+
+test("pass() lets the VIP of a deleted entry rest at once", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  await run([service("stock")]);
+  target.clockMs += HOUR_MS;
+  const { ledgerWrites } = await run([service("stock")]);
+  assert.equal(target.objects.has(ENTRY), false);
+  assert.match(line(target), new RegExp(`${HOST} east resting ${new Date(target.clockMs).toISOString()}`));
+  assert.equal(ledgerWrites, 1);
+});
+
+test("pass() goes on when the VIP of a deleted entry cannot be set to rest yet", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  await run([service("stock")]);
+  target.clockMs += HOUR_MS;
+  target.fault = (request) => (request.startsWith("ledger") ? "conflict" : undefined);
+  await run([service("stock")]);
+  assert.match(line(target), new RegExp(`${HOST} east used`));
+  target.fault = () => undefined;
+  await run([service("stock")]);
+  assert.match(line(target), new RegExp(`${HOST} east resting`), "the next pass does it");
+});
+
+test("pass() keeps the VIP of an entry whose deletion failed", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  await run([service("stock")]);
+  target.clockMs += HOUR_MS;
+  target.fault = (request) => (request.startsWith("delete") ? "failed" : undefined);
+  await run([service("stock")]);
+  assert.match(line(target), new RegExp(`${HOST} east used`));
+});
+
+test("pass() reports what is held", async () => {
+  const { target, run } = bench();
+  const reported: string[] = [];
+  target.report = async (holds) => void reported.push(...holds.map(({ subject }) => subject));
+  await run([service("orders.v2")]);
+  assert.deepEqual(reported, ["shop/orders.v2"]);
+});
+
+test("pass() tells its progress", async () => {
+  const { run } = bench();
+  const told: string[] = [];
+  await run([service()], { onProgress: (done, total) => told.push(`${done}/${total}`) });
+  assert.deepEqual(told, ["1/2", "2/2"]);
+});

@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { type Readers, startReaders } from "../../src/controller/readers.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import { service, snapshot } from "../plan/build.ts";
+
+const NEVER = "0 0 0 1 1 *";
+const EVERY_SECOND = "* * * * * *";
+
+/** An adapter that says what it is told to say, read by read, and the last of it for ever. */
+function fake(
+  registry: string,
+  script: readonly (Snapshot | Error)[],
+  hints: Partial<Pick<Adapter, "waitForChange">> = {},
+) {
+  const triggers: string[] = [];
+  const left = [...script];
+  const adapter: Adapter = {
+    registry,
+    async read(_, { trigger }) {
+      triggers.push(trigger);
+      const said = left.length > 1 ? left.shift() : left[0];
+      if (said === undefined || said instanceof Error) throw said ?? new Error("nothing to say");
+      return said;
+    },
+    ...hints,
+  };
+  return { adapter, triggers };
+}
+
+function start(t: TestContext, adapters: readonly Adapter[], poll = NEVER) {
+  const end = new AbortController();
+  const lines: { msg: string }[] = [];
+  const log = createLog({
+    level: "info",
+    pretty: false,
+    stream: { write: (line: string) => void lines.push(JSON.parse(line)) },
+  });
+  const metrics = createMetrics();
+  const readers = startReaders(
+    adapters.map((adapter) => ({ adapter, poll })),
+    { signal: end.signal, log, metrics },
+  );
+  t.after(async () => {
+    end.abort();
+    await readers.done;
+  });
+  const stop = async () => {
+    end.abort();
+    await readers.done;
+  };
+  return { readers, metrics, said: () => lines.map(({ msg }) => msg), stop };
+}
+
+async function until(readers: Readers, isSo: () => boolean): Promise<void> {
+  const patience = AbortSignal.timeout(5000);
+  for (let seen = readers.changes.version(); !isSo(); seen = readers.changes.version())
+    await readers.changes.wait(seen, patience);
+}
+
+const first = snapshot("dc1", [service("orders")]);
+const second = snapshot("dc1", [service("orders", { endpoints: [] }), service("stock")]);
+
+test("startReaders() says of each registry that it is unread, in order, until it has answered", async (t) => {
+  const { adapter } = fake("dc1", [first]);
+  const slow: Adapter = { registry: "slow", read: (signal) => delay(60_000, first, { signal }) };
+  const { readers } = start(t, [slow, adapter]);
+  assert.deepEqual(
+    [...readers.readings],
+    [
+      ["slow", { state: "unread" }],
+      ["dc1", { state: "unread" }],
+    ],
+  );
+  await until(readers, () => readers.readings.get("dc1")?.state === "read");
+  assert.deepEqual(readers.readings.get("dc1"), { state: "read", snapshot: first });
+  assert.equal(readers.readings.get("slow")?.state, "unread", "a slow registry delays no other");
+  assert.ok(Math.abs((readers.readAtMs.get("dc1") ?? 0) - Date.now()) < 5000);
+  assert.equal(readers.readAtMs.get("slow"), undefined);
+});
+
+test("startReaders() reads again on a hint, and says so", async (t) => {
+  let hints = 0;
+  const revisions: string[] = [];
+  const { adapter, triggers } = fake("dc1", [first, { ...second, revision: "2" }], {
+    async waitForChange(revision, signal) {
+      revisions.push(revision);
+      if (++hints > 1) await delay(60_000, undefined, { signal });
+    },
+  });
+  const { readers } = start(t, [adapter]);
+  await until(readers, () => readers.changes.version() === 2);
+  await delay(10);
+  assert.deepEqual(triggers, ["poll", "hint"]);
+  assert.deepEqual(revisions, ["1", "2"]);
+});
+
+test("startReaders() polls on its schedule, with a hint pending or without", async (t) => {
+  const hinting = fake("hinting", [first], { waitForChange: (_, signal) => delay(60_000, undefined, { signal }) });
+  const plain = fake("plain", [first]);
+  const { stop } = start(t, [hinting.adapter, plain.adapter], EVERY_SECOND);
+  await delay(1300);
+  await stop();
+  for (const { triggers } of [hinting, plain]) {
+    assert.ok(triggers.length >= 2, triggers.join());
+    assert.ok(triggers.every((trigger) => trigger === "poll"));
+  }
+});
+
+test("startReaders() polls on although the hint fails", async (t) => {
+  const { adapter, triggers } = fake("dc1", [first], { waitForChange: () => Promise.reject(new Error("410")) });
+  const { stop, said } = start(t, [adapter], EVERY_SECOND);
+  await delay(1200);
+  await stop();
+  assert.ok(triggers.length >= 2, triggers.join());
+  assert.ok(triggers.every((trigger) => trigger === "poll"));
+  assert.ok(said().includes("the registry's change hint failed; it is polled meanwhile"));
+});
+
+test("startReaders() never lets two reads of one registry overlap", async (t) => {
+  let running = 0;
+  let most = 0;
+  let reads = 0;
+  const adapter: Adapter = {
+    registry: "dc1",
+    async read(signal) {
+      most = Math.max(most, ++running);
+      reads++;
+      await delay(1100, undefined, { signal }).finally(() => running--);
+      return first;
+    },
+  };
+  const { stop } = start(t, [adapter], EVERY_SECOND);
+  await delay(1400);
+  await stop();
+  assert.equal(most, 1);
+  assert.ok(reads >= 2, `${reads}`);
+});
+
+test("startReaders() tells only what differs", async (t) => {
+  const same = { ...first, services: [...first.services], revision: "2" };
+  const { adapter, triggers } = fake("dc1", [first, same, same, second], {
+    waitForChange: async (_, signal) => void (await delay(triggers.length > 3 ? 60_000 : 1, undefined, { signal })),
+  });
+  const { readers } = start(t, [adapter]);
+  await until(readers, () => readers.changes.version() === 2);
+  await delay(10);
+  assert.equal(triggers.length, 4);
+  assert.equal(readers.changes.version(), 2, "the first and the one that differs");
+});
+
+test("startReaders() says that a read failed, tries again by itself, and says that it works again", async (t) => {
+  const cause = new Error("connect ECONNREFUSED 10.0.0.2:8500");
+  const { adapter } = fake("dc1", [
+    new Error("Cannot read services", { cause }),
+    new Error("Cannot read services", { cause }),
+    first,
+  ]);
+  const { readers, said, metrics } = start(t, [adapter]);
+  await until(readers, () => readers.readings.get("dc1")?.state === "failed");
+  assert.deepEqual(readers.readings.get("dc1"), {
+    state: "failed",
+    why: "Cannot read services: connect ECONNREFUSED 10.0.0.2:8500",
+  });
+  await until(readers, () => readers.readings.get("dc1")?.state === "read");
+  assert.equal(readers.changes.version(), 2, "the same failure is told once");
+  assert.deepEqual(said(), [
+    "the registry cannot be read; its objects stay as they are",
+    "the registry can be read again",
+  ]);
+  const { values } = await metrics.registryReads.get();
+  assert.deepEqual(values.map(({ labels, value }) => [labels.result, value]).toSorted(), [
+    ["failed", 2],
+    ["ok", 1],
+  ]);
+});
+
+test("startReaders() counts an incomplete read as such and says why", async (t) => {
+  const { adapter } = fake("dc1", [{ ...first, incomplete: "page 2 failed" }]);
+  const { readers, said, metrics } = start(t, [adapter]);
+  await until(readers, () => readers.readings.get("dc1")?.state === "read");
+  assert.deepEqual(said(), ["the registry could be read only in part; nothing of it is taken away"]);
+  assert.deepEqual(
+    (await metrics.registryReads.get()).values.map(({ labels }) => labels.result),
+    ["incomplete"],
+  );
+});
+
+test("startReaders() ends while a read hangs, and calls that no failure", async (t) => {
+  const adapter: Adapter = { registry: "dc1", read: (signal) => delay(60_000, first, { signal }) };
+  const { readers, said, stop } = start(t, [adapter]);
+  await stop();
+  assert.deepEqual([readers.readings.get("dc1")?.state, said()], ["unread", []]);
+});

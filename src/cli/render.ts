@@ -5,7 +5,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { Reading } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
 import { sameValue } from "../plan/same.ts";
-import { isCompanionName } from "../plan/standing.ts";
+import { isCompanion } from "../plan/standing.ts";
 import type { Style } from "./context.ts";
 import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
 
@@ -123,7 +123,7 @@ function groupByService(plan: Computation["plan"]): ReadonlyMap<ServiceKey, Serv
 }
 
 function isMain(manifest: Manifest): manifest is ServiceEntry {
-  return manifest.kind === "ServiceEntry" && !isCompanionName(manifest.metadata.name);
+  return manifest.kind === "ServiceEntry" && !isCompanion(manifest.metadata);
 }
 
 interface Row {

@@ -30,6 +30,8 @@ interface Generation {
   table: NameTable | undefined;
   /** The version of the target that `table` was made from. */
   tableVersion: number;
+  /** Nothing of ours stood at the start, and what the first pass wrote is not in the table yet. */
+  isFresh: boolean;
   done: Promise<void>;
 }
 
@@ -146,6 +148,7 @@ async function startGeneration(config: Config, context: CliContext): Promise<Gen
       controller: undefined,
       table: undefined,
       tableVersion: -1,
+      isFresh: false,
       done: Promise.resolve(),
     };
     generation.done = live(generation, signal, context);
@@ -170,6 +173,7 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   const { target } = opened;
   const { log, metrics } = context;
   if (!(await startTarget(opened, signal, context))) return;
+  generation.isFresh = target.standing().objects.size === 0;
   renewTable(generation);
   const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
@@ -211,17 +215,16 @@ async function startTarget({ target }: OpenTarget, signal: AbortSignal, { log }:
 function readiness(generation: Generation | undefined, signal: AbortSignal): { ready: boolean; reasons: string[] } {
   if (signal.aborted) return { ready: false, reasons: ["the process is stopping"] };
   if (generation?.table === undefined) return { ready: false, reasons: ["the target has not been read yet"] };
-  const { table, tableVersion, opened, controller } = generation;
-  const { target } = opened;
-  if (target.standing().objects.size === 0 && controller?.hasPassed() !== true) {
-    return { ready: false, reasons: ["nothing stands yet and the first pass has not ended"] };
+  const { table, tableVersion, opened, controller, isFresh } = generation;
+  if (isFresh && controller?.hasPassed() !== true) {
+    return { ready: false, reasons: ["nothing stood at the start and the first pass has not ended"] };
   }
   const rows = [...table.names.values()];
   const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
-  const isBehind = rows.length === 0 && tableVersion !== target.version();
-  return isUnsettled || isBehind
-    ? { ready: false, reasons: ["the names have not settled yet"] }
-    : { ready: true, reasons: [] };
+  const isBehind = isFresh && tableVersion !== opened.target.version();
+  if (isUnsettled || isBehind) return { ready: false, reasons: ["the names have not settled yet"] };
+  generation.isFresh = false;
+  return { ready: true, reasons: [] };
 }
 
 async function startDns(

@@ -20,9 +20,14 @@ export async function loop(turn: (signal: AbortSignal) => Promise<void>, options
       if (signal.aborted) return;
       onFailure(error, ++failures);
     }
-    await nextTurn(failures, signal).catch((error: unknown) => {
-      if (!signal.aborted) throw error;
-    });
+    try {
+      await nextTurn(failures, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      // A wait that breaks must not end the loop, nor make it spin.
+      onFailure(error, ++failures);
+      await backOff(failures, signal).catch(() => undefined);
+    }
   }
 }
 

@@ -87,6 +87,7 @@ export function nameHosts(
 ): Naming {
   const claims = standingClaims(standing, memo);
   const taken = foreignHosts(standing, options.clusterDomain);
+  const routes = foreignRoutes(standing);
   const services = new Map<ServiceKey, ServiceNames>();
   const heldAliases = new Set<string>();
   const holds: Hold[] = [];
@@ -155,7 +156,7 @@ export function nameHosts(
     const given: LegacyName[] = [];
     for (const { name, dnsOnly, fault } of wishesOf(service).legacyNames) {
       if (fault !== undefined || name === host) continue;
-      const clash = legacyClash(key, name);
+      const clash = legacyClash(key, name, host);
       if (clash !== undefined) hold(service, key, "name", name, `legacy name ${name} withheld: ${clash}`);
       else {
         claims.names.set(name, key);
@@ -165,9 +166,12 @@ export function nameHosts(
     return given;
   }
 
-  function legacyClash(key: ServiceKey, name: string): string | undefined {
+  function legacyClash(key: ServiceKey, name: string, host: string): string | undefined {
     const holder = claims.names.get(name);
     if (holder !== undefined && holder !== key) return `it belongs to ${holder}`;
+    const route = routes.get(name);
+    // Someone's route for our host may well name our legacy names: held VirtualServices ask for just that.
+    if (route !== undefined && !route.hosts.includes(host)) return `${describe(route)}, which is not ours, routes it`;
     const foreign = taken.get(name);
     const other = foreign === undefined ? shortForm(key, name) : notOurs(foreign);
     return other === undefined ? undefined : `it also means ${other}`;
@@ -293,6 +297,16 @@ function standingClaims(standing: IndexedStanding, memo: NameMemo): Claims {
     if (others === undefined) claims.serviceNames.set(name, [service]);
     else others.push(service);
   }
+}
+
+/** Host → the VirtualService or HTTPRoute of someone else that speaks for it: two of them do not merge, the older wins silently. */
+export function foreignRoutes(standing: Pick<IndexedStanding, "foreign">): ReadonlyMap<string, ForeignObject> {
+  const routes = new Map<string, ForeignObject>();
+  for (const foreign of standing.foreign.values()) {
+    if (foreign.kind === "VirtualService" || foreign.kind === "HTTPRoute")
+      for (const host of foreign.hosts) routes.set(host, foreign);
+  }
+  return routes;
 }
 
 function notOurs(what: string): string {

@@ -21,7 +21,7 @@ import type { Hold } from "../model/plan.ts";
 import type { Endpoint, ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { Authority, Catalog, CatalogService } from "./merge.ts";
-import { type Naming, type ServiceNames, writeNames } from "./names.ts";
+import { foreignRoutes, type Naming, type ServiceNames, writeNames } from "./names.ts";
 import { entryPort, isHttp } from "./ports.ts";
 import type { IndexedStanding, StandingEntry } from "./standing.ts";
 import { entryFault } from "./validate.ts";
@@ -157,7 +157,7 @@ export function buildObjects(
     const authority = catalog.authorities.get(registry);
     const failure = catalog.failed.get(key);
     if (authority === undefined) {
-      const message = `registry ${registry} is not configured; x2istio prune --registry ${registry} removes its objects`;
+      const message = `registry ${registry} is not configured any more, or merged into another; x2istio prune --registry ${registry} removes its objects`;
       keep(key, holdOf(key, registry, "orphan", message, subjectOf(key, entry)));
       return;
     }
@@ -238,17 +238,6 @@ function emptySince(service: CatalogService, entry: StandingEntry | undefined, n
 
 function rfc3339(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
-
-function foreignRoutes(
-  standing: IndexedStanding,
-): ReadonlyMap<string, { readonly kind: string; readonly namespace: string; readonly name: string }> {
-  const routed = new Map<string, { kind: string; namespace: string; name: string }>();
-  for (const foreign of standing.foreign.values()) {
-    if (foreign.kind === "VirtualService" || foreign.kind === "HTTPRoute")
-      for (const host of foreign.hosts) routed.set(host, foreign);
-  }
-  return routed;
 }
 
 /** Kubernetes allows 253 characters; the companion's suffix must still fit. */

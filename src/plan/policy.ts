@@ -75,9 +75,11 @@ function brakeServices(
 ): Plan {
   const total = new Map<string, number>();
   const marked = new Map<string, number>();
+  // A service that is back with this plan is no loss any more.
+  const returning = new Set(plan.update.filter(isReturn).map(({ standing: { key } }) => key));
   for (const entry of standing.entries.values()) {
     count(total, entry.registry);
-    if (isRecentLoss(entry, options)) count(marked, entry.registry);
+    if (isRecentLoss(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
   }
   const losses = plan.update.filter(isLoss);
   const expired = plan.delete.filter(
@@ -254,6 +256,10 @@ function mark(
   name: string,
 ): string | undefined {
   return manifest.metadata.annotations?.[name];
+}
+
+function isReturn({ object }: Update): boolean {
+  return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].every((name) => mark(object.manifest, name) === undefined);
 }
 
 function goneSince(entry: StandingEntry | undefined): string | undefined {

@@ -44,7 +44,7 @@ export function isCompanion({ name, labels }: Metadata): boolean {
   return isCompanionName(name) && labels?.[AUTO_ALLOCATE_LABEL] === "false";
 }
 
-export function isCompanionName(name: string): boolean {
+function isCompanionName(name: string): boolean {
   return name.endsWith("-legacy");
 }
 

@@ -3,7 +3,7 @@ import type { ComputeInput } from "../../src/controller/compute.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import { type Catalog, merge } from "../../src/plan/merge.ts";
 import { buildNameTable } from "../../src/plan/name-table.ts";
-import { type Naming, nameHosts } from "../../src/plan/names.ts";
+import { type NameMemo, type Naming, nameHosts } from "../../src/plan/names.ts";
 import { buildObjects, type ObjectMemo } from "../../src/plan/objects.ts";
 import { type EqualMemo, plan } from "../../src/plan/plan.ts";
 import { applyPolicy } from "../../src/plan/policy.ts";
@@ -19,6 +19,7 @@ export function stagesOf(config: Config): (input: ComputeInput) => Record<string
     aliases: config.aliases,
   };
   const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
+  const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
   const ledgerMemo: LedgerMemo = new WeakMap();
   const equal: EqualMemo = new WeakMap();
   let before: { catalog: Catalog; names: Naming; memo: ObjectMemo; table: NameTable } | undefined;
@@ -41,7 +42,7 @@ export function stagesOf(config: Config): (input: ComputeInput) => Record<string
     };
     const standing = timed("index", () => indexStanding(live));
     const catalog = timed("merge", () => merge(readings, standing, config.merge, before?.catalog));
-    const names = timed("names", () => nameHosts(catalog, standing, naming, before?.names));
+    const names = timed("names", () => nameHosts(catalog, standing, naming, before?.names, nameMemo));
     const hosts = new Map([...names.services].map(([key, { host }]) => [host, key]));
     const ledger = timed("vips", () => allocateVips(hosts, standing, { ...vips, owner, nowMs }, ledgerMemo));
     const desired = timed("objects", () =>

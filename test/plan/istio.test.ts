@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ServiceEntry, VirtualService } from "@kubernetes-models/istio/networking.istio.io/v1";
 import fc from "fast-check";
 import { staticOptions } from "../../adapters/static/options.ts";
 import { staticFiles } from "../../adapters/static/static.ts";
@@ -56,6 +57,7 @@ test("Istio finds no fault with what is made of the example estate", { skip }, a
   });
   assert.equal(invalid, 0);
   assert.ok(snapshot.services.length >= 12 && made.length > 2 * snapshot.services.length, `${made.length} objects`);
+  assertSchema(made, "");
   assert.deepEqual(await validate(made), { ok: true, output: "validation succeed" });
 });
 
@@ -131,6 +133,18 @@ const any: fc.Arbitrary<Service> = fc
     }),
   );
 
+/** The schema of Istio's CRDs, which `istioctl validate` does not look at. */
+function assertSchema(made: readonly Manifest[], hint: string): void {
+  for (const manifest of made) {
+    if (manifest.kind === "Service") continue;
+    // The generated types have mutable lists.
+    const plain = structuredClone(manifest) as object;
+    const model =
+      manifest.kind === "ServiceEntry" ? new ServiceEntry(plain as never) : new VirtualService(plain as never);
+    assert.doesNotThrow(() => model.validate(), `${hint}${JSON.stringify(manifest)}`);
+  }
+}
+
 test("Istio finds no fault with what is made of whatever a registry may say", { skip, timeout: 60_000 }, async () => {
   const seed = Date.now();
   const samples = fc.sample(any, { numRuns: 250, seed });
@@ -142,6 +156,7 @@ test("Istio finds no fault with what is made of whatever a registry may say", { 
   });
   // Two names of ports that become one when they are cut are what may be held here.
   assert.ok(invalid < 25 && made.length > 250, `seed ${seed}: ${made.length} objects, ${invalid} services held`);
+  assertSchema(made, `seed ${seed}: `);
   const { ok, output } = await validate(made);
   assert.ok(ok, `seed ${seed}: ${output.slice(0, 2000)}`);
 });

@@ -144,10 +144,11 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
     }
   }
 
+  /** When we may take over, unless the holder renews: by our own clock, from when we saw its last renewal. */
+  const runsOutAtMs = (record: LeaseRecord) => changedAtMs + Math.max(leaseDurationMs, record.durationMs);
+
   const isFree = (record: LeaseRecord) =>
-    record.holder === "" ||
-    record.holder === identity ||
-    performance.now() - changedAtMs > Math.max(leaseDurationMs, record.durationMs);
+    record.holder === "" || record.holder === identity || performance.now() > runsOutAtMs(record);
 
   /** One round: renew, or take what is free. Tells whether we lead. */
   async function attempt(): Promise<boolean> {
@@ -169,9 +170,16 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
         if (failures === 1 || failures % 30 === 0)
           log?.warn({ lease: name, failures, error }, "the Lease cannot be read or renewed");
       }
-      // Jitter only where several may rush in: a leader renews on time.
-      await pause(retryPeriodMs * (isLeader() ? 1 : 0.8 + Math.random() * 0.4), signal);
+      await pause(untilNextTryMs(), signal);
     }
+  }
+
+  function untilNextTryMs(): number {
+    if (isLeader()) return retryPeriodMs; // a leader renews on time
+    // Jitter, as several may rush in. A Lease that runs out sooner is not waited for longer than that.
+    const periodMs = retryPeriodMs * (0.8 + Math.random() * 0.4);
+    const leftMs = seen === undefined ? 0 : runsOutAtMs(seen) - performance.now();
+    return leftMs > 0 ? Math.min(periodMs, leftMs + periodMs / 20) : periodMs;
   }
 
   /** Whether somebody else renewed within the record's own duration by the API server's clock; a holder whose clock is off is not known to be live. */

@@ -48,6 +48,8 @@ export interface Replica {
   /** All it has printed. */
   output(): string;
   signal(name: NodeJS.Signals): void;
+  /** The exit code; `null` when a signal ended it. */
+  readonly exited: Promise<number | null>;
   /** SIGTERM; the exit code. By force after 10 s: then `null`. */
   stop(): Promise<number | null>;
   /** SIGKILL. */
@@ -101,7 +103,8 @@ export function startReplica(t: TestContext, { config, ports, env = {}, entry = 
     // Known to Node since 22, though its types lack it.
     if ((t as { readonly passed?: boolean }).passed === false)
       t.diagnostic(`end of the output of process ${pid}:\n${output().split("\n").slice(-25).join("\n")}`);
-    await kill();
+    child.kill("SIGCONT");
+    await stop();
     guard.kill("SIGKILL");
   });
   return {
@@ -111,6 +114,7 @@ export function startReplica(t: TestContext, { config, ports, env = {}, entry = 
     logged: (msg) => logLines(output()).filter((line) => line.msg === msg),
     output,
     signal: (name) => void child.kill(name),
+    exited,
     stop,
     kill,
     isRunning: () => isRunning,

@@ -79,7 +79,7 @@ export async function estate(
         registries: [{ kind: "static", name: "vms", file: "services.yaml" }],
         aliases: [{ registry: "vms", namespace: "shop", as: "{service}", in: "shop" }],
         target: { kind: "kubernetes", namespace: "mesh-services" },
-        dns: { listen: [`127.0.0.1:${ports.dns}`], zones: ["mesh.internal", "corp.example.com"] },
+        dns: { listen: [`127.0.0.1:${ports.dns}`], zones: ["mesh.internal", "corp.example.com"], ttl: "1s" },
         http: { listen: `127.0.0.1:${ports.http}` },
         ...sections,
         ...changed,

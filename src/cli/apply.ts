@@ -114,9 +114,11 @@ function conclude(context: CliContext, opened: Once, result: PassResult, output:
       JSON.stringify({ ...planJson(computation), written, outcomes: report.results.map(outcomeJson) }, null, 2),
     );
   else for (const text of resultLines(context, opened, result, failed)) context.out.line(text);
-  const isUnread = [...opened.readings.values()].some(({ state }) => state !== "read");
-  if (failed.length > 0 || isUnread) return 1;
-  if (computation.plan.hold.length > 0) return 3;
+  const readings = [...opened.readings.values()];
+  if (failed.length > 0 || readings.some(({ state }) => state !== "read")) return 1;
+  // Of a list that is known only in part the rest is held, even if nothing of it stands yet.
+  const isPartial = readings.some((one) => one.state === "read" && one.snapshot.incomplete !== undefined);
+  if (isPartial || computation.plan.hold.length > 0) return 3;
   return written > 0 || result.ledgerWrites > 0 ? 2 : 0;
 }
 
@@ -139,7 +141,9 @@ function resultLines(
   const { style } = context.out;
   const isDryRun = config.policy.mode === "dry-run";
   const changes = planLines(computation, style, config.policy.keepEmptyMs);
-  const failures = failed.map(({ change, outcome, error }) =>
+  const isStopped = context.signal.aborted;
+  const tried = failed.filter(({ outcome }) => !(isStopped && outcome === "skipped"));
+  const failures = tried.map(({ change, outcome, error }) =>
     style("red", `x ${keyOf(change)}    ${error === undefined ? outcome : describeError(error)}`),
   );
   const not = failed.length > 0 ? `, ${failed.length} not` : "";
@@ -153,6 +157,6 @@ function resultLines(
     ...(failures.length > 0 ? [""] : []),
     isDryRun
       ? `${countsText(counts)} Nothing was written: policy.mode is dry-run.`
-      : `${doneText(counts)} ${count(report.results.length - failed.length, "object")} written${not}.`,
+      : `${isStopped ? `Stopped early: ${countsText(counts)}` : doneText(counts)} ${count(report.results.length - failed.length, "object")} written${not}.`,
   ];
 }

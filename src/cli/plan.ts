@@ -3,12 +3,16 @@ import type { Change } from "../model/plan.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { once } from "./once.ts";
 import { countPlan, countsText, planLines, registryLines } from "./render.ts";
+import { count } from "./text.ts";
 
 /** Show what a pass would change. 0: nothing, 2: changes, an exception: error. Holds do not count. */
 export async function planCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
   return once(context, async ({ config, compute, readings, readAtMs }) => {
     const computation = compute();
     const { line, style } = context.out;
+    const { create, update, delete: remove } = computation.plan;
+    const hasChanges = create.length + update.length + remove.length > 0;
+    const ledgerWrites = computation.ledger?.writes.length ?? 0;
     if (output === "json") line(JSON.stringify(planJson(computation), null, 2));
     else {
       for (const text of registryLines(readings, computation, Date.now() - readAtMs, style)) line(text);
@@ -26,16 +30,16 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
             `${old} keep a host that hosts.template would no longer give; only new services get the new one.`,
           ),
         );
+      if (!hasChanges && ledgerWrites > 0) line(`Only the VIP ledger would change: ${count(ledgerWrites, "block")}.`);
       line(`${countsText(countPlan(computation))} Nothing was written.`);
     }
-    const { create, update, delete: remove } = computation.plan;
-    return create.length + update.length + remove.length > 0 ? 2 : 0;
+    return hasChanges || ledgerWrites > 0 ? 2 : 0;
   });
 }
 
 /** The plan as data: stable fields for scripts and `/api/plan`. */
 export function planJson(computation: Computation): object {
-  const { plan, catalog } = computation;
+  const { plan, catalog, ledger } = computation;
   return {
     registries: [...catalog.authorities].map(([name, { state, why, listed }]) => ({
       name,
@@ -59,6 +63,7 @@ export function planJson(computation: Computation): object {
       delete: plan.delete.length,
       unchanged: plan.unchanged,
     },
+    ledgerWrites: ledger?.writes.length ?? 0,
   };
 }
 

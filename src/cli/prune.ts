@@ -10,9 +10,10 @@ export interface PruneOptions {
 }
 
 /** Remove the objects of a registry that has left the configuration. 0: done or nothing to do, 1: failed. */
-export async function pruneCommand(context: CliContext, { registry, dryRun }: PruneOptions): Promise<ExitCode> {
+export async function pruneCommand(context: CliContext, { registry, ...options }: PruneOptions): Promise<ExitCode> {
   return once(context, async (opened) => {
     const { config, target } = opened;
+    const dryRun = options.dryRun || config.policy.mode === "dry-run";
     const { line } = context.out;
     // The members of a merge group but the first make no objects: what stands under their name is from before.
     const speaksForItself =

@@ -49,11 +49,9 @@ export function registryLines(
   const rows = [...readings].map(([registry, reading]) => {
     if (reading.state !== "read") {
       const kept = [...standing.entries.values()].filter((entry) => entry.registry === registry).length;
-      const why = reading.state === "failed" ? reading.why : "has not been read";
-      return [
-        registry,
-        style("red", `${why}; its ${count(kept, "service")} ${kept === 1 ? "stays as it is" : "stay as they are"}`),
-      ];
+      const why = reading.state === "failed" ? unreadText(reading.why) : "has not been read";
+      const stay = `; its ${count(kept, "service")} ${kept === 1 ? "stays as it is" : "stay as they are"}`;
+      return [registry, style("red", kept === 0 ? why : why + stay)];
     }
     const { services, incomplete } = reading.snapshot;
     const endpoints = services.reduce(
@@ -66,7 +64,12 @@ export function registryLines(
       `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${partly}`,
     ];
   });
-  return table(rows);
+  return rows.length === 0 ? [style("yellow", "No registry is configured.")] : table(rows);
+}
+
+/** The line begins with the registry's name: an error that begins with it too says so once. */
+function unreadText(why: string): string {
+  return `cannot be read: ${why.replace(/^Cannot read services of registry "[^"]*": /, "")}`;
 }
 
 /** The changes and holds, service by service. */
@@ -93,7 +96,7 @@ export function planLines(computation: Computation, style: Style, keepEmptyMs: n
 
 /** A hold's sentence; a held service says so. */
 function holdText({ message, reason }: Hold): string {
-  return / (held|withheld)\b/.test(message) || reason === "orphan" ? message : `held: ${message}`;
+  return / (held|withheld|left alone)\b/.test(message) || reason === "orphan" ? message : `held: ${message}`;
 }
 
 function hostOf(hold: Hold, { standing, naming }: Computation): string {

@@ -51,6 +51,7 @@ async function openDirectory(config: Config, path: string, { log, identity }: Cl
       return { mayWrite: () => true, release: () => lock.release(), ...other };
     },
     async elect() {
+      if (config.policy.mode === "dry-run") return neverLeads();
       const other = await lock.acquire();
       if (other !== undefined)
         throw new Error(

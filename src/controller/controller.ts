@@ -122,7 +122,7 @@ export function startController(options: ControllerOptions): Controller {
   function record({ computation, report, ledgerWrites }: PassResult, started: number): void {
     const { plan, ledger } = computation;
     peaks.record(plan.endpointTotals, target.nowMs());
-    holds.record(plan.hold, report);
+    holds.record(plan.hold, report, unreadRegistries(computation));
     const counts = countOutcomes(report.results);
     unfinished = counts.written < report.results.length ? unfinished + 1 : 0;
     metrics.passRuns.inc({ result: "ok" });
@@ -154,6 +154,11 @@ export function startController(options: ControllerOptions): Controller {
       );
     }
   }
+}
+
+function unreadRegistries({ catalog }: Computation): ReadonlySet<string> {
+  const unread = [...catalog.authorities].filter(([, { state }]) => state === "unread" || state === "failed");
+  return new Set(unread.map(([registry]) => registry));
 }
 
 function countOutcomes(results: readonly WriteResult[]): {

@@ -5,20 +5,24 @@ import type { WriteReport } from "../model/target.ts";
 
 /** Says what is held or refused when it begins and when it ends, not in each pass. */
 export interface HoldLog {
-  record(holds: readonly Hold[], report: WriteReport): void;
+  /** @param unread registries whose list could not be read: said once for each of them, not for each of their services */
+  record(holds: readonly Hold[], report: WriteReport, unread: ReadonlySet<string>): void;
 }
 
 export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
   let held = new Map<string, Hold>();
+  let counted: readonly Hold[] = [];
   let refused = new Map<string, string>();
   return {
-    record(holds, { results }) {
-      const now = new Map(holds.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
+    record(holds, { results }, unread) {
+      const said = holds.filter(({ reason, registry }) => reason !== "unread" || !unread.has(registry));
+      const now = new Map(said.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
       for (const [key, { reason, subject, service, message }] of now) {
         if (!held.has(key)) log.warn({ reason, subject, service, why: message }, "held");
       }
       for (const [key, { reason, subject }] of held) if (!now.has(key)) log.info({ reason, subject }, "no longer held");
-      countHolds(held.values(), now.values());
+      countHolds(counted, holds);
+      counted = holds;
       held = now;
       const failed = new Map<string, string>();
       for (const { change, outcome, error } of results) {

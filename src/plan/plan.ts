@@ -89,13 +89,17 @@ function clash({ key, service, registry, manifest }: OwnedObject): Hold {
 }
 
 function yielded({ key, service, registry }: StandingObject, why: string): Hold {
-  return { reason: "yielded", subject: key, service, registry, message: why };
+  return { reason: "yielded", subject: key, service, registry, message: `${objectText(key)} is left alone: ${why}` };
 }
 
 function unknown({ key, registry }: StandingObject): Hold {
-  const message =
-    "it carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels";
+  const message = `${objectText(key)} carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
   return { reason: "unknown", subject: key, service: undefined, registry, message };
+}
+
+/** `Service shop/orders` */
+function objectText(key: ObjectKey): string {
+  return key.replace("/", " ");
 }
 
 function whyGone(object: StandingObject, desired: Desired, standing: IndexedStanding): string {

@@ -27,7 +27,13 @@ function bench() {
     stream: { write: (line: string) => void lines.push(JSON.parse(line).msg) },
   });
   const metrics = createMetrics();
-  return { metrics, record: createHoldLog(log, metrics).record, said: () => lines.splice(0) };
+  const { record } = createHoldLog(log, metrics);
+  return {
+    metrics,
+    record: (holds: readonly Hold[], done: WriteReport, unread: readonly string[] = []) =>
+      record(holds, done, new Set(unread)),
+    said: () => lines.splice(0),
+  };
 }
 
 test("createHoldLog() says when a hold begins and when it ends, and nothing between", () => {
@@ -40,6 +46,15 @@ test("createHoldLog() says when a hold begins and when it ends, and nothing betw
   assert.deepEqual(said(), ["no longer held"]);
   record([hold("a"), hold("b")], nothing);
   assert.deepEqual(said(), ["held"]);
+});
+
+test("createHoldLog() leaves the services of a registry that cannot be read unsaid, but counts them", async () => {
+  const { metrics, record, said } = bench();
+  record([hold("a"), { ...hold("c"), registry: "dc2" }], nothing, ["dc1"]);
+  assert.deepEqual(said(), ["held"]);
+  assert.equal((await metrics.passHeld.get()).values.find(({ labels }) => labels.reason === "unread")?.value, 2);
+  record([hold("a")], nothing);
+  assert.deepEqual(said(), ["held", "no longer held"]);
 });
 
 test("createHoldLog() counts what is held now", async () => {

@@ -240,7 +240,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
     const after = await cli(where, ["apply"], kubeconfig);
     exits(after, 3);
-    assert.match(after.stdout, /stock\S* +held: someone changed its type/);
+    assert.match(after.stdout, /stock\S* +Service shop\/stock is left alone: someone changed its type/);
     assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
   });
 });

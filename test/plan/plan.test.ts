@@ -54,7 +54,7 @@ const kept = { kept: new Map([[KEY, keptHold]]), holds: [keptHold] };
 const bare = standingObject({ ...orders.manifest, metadata: { ...orders.manifest.metadata, annotations: {} } });
 const noKey = withAnnotations(orders, { [SERVICE_ANNOTATION]: "dc1/orders" });
 const malformed = standingObject(noKey.manifest);
-const unknown = `unknown ${orders.key}: it carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
+const unknown = `unknown ${orders.key}: ${orders.key.replace("/", " ")} carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
 
 const cases: { name: string; desired: Desired; stands: StandingFields; want: object }[] = [
   {
@@ -152,7 +152,12 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
         { ...orders, yielded: "its owner label changed" },
       ],
     },
-    want: { hold: [`yielded ${shortcut.key}: it has a selector`, `yielded ${orders.key}: its owner label changed`] },
+    want: {
+      hold: [
+        `yielded ${shortcut.key}: Service shop/orders is left alone: it has a selector`,
+        `yielded ${orders.key}: ${orders.key.replace("/", " ")} is left alone: its owner label changed`,
+      ],
+    },
   },
   {
     name: "holds what has no service annotation",

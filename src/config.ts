@@ -101,6 +101,9 @@ export async function loadConfig(file: string, context: ConfigContext): Promise<
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw new ConfigError(`Cannot read config "${file}": no such file; name yours by --config`);
+    if (code === "EISDIR") throw new ConfigError(`Cannot read config "${file}": it is a folder; name the file in it`);
     throw new ConfigError(`Cannot read config "${file}"`, { cause });
   }
   return parseConfig(text, file, context);

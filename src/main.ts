@@ -48,11 +48,10 @@ program
 program
   .command("apply")
   .description("make one pass; exit code 0: nothing to do, 2: changed, 3: something held, 1: failed")
-  .option(
-    "--allow-deletes <registries>",
-    "release the brake of these registries (comma-separated) for this pass",
-    list,
-    [],
+  .addOption(
+    new Option("--allow-deletes <registries>", "release the brake of these registries (comma-separated) for this pass")
+      .argParser(list)
+      .default([], "none"),
   )
   .addOption(output())
   .action(
@@ -122,9 +121,10 @@ function command<Options>(
     } catch (error) {
       context.out.progress("");
       // What was stopped by a signal has ended as it should.
-      if (stop.signal.aborted && !(error instanceof ConfigError)) process.exitCode = self.name() === "run" ? 0 : 1;
+      if (stop.signal.aborted && self.name() === "run" && !(error instanceof ConfigError)) process.exitCode = 0;
       else {
-        process.stderr.write(`${describeError(error)}\n`);
+        const isStopped = stop.signal.aborted && !(error instanceof ConfigError);
+        process.stderr.write(`${isStopped ? "Stopped before it was done" : describeError(error)}\n`);
         process.exitCode = 1;
       }
     }

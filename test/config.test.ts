@@ -346,15 +346,17 @@ test("parseConfig() never shows what came from a variable", () => {
   assert.match(problem, /not "\$\{TOKEN\}"$/);
 });
 
-test("loadConfig() says which file it cannot read", async () => {
-  await assert.rejects(
-    loadConfig("/nowhere/x.yaml", { env: {}, adapters }),
-    (error) =>
-      error instanceof ConfigError &&
-      error.message === `Cannot read config "/nowhere/x.yaml"` &&
-      error.cause instanceof Error,
-  );
-});
+for (const [file, why] of [
+  ["/nowhere/x.yaml", "no such file; name yours by --config"],
+  ["/", "it is a folder; name the file in it"],
+] as const) {
+  test(`loadConfig() says of ${file}: ${why}`, async () => {
+    await assert.rejects(
+      loadConfig(file, { env: {}, adapters }),
+      (error) => error instanceof ConfigError && error.message === `Cannot read config "${file}": ${why}`,
+    );
+  });
+}
 
 async function withFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "x2istio-config-"));

@@ -86,7 +86,10 @@ async function realPathOf(path: string): Promise<string> {
   try {
     return await realpath(absolute);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || dirname(absolute) === absolute) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOTDIR")
+      throw new Error(`Cannot use "${absolute}" as a target: a part of this path is a file, not a folder`);
+    if (code !== "ENOENT" || dirname(absolute) === absolute) throw error;
     return join(await realPathOf(dirname(absolute)), basename(absolute));
   }
 }

@@ -46,7 +46,9 @@ export async function loadCredentials(options: CredentialOptions): Promise<Crede
   const config = await loadKubeConfig(options);
   const cluster = config.getCurrentCluster();
   if (cluster === null || typeof cluster.server !== "string") {
-    throw new ConfigError(`Cannot use the kubeconfig: context "${config.getCurrentContext() ?? ""}" names no cluster`);
+    const context = config.getCurrentContext() ?? "";
+    const why = context === "" ? "it has no current context" : `context "${context}" names no cluster`;
+    throw new ConfigError(`Cannot use the kubeconfig: ${why}`);
   }
   let access: Access | undefined;
   let readAtMs = Number.NEGATIVE_INFINITY;

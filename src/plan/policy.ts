@@ -4,7 +4,8 @@ import {
   PROVENANCE_ANNOTATION,
   type ServiceEntry,
 } from "../model/objects.ts";
-import type { Change, Hold, Plan, Update } from "../model/plan.ts";
+import type { Change, Delete, Hold, Plan, Update } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { Authority } from "./merge.ts";
 import { sameValue } from "./same.ts";
@@ -53,17 +54,24 @@ export function applyPolicy(
   options: PolicyOptions,
 ): PolicedPlan {
   const brakes: Brake[] = [];
-  const upserts = options.mode === "upsert-only" ? upsertOnly(plan) : plan;
+  const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing) : plan;
   const serviceBraked = brakeServices(upserts, standing, authorities, options, brakes);
   const { plan: braked, totals } = brakeEndpoints(serviceBraked, standing, endpointPeaks, options, brakes);
   return { ...braked, brakes, endpointTotals: totals };
 }
 
-function upsertOnly(plan: Plan): Plan {
+/** What goes with a service that vanished stays. An alias or a route that a listed service no longer asks for goes. */
+function upsertOnly(plan: Plan, standing: IndexedStanding): Plan {
   const vanishing = plan.update.filter(isVanishing);
-  if (vanishing.length === 0 && plan.delete.length === 0) return plan;
+  const entries = new Set([...standing.entries.values()].map(({ key }) => key));
+  const ending = new Set(plan.delete.filter((change) => entries.has(change.standing.key)).map(serviceOf));
+  const gone = plan.delete.filter((change) => {
+    const service = serviceOf(change);
+    return service === undefined || ending.has(service) || !standing.entries.has(service);
+  });
+  if (vanishing.length === 0 && gone.length === 0) return plan;
   const message = "policy.mode is upsert-only: nothing that vanished is emptied or deleted";
-  return withheld(plan, new Set<Change>([...vanishing, ...plan.delete]), "upsert-only", () => message);
+  return withheld(plan, new Set<Change>([...vanishing, ...gone]), "upsert-only", () => message);
 }
 
 function brakeServices(
@@ -212,8 +220,11 @@ function withheld(
   message: (change: Change) => string,
 ): Plan {
   if (held.size === 0) return plan;
+  const isMain = ({ manifest }: StandingObject) => manifest.kind === "ServiceEntry" && !isCompanion(manifest.metadata);
+  const ending = [...held].filter((change) => change.kind === "delete").filter(({ standing }) => isMain(standing));
+  const services = new Set(ending.map(serviceOf));
   const holds = [...held].filter(
-    (change) => change.kind !== "delete" || change.standing.manifest.kind === "ServiceEntry",
+    (change) => change.kind !== "delete" || isMain(change.standing) || !services.has(serviceOf(change)),
   );
   return {
     create: plan.create,
@@ -228,6 +239,10 @@ function holdOf(change: Change, reason: Hold["reason"]): Omit<Hold, "message"> {
   const { manifest, service, key } = change.kind === "delete" ? change.standing : change.object;
   const subject = manifest.kind === "ServiceEntry" ? (manifest.spec.hosts[0] ?? key) : key;
   return { reason, subject, service, registry: registryOf(change) };
+}
+
+function serviceOf({ standing }: Delete): ServiceKey | undefined {
+  return standing.service;
 }
 
 function registryOf(change: Change): string {

@@ -21,7 +21,7 @@ export interface LedgerLine {
 export interface VipLedger {
   /** By address. */
   readonly lines: ReadonlyMap<string, LedgerLine>;
-  /** Addresses of this owner's hosts, in the order of the ranges' families; only hosts that were asked for. */
+  /** Addresses of this owner's hosts, IPv4 first; only hosts that were asked for. */
   readonly vips: ReadonlyMap<string, readonly string[]>;
   /** Hosts that could be given none, and duplicates that someone else has to settle. */
   readonly holds: readonly Hold[];
@@ -34,7 +34,7 @@ export type LedgerMemo = WeakMap<StandingLedgerBlock, readonly LedgerLine[]>;
 
 export interface VipOptions {
   readonly owner: string;
-  /** CIDRs; the family of the first comes first on an entry. */
+  /** CIDRs; on an entry IPv4 comes first, whatever their order. */
   readonly ranges: readonly string[];
   /** How long a freed VIP rests, at least the longest TTL. */
   readonly quarantineMs: number;
@@ -66,7 +66,9 @@ export function allocateVips(
   const holds: Hold[] = [];
   const vips = new Map<string, readonly string[]>();
   const taken = foreignAddresses(standing);
-  const families = [...Map.groupBy(options.ranges.map(addressRange), (range) => range.family)];
+  const families = [...Map.groupBy(options.ranges.map(addressRange), (range) => range.family)].sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  );
   /** Families without a free address: looked through once, not for each host. */
   const full = new Set<string>();
   const own = importStanding(hosts, standing, lines, options, dirty);
@@ -81,12 +83,15 @@ export function allocateVips(
     const given = families.map(([family, candidates], at) => kept[at] ?? allocate(host, family, candidates));
     const faults = families.flatMap(([, candidates], at) => (given[at] === undefined ? [exhausted(candidates)] : []));
     const registry = service.slice(0, service.indexOf("/"));
-    if (faults.length === 0)
+    // A family that is full holds only the new: an entry that stands goes on with the VIP that it has.
+    const goesOn = standing.entries.has(service) && kept.some((address) => address !== undefined);
+    if (faults.length === 0 || goesOn)
       vips.set(
         host,
         given.filter((address) => address !== undefined),
       );
-    else holds.push({ reason: "address", subject: host, service, registry, message: faults.join("; ") });
+    if (faults.length > 0)
+      holds.push({ reason: "address", subject: host, service, registry, message: faults.join("; ") });
   }
   for (const [address, line] of lines) {
     if (line.owner !== options.owner || line.host === undefined || line.restingSinceMs !== undefined) continue;

@@ -269,6 +269,17 @@ const cases: (Given & { name: string; want: readonly string[]; brake?: string })
     want: ["s1"],
   },
   {
+    name: "removes an alias whose rule is gone in upsert-only, and none of the vanished",
+    stands: [...estate(10, { 5: expired }), alias("dc1/shop/s9", "apps/s9"), alias("dc1/shop/s5", "apps/s5")],
+    changes: [
+      remove(alias("dc1/shop/s9", "apps/s9")),
+      remove(alias("dc1/shop/s5", "apps/s5")),
+      remove(stood(5, expired)),
+    ],
+    options: { mode: "upsert-only" },
+    want: ["s9"],
+  },
+  {
     name: "polices a dry run like any other",
     stands: ten,
     changes: [t0, t1, t2].map(vanish),

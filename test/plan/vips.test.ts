@@ -318,12 +318,38 @@ test("allocateVips() goes on in the next range of the family", () => {
   assert.deepEqual([...vips.values()].flat().toSorted(), ["10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"]);
 });
 
-test("allocateVips() gives one address per family, that of the first range first", () => {
-  const both = allocateVips(hosts("orders"), standing(), { ...options, ranges: ["240.241.0.0/16", "fd00:241::/64"] });
-  const [v4, v6] = both.vips.get("orders") ?? [];
-  assert.match(v4 ?? "", /^240\.241\./);
-  assert.match(v6 ?? "", /^fd00:241::/);
-  assert.equal(both.writes.length, 2);
+for (const ranges of [
+  ["240.241.0.0/16", "fd00:241::/64"],
+  ["fd00:241::/64", "240.241.0.0/16"],
+]) {
+  test(`allocateVips() gives one address per family, IPv4 first, of ${ranges.join(" and ")}`, () => {
+    const both = allocateVips(hosts("orders"), standing(), { ...options, ranges });
+    const [v4, v6] = both.vips.get("orders") ?? [];
+    assert.match(v4 ?? "", /^240\.241\./);
+    assert.match(v6 ?? "", /^fd00:241::/);
+    assert.equal(both.writes.length, 2);
+  });
+}
+
+test("allocateVips() lets an entry that stands go on with its VIP when a family that came later is full", () => {
+  const stands = standing({
+    objects: [held("orders", { addresses: ["240.241.0.9"] })],
+    ledger: [block({ "240.241.0.9": used("orders") })],
+  });
+  // A /126 has two addresses.
+  const { vips, holds } = allocateVips(hosts("orders", "a", "b", "new"), stands, {
+    ...options,
+    ranges: ["240.241.0.0/28", "fd00:241::/126"],
+  });
+  assert.deepEqual(vips.get("orders"), ["240.241.0.9"]);
+  assert.deepEqual(
+    ["a", "b", "new"].map((host) => vips.get(host)?.length),
+    [2, 2, undefined],
+  );
+  assert.deepEqual(
+    holds.map(({ subject }) => subject),
+    ["new", "orders"],
+  );
 });
 
 test("allocateVips() adds a family that is configured later and keeps the first", () => {

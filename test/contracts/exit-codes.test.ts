@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import { test } from "node:test";
+import { place, service, services } from "./folder.ts";
+
+const registry = (name: string, file: string | readonly string[]) => ({ kind: "static", name, file });
+
+test("apply: 0 nothing to do, 2 changed; plan: 0 no changes, 2 changes", async (t) => {
+  const { x2istio } = await place(t, services(1));
+  assert.equal((await x2istio("plan")).code, 2);
+  assert.equal((await x2istio("plan", "-o", "json")).code, 2);
+  assert.equal((await x2istio("apply")).code, 2);
+  assert.equal((await x2istio("plan")).code, 0);
+  assert.equal((await x2istio("apply")).code, 0);
+});
+
+test("apply: 3 something held, before 2; plan: holds do not count", async (t) => {
+  const bad = { ...service("bad"), ports: [] };
+  const { x2istio } = await place(t, [service("good", "192.0.2.1"), bad]);
+  const first = await x2istio("apply");
+  assert.equal(first.code, 3);
+  assert.match(first.stdout, /^1 created, .* 1 held/m);
+  assert.equal((await x2istio("apply")).code, 3);
+  assert.equal((await x2istio("plan")).code, 0);
+});
+
+test("apply: 1 failed, before 3 and 2", async (t) => {
+  const { x2istio } = await place(t, [service("good", "192.0.2.1"), { ...service("bad"), ports: [] }], {
+    registries: [registry("vms", "services.yaml"), registry("metal", "absent.yaml")],
+  });
+  const { code, stdout } = await x2istio("apply");
+  assert.equal(code, 1);
+  assert.match(stdout, /^1 created, .* 1 held/m);
+  assert.match(stdout, /^metal +cannot be read: absent\.yaml: no such file \(.*absent\.yaml\)$/m);
+});
+
+test("apply: what is missing from a list that is known only in part is held, also before anything of it stands", async (t) => {
+  const { x2istio, write } = await place(t, [service("good", "192.0.2.1")], {
+    registries: [registry("vms", ["services.yaml", "more.yaml"])],
+  });
+  await write("more.yaml", "services: [");
+  for (let pass = 0; pass < 2; pass++) {
+    const { code, stdout } = await x2istio("apply");
+    assert.equal(code, 3);
+    assert.match(stdout, /^vms +1 service, 1 endpoint .*; known only in part: more\.yaml:1:\d+: /m);
+  }
+});
+
+test("apply: a braked pass is held, until --allow-deletes or the registry's recovery", async (t) => {
+  const all = services(10);
+  const { x2istio, write, objects } = await place(t, all);
+  assert.equal((await x2istio("apply")).code, 2);
+  const before = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
+  await write("services.yaml", { services: all.slice(4) });
+  const braked = await x2istio("apply");
+  assert.equal(braked.code, 3);
+  assert.match(braked.stdout, /brake: 4 of 10 services of registry vms vanished .*x2istio apply --allow-deletes vms/);
+  assert.deepEqual(await objects("mesh-services/s0.default.vms.mesh.internal.yaml"), before);
+  await write("services.yaml", { services: all });
+  assert.equal((await x2istio("apply")).code, 0);
+  await write("services.yaml", { services: [] });
+  assert.match((await x2istio("apply")).stdout, /brake: registry vms lists no service any more, 10 stand/);
+  assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 2);
+  const [gone] = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
+  assert.match(gone?.metadata.annotations?.["x2istio.io/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  assert.equal((await x2istio("apply")).code, 0, "the second pass has nothing left to do");
+});
+
+test("a lost ledger is a change for plan as it is for apply", async (t) => {
+  const { dir, x2istio, files } = await place(t, services(1));
+  await x2istio("apply");
+  const ledger = (await files()).filter((file) => file.includes("x2istio-vips-"));
+  assert.equal(ledger.length, 1);
+  await rm(`${dir}/out/${ledger[0]}`);
+  const planned = await x2istio("plan");
+  assert.equal(planned.code, 2);
+  assert.match(planned.stdout, /^Only the VIP ledger would change: 1 block\.$/m);
+  assert.equal((await x2istio("apply")).code, 2);
+  assert.equal((await x2istio("plan")).code, 0);
+});
+
+for (const [args, message] of [
+  [["plan", "extra"], /too many arguments for 'plan'/],
+  [["explain"], /missing required argument 'name'/],
+  [["explain", "nobody.example.com"], /^Cannot explain "nobody\.example\.com"/],
+  [["prune"], /required option '--registry <name>'/],
+  [["prune", "--registry", "vms"], /^Cannot prune "vms"/],
+  [["apply", "--allow-deletes", "a,,b"], /separated by single commas/],
+  [["apply", "--allow-deletes", "nobody"], /must be a configured registry: vms/],
+  [["plan", "-o", "yaml"], /Allowed choices are text, json/],
+  [["bogus"], /unknown command 'bogus'/],
+  [["plan", "--config", "absent.yaml"], /^Cannot read config "absent\.yaml": no such file; name yours by --config$/m],
+  [["plan", "--config", "/"], /^Cannot read config "\/": it is a folder; name the file in it$/m],
+] as const) {
+  test(`1 for ${args.join(" ")}, with a sentence on standard error`, async (t) => {
+    const { x2istio, files } = await place(t, services(1));
+    const { code, stdout, stderr } = await x2istio(...args);
+    assert.equal(code, 1);
+    assert.equal(stdout, "");
+    assert.match(stderr, message);
+    assert.ok(!/\n +at /.test(stderr), "no stack");
+    assert.deepEqual(await files(), []);
+  });
+}
+
+test("validate, explain, prune and version: 0 when all is well, validate 1 when a file has a fault", async (t) => {
+  const { x2istio, write } = await place(t, services(1));
+  assert.equal((await x2istio("validate")).code, 0);
+  assert.equal((await x2istio("explain", "s0")).code, 0);
+  assert.equal((await x2istio("prune", "--registry", "old")).code, 0);
+  assert.equal((await x2istio("version")).code, 0);
+  await write("services.yaml", { services: [{ name: "s0" }] });
+  assert.equal((await x2istio("validate")).code, 1);
+});

@@ -2,7 +2,7 @@ import type { Computation } from "../controller/compute.ts";
 import type { NameRow } from "../model/name-table.ts";
 import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
 import type { Change, Hold } from "../model/plan.ts";
-import type { ServiceKey } from "../model/service.ts";
+import { ownPort, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/merge.ts";
 import { buildNameTable } from "../plan/name-table.ts";
 import { entryPort } from "../plan/ports.ts";
@@ -123,11 +123,12 @@ function registryText(
 function readEndpoints(service: CatalogService): readonly EndpointLine[] {
   const ports = service.ports.map(entryPort);
   const used = service.endpoints.map((endpoint) => {
-    const { region, zone, subzone, ports: own = {}, ...rest } = endpoint;
+    const { region, zone, subzone, ports: own, ...rest } = endpoint;
     const renamed = Object.fromEntries(
-      service.ports.flatMap((port, at) =>
-        own[port.name] === undefined ? [] : [[ports[at]?.name ?? port.name, own[port.name] ?? port.number]],
-      ),
+      service.ports.flatMap((port, at) => {
+        const number = ownPort({ ports: own }, port.name);
+        return number === undefined ? [] : [[ports[at]?.name ?? port.name, number]];
+      }),
     );
     const locality = [region, zone, subzone].filter((part) => part !== undefined).join("/");
     return {

@@ -1,6 +1,6 @@
 import type { Computation } from "../controller/compute.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
-import type { ServiceKey } from "../model/service.ts";
+import { ownPort, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
 
@@ -74,7 +74,9 @@ function aliasForms(
 /** Addresses with and without port, of endpoints that are used and of those left out. */
 function endpointPlaces(service: CatalogService | undefined): readonly string[] {
   const used = (service?.endpoints ?? []).flatMap(({ address, ports }) => {
-    const numbers = (service?.ports ?? []).map((port) => ports?.[port.name] ?? port.targetPort ?? port.number);
+    const numbers = (service?.ports ?? []).map(
+      (port) => ownPort({ ports }, port.name) ?? port.targetPort ?? port.number,
+    );
     return [
       address,
       ...numbers.map((number) => (address.includes(":") ? `[${address}]:${number}` : `${address}:${number}`)),

@@ -180,7 +180,12 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   while (!signal.aborted) {
     await target.waitForChange(generation.tableVersion, signal).catch(() => undefined);
     if (signal.aborted) break;
-    renewTable(generation);
+    try {
+      renewTable(generation);
+    } catch (error) {
+      // Answers go on from the table before: an object that nobody foresaw must not take down DNS.
+      log.error({ error }, "the names cannot be read from the target; the last ones are answered");
+    }
     // What comes in a burst makes one table.
     await delay(BURST_MS);
   }

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { soundEntrySpec } from "../model/entry-spec.ts";
 import {
   MANAGED_BY,
   MANAGED_BY_LABEL,
@@ -77,7 +78,7 @@ export function isOurs({ kind, labels }: RawObject, owner: string): boolean {
 export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: number): StandingObject {
   const { apiVersion, kind, name, namespace, labels, annotations, body } = raw;
   const service = annotations[SERVICE_ANNOTATION];
-  const spec = fieldsOf(body.spec);
+  const spec = kind === "ServiceEntry" ? soundEntrySpec(fieldsOf(body.spec)) : fieldsOf(body.spec);
   const yielded = kind === "Service" ? whyYielded(spec) : undefined;
   return {
     key: objectKey(kind, namespace, name),

@@ -15,7 +15,7 @@ export interface KubernetesTargetOptions {
   readonly client: KubeClient;
   /** Whose objects are ours: value of the owner label. */
   readonly owner: string;
-  /** Where ServiceEntries and VirtualServices are written. */
+  /** Where ServiceEntries and VirtualServices are written. Such objects anywhere else are not ours, whatever their labels say. */
   readonly namespace: string;
   /** Where the ConfigMaps of the VIP ledger are. */
   readonly ledgerNamespace: string;
@@ -35,7 +35,7 @@ export interface KubernetesTargetOptions {
 /** A cluster as a target. `close` closes the client too: release a Lease before it. */
 export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
-  const state = clusterState({ owner, clusterDomain });
+  const state = clusterState({ owner, clusterDomain, namespace });
   const writer = { client, state, owner, inFlight };
   const events = eventWriter({ client, owner, foreign: state.standing.foreign, log });
   const closing = new AbortController();
@@ -84,6 +84,17 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
     }
   }
 
+  /** Tenants may imitate our labels; but it may also be what an earlier configuration wrote, which is then to be removed by hand. */
+  function warnOfStrays(): void {
+    const strays = [...state.standing.foreign.values()].filter((object) => object.owner === owner);
+    const objects = strays.slice(0, 5).map(({ kind, namespace: place, name }) => `${kind} ${place}/${name}`);
+    if (strays.length > 0)
+      log?.warn(
+        { count: strays.length, objects },
+        "objects carry our labels in namespaces that we do not write to; they count as someone else's",
+      );
+  }
+
   return {
     kind: "kubernetes",
     async start({ watch, signal }) {
@@ -92,6 +103,7 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
       try {
         await Promise.all(kinds.map((kind) => listFirst(kind, both)));
         checkNamespaces();
+        warnOfStrays();
       } catch (error) {
         failed.abort(error); // the other lists need not go on
         throw error;

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
+import { soundEntrySpec } from "../model/entry-spec.ts";
 import {
   API_VERSIONS,
   MANAGED_BY,
@@ -58,7 +59,7 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
       apiVersion: API_VERSIONS[kind],
       kind,
       metadata: { name, namespace: pooled(namespace), labels, annotations },
-      spec: slimSpec(fieldsOf(raw.spec), pooled),
+      spec: slimSpec(kind === "ServiceEntry" ? soundEntrySpec(fieldsOf(raw.spec)) : fieldsOf(raw.spec), pooled),
     } as unknown as Manifest,
     uid: metadata.uid ?? "",
     resourceVersion: metadata.resourceVersion ?? "",

@@ -20,13 +20,18 @@ export interface ClusterState {
 export interface StateOptions {
   readonly owner: string;
   readonly clusterDomain: string;
+  /**
+   * Where our entries and VirtualServices stand. Elsewhere our labels prove nothing, as anyone may set them on an object of
+   * their own. An alias may stand anywhere: one whose rule was removed must still be known as ours, and gives nobody a name.
+   */
+  readonly namespace: string;
 }
 
 /** Names of ledger ConfigMaps start so. */
 export const LEDGER_PREFIX = "x2istio-vips-";
 
 /** An empty state. */
-export function clusterState({ owner, clusterDomain }: StateOptions): ClusterState {
+export function clusterState({ owner, clusterDomain, namespace }: StateOptions): ClusterState {
   const objects = new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
   const ledger = new Map<string, StandingLedgerBlock>();
@@ -53,7 +58,8 @@ export function clusterState({ owner, clusterDomain }: StateOptions): ClusterSta
   const meshStore = (kind: MeshKind): Store => ({
     keyOf: keyByKind(kind),
     put(key, raw) {
-      if (!isOurs(raw, owner)) return putForeign(key, toForeign(kind, raw, clusterDomain));
+      if (!isOurs(raw, owner) || (kind !== "Service" && raw.metadata?.namespace !== namespace))
+        return putForeign(key, toForeign(kind, raw, clusterDomain));
       foreign.delete(key);
       if (objects.get(key)?.resourceVersion === raw.metadata?.resourceVersion) return false;
       objects.set(key, toStanding(kind, raw, pooled));

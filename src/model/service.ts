@@ -27,6 +27,14 @@ export interface Endpoint {
   readonly subzone?: string;
 }
 
+/** The endpoint's own number of a port, if it has one. A port may be called "constructor", which every object has. */
+export function ownPort(
+  { ports }: { readonly ports?: Readonly<Record<string, number>> | undefined },
+  name: string,
+): number | undefined {
+  return ports !== undefined && Object.hasOwn(ports, name) ? ports[name] : undefined;
+}
+
 /** An endpoint that the registry named and that is not used. `address` is as the registry wrote it, with its port. */
 export interface LeftOut {
   readonly address: string;

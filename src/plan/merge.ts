@@ -3,6 +3,7 @@ import type { Snapshot } from "../model/adapter.ts";
 import { type EntryEndpoint, PROVENANCE_ANNOTATION, type ServiceEntry } from "../model/objects.ts";
 import {
   type Endpoint,
+  ownPort,
   parseServiceKey,
   type Service,
   type ServiceKey,
@@ -220,7 +221,7 @@ function onItsPorts(
   const ports = { ...overrides };
   for (const port of own) {
     const { targetPort, number } = joined.get(port.name) ?? port;
-    const answersOn = overrides[port.name] ?? port.targetPort ?? port.number;
+    const answersOn = ownPort({ ports: overrides }, port.name) ?? port.targetPort ?? port.number;
     if (answersOn === (targetPort ?? number)) delete ports[port.name];
     else ports[port.name] = answersOn;
   }

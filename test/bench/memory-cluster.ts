@@ -13,7 +13,7 @@ export interface MemoryCluster {
 }
 
 export function memoryCluster(owner: string): MemoryCluster {
-  const state = clusterState({ owner, clusterDomain: "cluster.local" });
+  const state = clusterState({ owner, clusterDomain: "cluster.local", namespace: NAMESPACE });
   let revision = 0;
   const metadata = () => ({ uid: randomUUID(), resourceVersion: String(++revision), creationTimestamp: AT });
   state.sinks.Namespace.put({ metadata: { name: NAMESPACE } });

@@ -29,9 +29,11 @@ import {
   objectKey,
   REGISTRY_LABEL,
   SERVICE_ANNOTATION,
+  type ServiceEntry,
 } from "../../src/model/objects.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { Target, WriteOptions } from "../../src/model/target.ts";
+import { buildNameTable } from "../../src/plan/name-table.ts";
 
 const options: WriteOptions = { signal: new AbortController().signal, mayWrite: () => true };
 
@@ -409,6 +411,19 @@ test("a file of ours edited by hand is drift; a document that someone added to i
     assert.deepEqual(standingOf(target, entry("orders")).manifest, entry("orders"));
     assert.deepEqual(await outcomes(target, [remove(target, entry("orders"))]), ["ServiceEntry written"]);
     assert.match(await readFile(fileOf(path, "orders"), "utf8"), /^[^-]*kind: ConfigMap # mine/);
+  }));
+
+test("an entry spoiled by hand stands without what makes no sense, and is put right", () =>
+  inWorld(async ({ path, open }) => {
+    await outcomes(await open(), [create(entry("orders"))]);
+    const text = await readFile(fileOf(path, "orders"), "utf8");
+    await writeFile(fileOf(path, "orders"), text.replace("    - orders.shop.vms.mesh.internal\n", ""));
+    const target = await open();
+    const { spec } = standingOf(target, entry("orders")).manifest as ServiceEntry;
+    assert.deepEqual(spec.hosts, []);
+    assert.deepEqual([...buildNameTable(target.standing(), { settleMs: 0, nowMs: 0 }).names], []);
+    assert.deepEqual(await outcomes(target, [update(target, entry("orders"))]), ["ServiceEntry written"]);
+    assert.equal(await readFile(fileOf(path, "orders"), "utf8"), text);
   }));
 
 test("a Service that was given a selector or another type is yielded", () =>

@@ -23,7 +23,13 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
 
   async function open(further: Partial<KubernetesTargetOptions> = {}, watch = true): Promise<Target> {
     const client = await kubeClient({ kubeconfig: proxy.kubeconfigPath, userAgent: "x2istio-test" });
-    const target = kubernetesTarget({ client, owner: "east", namespace: MESH, ledgerNamespace: MESH, ...further });
+    const target = kubernetesTarget({
+      client,
+      owner: "east",
+      namespace: MESH,
+      ledgerNamespace: MESH,
+      ...further,
+    });
     opened.push(target);
     await target.start({ watch, signal: ending.signal });
     if (watch) await until("all but HTTPRoutes are watched", async () => proxy.watching() === 5);

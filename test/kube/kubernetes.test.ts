@@ -25,7 +25,13 @@ suite("kubernetesTarget()", { skip }, () => {
 
   async function open(further: Partial<KubernetesTargetOptions> = {}, watch = true): Promise<Target> {
     const client = await kubeClient({ kubeconfig, userAgent: "x2istio-test" });
-    const opening = kubernetesTarget({ client, owner: "east", namespace: MESH, ledgerNamespace: MESH, ...further });
+    const opening = kubernetesTarget({
+      client,
+      owner: "east",
+      namespace: MESH,
+      ledgerNamespace: MESH,
+      ...further,
+    });
     opened.push(opening);
     await opening.start({ watch, signal: ending.signal });
     return opening;

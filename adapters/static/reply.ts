@@ -1,4 +1,4 @@
-import { type Document, isMap, isNode, isScalar, isSeq, type Node } from "yaml";
+import { isMap, isNode, isScalar, isSeq, type Node } from "yaml";
 import type { z } from "zod";
 import { describeError } from "../../src/errors.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
@@ -14,7 +14,7 @@ import {
   serviceName,
 } from "./schema.ts";
 import { toService } from "./service.ts";
-import { offsetOf, parseSource, resolved, type Source, startOf } from "./source.ts";
+import { offsetOf, parseSource, plainValue, resolved, type Source, startOf } from "./source.ts";
 
 /** One service of a file: what it says, or what is wrong with it. */
 export interface Item {
@@ -44,8 +44,10 @@ export interface ReplyOptions {
 
 /** How often one anchor may be used within one service, nested uses multiplied. */
 const MAX_ALIASES = 10_000;
-/** Endpoints that one file may come to when its aliases are resolved. */
-const MAX_FILE_ENDPOINTS = 500_000;
+/** Values that one file may come to when its aliases are resolved; without aliases it has fewer than characters. */
+const MAX_FILE_VALUES = 2_000_000;
+/** Past this the file is no list of services; each one is looked for among all items. */
+const MAX_DOUBLED = 1000;
 const MOST_PROBLEMS = 100;
 
 /** Read a file of services. `file` is its name in messages. Never throws. */
@@ -64,17 +66,25 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
   if (broken.length > 0)
     return { items: [], problems: few(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)) };
 
+  const twice = syntax.map((problem) => problem.offset);
+  if (twice.length > MAX_DOUBLED)
+    return {
+      items: [],
+      problems: [`${source.spot(twice[0] ?? 0)}: this key stands twice, and ${twice.length - 1} more do`],
+    };
+
   const { list, problems } = servicesOf(source);
   const schema = itemSchema(options.loopback);
-  const twice = syntax.map((problem) => problem.offset);
-  let endpoints = 0;
-  const replies = list.map((node, index) => {
-    if (endpoints > MAX_FILE_ENDPOINTS)
-      return unread(node, source, `comes after ${MAX_FILE_ENDPOINTS} endpoints: use several files`);
-    const reply = readItem({ node, index, source, schema, options, twice });
-    endpoints += reply.service?.endpoints.length ?? 0;
-    return reply;
-  });
+  const most = Math.max(MAX_FILE_VALUES, text.length);
+  let values = 0;
+  const onValue = (value: unknown) => {
+    values += countValues(value);
+  };
+  const replies = list.map((node, index) =>
+    values > most
+      ? unread(node, source, `comes after ${most} values, those of aliases among them: use several files`)
+      : readItem({ node, index, source, schema, options, twice, onValue }),
+  );
   const outside = twice
     .filter((offset) => !list.some((node) => within(node, offset)))
     .map((offset) => `${source.spot(offset)}: this key stands twice`);
@@ -89,27 +99,28 @@ function isItem(reply: Item | Nameless): reply is Item {
 }
 
 /** The items of the list `services`, and what is wrong around it. */
-function servicesOf({ document, spot }: Source): {
+function servicesOf(source: Source): {
   readonly list: readonly Node[];
   readonly problems: readonly string[];
 } {
+  const { document, spot } = source;
   const root = document.contents;
   if (!isMap(root))
     return {
       list: [],
       problems: [
-        `${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${root === null ? "empty" : shown(toValue(root, document))}`,
+        `${spot(root === null ? 0 : startOf(root))}: must be a mapping with the key services, is ${root === null ? "empty" : shown(toValue(root, source))}`,
       ],
     };
   const problems = root.items
     .filter(({ key }) => !(isScalar(key) && key.value === "services"))
     .map(
       ({ key }) =>
-        `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, document))} is not known here; known is services`,
+        `${spot(isNode(key) ? startOf(key) : 0)}: ${shown(toValue(key, source))} is not known here; known is services`,
     );
-  const services = resolved(root.get("services", true), document);
+  const services = resolved(root.get("services", true), source);
   if (isSeq(services)) return { list: services.items.filter(isNode), problems };
-  const wrong = `${spot(offsetOf(root, ["services"], document))}: services: ${services === undefined ? (root.has("services") ? "leads to no anchor" : "is missing") : `must be a list, is ${shown(toValue(services, document))}`}`;
+  const wrong = `${spot(offsetOf(root, ["services"], source))}: services: ${services === undefined ? (root.has("services") ? "leads to no anchor" : "is missing") : `must be a list, is ${shown(toValue(services, source))}`}`;
   return { list: [], problems: [...problems, wrong] };
 }
 
@@ -126,21 +137,24 @@ interface ItemReading {
   readonly options: ReplyOptions;
   /** Offsets of keys that stand twice. */
   readonly twice: readonly number[];
+  /** Told what the item comes to, whether it can be used or not. */
+  readonly onValue: (value: unknown) => void;
 }
 
-function readItem({ node: written, index, source, schema, options, twice }: ItemReading): Item | Nameless {
-  const { document, spot } = source;
+function readItem({ node: written, index, source, schema, options, twice, onValue }: ItemReading): Item | Nameless {
+  const { spot } = source;
   const place = source.place(startOf(written));
-  const node = resolved(written, document) ?? written;
-  const at = (path: readonly PropertyKey[]) => offsetOf(node, path, document);
+  const node = resolved(written, source) ?? written;
+  const at = (path: readonly PropertyKey[]) => offsetOf(node, path, source);
   const say = ({ path, message, ofKey }: Problem) =>
-    `${spot(offsetOf(node, path, document, ofKey))}: ${dotted(["services", index, ...path])}: ${message}`;
+    `${spot(offsetOf(node, path, source, ofKey))}: ${dotted(["services", index, ...path])}: ${message}`;
 
   const doubled = twice
     .filter((offset) => within(node, offset))
     .map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
-  const key = keyOf(node, options, document);
-  const value = toValue(node, document);
+  const key = keyOf(node, options, source);
+  const value = toValue(node, source);
+  if ("js" in value) onValue(value.js);
   const form = formOf(value, schema);
   const problems = doubled.length > 0 ? doubled : form.problems.map(say);
   if (key === undefined) return { key, place, problems: few(problems) };
@@ -156,11 +170,11 @@ function readItem({ node: written, index, source, schema, options, twice }: Item
 function keyOf(
   node: Node,
   { namespace }: ReplyOptions,
-  document: Document.Parsed,
+  source: Source,
 ): { readonly namespace: string; readonly name: string } | undefined {
   if (!isMap(node)) return undefined;
   const values = (field: string) =>
-    node.items.filter(({ key }) => isScalar(key) && key.value === field).map(({ value }) => resolved(value, document));
+    node.items.filter(({ key }) => isScalar(key) && key.value === field).map(({ value }) => resolved(value, source));
   const text = (nodes: readonly (Node | undefined)[]) =>
     nodes.length === 1 && isScalar(nodes[0]) ? nodes[0].value : undefined;
   const own = values("namespace");
@@ -210,9 +224,9 @@ function problemsOf(issue: z.core.$ZodIssue, item: unknown): Problem[] {
 /** A node as plain values, or why it has none. */
 type Value = { readonly js: unknown } | { readonly problem: string };
 
-function toValue(node: Node, document: Document.Parsed): Value {
+function toValue(node: Node, source: Source): Value {
   try {
-    return { js: node.toJS(document, { maxAliasCount: MAX_ALIASES }) };
+    return { js: plainValue(node, source, MAX_ALIASES) };
   } catch (error) {
     return { problem: describeError(error) };
   }
@@ -237,6 +251,13 @@ function dotted(path: readonly PropertyKey[]): string {
 
 function within(node: Node, offset: number): boolean {
   return node.range !== undefined && node.range !== null && offset >= node.range[0] && offset < node.range[2];
+}
+
+function countValues(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 1;
+  let count = 1;
+  for (const item of Object.values(value)) count += countValues(item);
+  return count;
 }
 
 function few(problems: readonly string[]): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Endpoint, LeftOut, Service, ServicePort } from "../../src/model/service.ts";
+import { type Endpoint, type LeftOut, ownPort, type Service, type ServicePort } from "../../src/model/service.ts";
 import { addressAndPort } from "./address.ts";
 import { droppedLabel } from "./labels.ts";
 import type { EndpointForm, ItemForm } from "./schema.ts";
@@ -44,7 +44,7 @@ export function toService(
 
 /** The port number of an endpoint, in Istio's order: its own, else the service's target port, else the number. */
 export function portOf(endpoint: Endpoint, port: ServicePort): number {
-  return endpoint.ports?.[port.name] ?? port.targetPort ?? port.number;
+  return ownPort(endpoint, port.name) ?? port.targetPort ?? port.number;
 }
 
 /** An endpoint as people know it: its address and its first port. */
@@ -67,7 +67,7 @@ function toPort({ name, number, protocol, targetPort }: ItemForm["ports"][number
 function toEndpoint(form: EndpointForm, ports: readonly ServicePort[], notes: Set<string>): Endpoint {
   const { address, weight, region, zone, subzone } = form;
   const overrides = ports.flatMap((port): [string, number][] => {
-    const number = form.ports?.[port.name];
+    const number = ownPort(form, port.name);
     return number === undefined || number === portOf({ address }, port) ? [] : [[port.name, number]];
   });
   const labels = usableLabels(form.labels ?? {}, notes);

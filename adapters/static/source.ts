@@ -1,8 +1,25 @@
-import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import {
+  type Alias,
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from "yaml";
+import { toJS } from "yaml/util";
 
 /** A YAML document that knows where everything in it stands. */
 export interface Source {
   readonly document: Document.Parsed;
+  /** Nodes with an anchor, and aliases, in their order: yaml itself would walk the whole document for each alias. */
+  readonly anchored: readonly Node[];
+  /** What each alias leads to, unless it leads nowhere. */
+  readonly targets: ReadonlyMap<Alias, Node>;
   /** `services.yaml:12` */
   place(offset: number): string;
   /** `services.yaml:12:5` */
@@ -31,6 +48,7 @@ export function parseSource(
   });
   const source: Source = {
     document,
+    ...anchorsOf(document),
     place: (offset) => `${file}:${lines.linePos(offset).line}`,
     spot: (offset) => {
       const { line, col } = lines.linePos(offset);
@@ -40,21 +58,57 @@ export function parseSource(
   return { source, problems: document.errors.map(({ code, message, pos }) => ({ offset: pos[0], code, message })) };
 }
 
+function anchorsOf(document: Document.Parsed): Pick<Source, "anchored" | "targets"> {
+  const anchored: Node[] = [];
+  const byName = new Map<string, Node>();
+  const targets = new Map<Alias, Node>();
+  visit(document, {
+    Node(_key, node) {
+      if (isAlias(node)) {
+        const target = byName.get(node.source);
+        if (target !== undefined) targets.set(node, target);
+        anchored.push(node);
+      } else if (node.anchor !== undefined && node.anchor !== "") {
+        byName.set(node.anchor, node);
+        anchored.push(node);
+      }
+    },
+  });
+  return { anchored, targets };
+}
+
 /** The node that an alias leads to, or the node itself. */
-export function resolved(node: unknown, document: Document.Parsed): Node | undefined {
-  const target = isAlias(node) ? node.resolve(document) : node;
+export function resolved(node: unknown, { targets }: Source): Node | undefined {
+  const target = isAlias(node) ? targets.get(node) : node;
   return isNode(target) ? target : undefined;
 }
 
+/**
+ * A node as plain values.
+ *
+ * @throws When an alias leads nowhere, or when one anchor is used more than `maxAliases` times, nested uses multiplied.
+ */
+export function plainValue(node: Node, { document, anchored }: Source, maxAliases: number): unknown {
+  return toJS(node, "", {
+    anchors: new Map(),
+    aliasResolveCache: anchored as Node[],
+    doc: document,
+    keep: true,
+    mapAsMap: false,
+    mapKeyWarned: false,
+    maxAliasCount: maxAliases,
+  });
+}
+
 /** Where the value at `path` below `node` begins (or with `ofKey` its key); of a missing value the place of what should hold it. */
-export function offsetOf(node: Node, path: readonly PropertyKey[], document: Document.Parsed, ofKey = false): number {
+export function offsetOf(node: Node, path: readonly PropertyKey[], source: Source, ofKey = false): number {
   let at: Node = node;
   let offset = startOf(node);
   for (const [depth, step] of path.entries()) {
     const [value, start] = childOf(at, step, ofKey && depth === path.length - 1);
     if (start === undefined) break;
     offset = start;
-    const next = resolved(value, document);
+    const next = resolved(value, source);
     if (next === undefined) break;
     at = next;
   }

@@ -4,8 +4,8 @@ import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join, normalize, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Bytes of one file. Reading takes about a second per MiB. */
-const MAX_BYTES = 16 * 1024 * 1024;
+/** Bytes of one file. Parsing takes about a second per MiB, in which no Lease is renewed: its renew deadline is 10 s. */
+const MAX_BYTES = 8 * 1024 * 1024;
 /** A file that was written less than this ago may still be growing. */
 const SETTLE_MS = 50;
 const MAX_SETTLE_MS = 1000;
@@ -106,7 +106,7 @@ async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Pro
       const before = await stat(path, { bigint: true });
       if (!before.isFile()) return { problem: `${shown}: is not a regular file` };
       if (before.size > MAX_BYTES)
-        return { problem: `${shown}: must be at most 16 MiB, is ${before.size} bytes: use several files` };
+        return { problem: `${shown}: must be at most 8 MiB, is ${before.size} bytes: use several files` };
       const ageMs = Date.now() - Number(before.mtimeNs / 1_000_000n);
       if (ageMs >= 0 && ageMs < SETTLE_MS) continue;
       const bytes = await readFile(path, { signal });

@@ -9,6 +9,9 @@ export interface HoldLog {
   record(holds: readonly Hold[], report: WriteReport, unread: ReadonlySet<string>): void;
 }
 
+/** Lines of each kind for one pass: a registry or a tenant must not be able to fill the log. */
+const MOST_LINES = 20;
+
 export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
   let held = new Map<string, Hold>();
   let counted: readonly Hold[] = [];
@@ -17,10 +20,14 @@ export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
     record(holds, { results }, unread) {
       const said = holds.filter(({ reason, registry }) => reason !== "unread" || !unread.has(registry));
       const now = new Map(said.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
-      for (const [key, { reason, subject, service, message }] of now) {
-        if (!held.has(key)) log.warn({ reason, subject, service, why: message }, "held");
+      const begun = [...now].filter(([key]) => !held.has(key));
+      const ended = [...held].filter(([key]) => !now.has(key));
+      for (const [, { reason, subject, service, message }] of begun.slice(0, MOST_LINES)) {
+        log.warn({ reason, subject, service, why: message }, "held");
       }
-      for (const [key, { reason, subject }] of held) if (!now.has(key)) log.info({ reason, subject }, "no longer held");
+      for (const [, { reason, subject }] of ended.slice(0, MOST_LINES)) log.info({ reason, subject }, "no longer held");
+      const unsaid = Math.max(0, begun.length - MOST_LINES) + Math.max(0, ended.length - MOST_LINES);
+      if (unsaid > 0) log.warn({ unsaid }, "more began or ended to be held; x2istio plan shows all");
       countHolds(counted, holds);
       counted = holds;
       held = now;

@@ -30,6 +30,8 @@ const RECHECK_MISSING_MS = 1000;
 export function watchTree({ root, onChange, onError }: TreeWatchOptions): TreeWatch {
   const watchers = new Map<string, { readonly watcher: FSWatcher; readonly identity: string }>();
   const pending = new Set<string>();
+  /** Why the last folder could not be watched: where the system has no watches left, each of them fails each time. */
+  let blindness: string | undefined;
   let timer: NodeJS.Timeout | undefined;
   let busy = false;
   let closed = false;
@@ -70,9 +72,12 @@ export function watchTree({ root, onChange, onError }: TreeWatchOptions): TreeWa
       });
       watcher.on("error", () => drop(folder));
       watchers.set(folder, { watcher, identity });
+      blindness = undefined;
     } catch (error) {
       drop(folder);
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") onError(error);
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT" && code !== blindness) onError(error);
+      if (code !== "ENOENT") blindness = code;
     }
   }
 

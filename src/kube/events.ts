@@ -25,6 +25,8 @@ export interface EventWriterOptions {
 
 const MAX_KNOWN = 10_000;
 const IN_FLIGHT = 4;
+/** New Events of one pass; the next one goes on. A pass is not to be held up by whoever makes thousands of clashes. */
+const MOST_AT_ONCE = 50;
 
 /** Create a writer of Events. */
 export function eventWriter({ client, owner, foreign, log }: EventWriterOptions): EventWriter {
@@ -63,7 +65,8 @@ export function eventWriter({ client, owner, foreign, log }: EventWriterOptions)
         const about = hold.regarding === undefined ? undefined : foreign.get(hold.regarding);
         return about !== undefined && (hold.reason === "foreign" || hold.reason === "name") ? [{ hold, about }] : [];
       });
-      await each(due, IN_FLIGHT, ({ hold, about }) => write(hold, about, options));
+      const fresh = due.filter(({ hold }) => !known.has(eventName(owner, hold))).slice(0, MOST_AT_ONCE);
+      await each(fresh, IN_FLIGHT, ({ hold, about }) => write(hold, about, options));
     },
   };
 }

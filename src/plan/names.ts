@@ -169,12 +169,16 @@ export function nameHosts(
   function legacyClash(key: ServiceKey, name: string, host: string): string | undefined {
     const holder = claims.names.get(name);
     if (holder !== undefined && holder !== key) return `it belongs to ${holder}`;
+    const short = shortForm(key, name);
+    if (short !== undefined) return `it also means ${short}`;
+    // Who holds it keeps it: anyone who can write a ServiceEntry could take it away otherwise.
+    if (holder === key) return undefined;
+    const foreign = taken.get(name);
+    if (foreign !== undefined) return `it also means ${notOurs(foreign)}`;
     const route = routes.get(name);
     // Someone's route for our host may well name our legacy names: held VirtualServices ask for just that.
-    if (route !== undefined && !route.hosts.includes(host)) return `${describe(route)}, which is not ours, routes it`;
-    const foreign = taken.get(name);
-    const other = foreign === undefined ? shortForm(key, name) : notOurs(foreign);
-    return other === undefined ? undefined : `it also means ${other}`;
+    if (route === undefined || route.hosts.includes(host)) return undefined;
+    return `${describe(route)}, which is not ours, routes it`;
   }
 
   /** `orders.shop` is also Kubernetes' short form of a Service, and `orders` that of one in the caller's namespace. */

@@ -57,6 +57,17 @@ test("createHoldLog() leaves the services of a registry that cannot be read unsa
   assert.deepEqual(said(), ["held", "no longer held"]);
 });
 
+test("createHoldLog() says how many more there are instead of all", () => {
+  const { record, said } = bench();
+  record(
+    Array.from({ length: 1000 }, (_, at) => hold(`s${at}`)),
+    nothing,
+  );
+  const lines = said();
+  assert.equal(lines.length, 21);
+  assert.match(lines.at(-1) ?? "", /more began or ended to be held/);
+});
+
 test("createHoldLog() counts what is held now", async () => {
   const { metrics, record } = bench();
   const held = async () =>

@@ -295,12 +295,30 @@ const cases: Case[] = [
     holds: [`name ${host("orders")}: legacy name ${host("orders")} withheld: it belongs to dc1/shop/orders`],
   },
   {
-    name: "withholds a legacy name that is a host of someone's ServiceEntry",
+    name: "leaves a legacy name that stands with its service, whoever wants it later",
     said: { dc1: [named("orders", ["orders.example.org"])] },
     stands: {
       objects: [entry("dc1/shop/orders", withNames("orders.example.org"))],
-      foreign: [foreign("ServiceEntry", "web/x", { hosts: ["orders.example.org"] })],
+      foreign: [
+        foreign("ServiceEntry", "web/x", { hosts: ["orders.example.org"] }),
+        foreign("VirtualService", "web/y", { hosts: ["orders.example.org"] }),
+      ],
     },
+    want: { "dc1/shop/orders": `${host("orders")} orders.example.org` },
+  },
+  {
+    name: "withholds a new legacy name that someone's VirtualService routes",
+    said: { dc1: [named("orders", ["orders.example.org"])] },
+    stands: { foreign: [foreign("VirtualService", "web/y", { hosts: ["orders.example.org"] })] },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "name orders.example.org: legacy name orders.example.org withheld: VirtualService web/y, which is not ours, routes it",
+    ],
+  },
+  {
+    name: "withholds a legacy name that is a host of someone's ServiceEntry",
+    said: { dc1: [named("orders", ["orders.example.org"])] },
+    stands: { foreign: [foreign("ServiceEntry", "web/x", { hosts: ["orders.example.org"] })] },
     want: { "dc1/shop/orders": host("orders") },
     holds: [
       "name orders.example.org: legacy name orders.example.org withheld: it also means ServiceEntry web/x, which is not ours",

@@ -165,9 +165,9 @@ const cases: {
     want: { throws: /^Error: Cannot read services of registry "vms": d: this folder holds no \*\.yaml or \*\.yml$/ },
   },
   {
-    name: "throws when the file is larger than 16 MiB",
-    files: { "services.yaml": `services: []\n${"#".repeat(16 * 1024 * 1024)}` },
-    want: { throws: /services\.yaml: must be at most 16 MiB, is 16777229 bytes: use several files$/ },
+    name: "throws when the file is larger than 8 MiB",
+    files: { "services.yaml": `services: []\n${"#".repeat(8 * 1024 * 1024)}` },
+    want: { throws: /services\.yaml: must be at most 8 MiB, is 8388621 bytes: use several files$/ },
   },
 ];
 

@@ -5,7 +5,7 @@ import type { Change, Hold } from "../model/plan.ts";
 import { ownPort, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/merge.ts";
 import { buildNameTable } from "../plan/name-table.ts";
-import { entryPort } from "../plan/ports.ts";
+import { entryPort, isHttp } from "../plan/ports.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { findServices, type Match } from "./find.ts";
 import { type Once, once } from "./once.ts";
@@ -186,9 +186,7 @@ function answerLines(
   { config }: Once,
 ): readonly string[] {
   const names = naming.services.get(key);
-  const isHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) =>
-    /^(HTTP2?|GRPC(-WEB)?)$/.test(protocol),
-  );
+  const hasHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) => isHttp(protocol));
   const xds = config.registries.find(({ name }) => name === key.slice(0, key.indexOf("/")))?.xds === true;
   const rows: string[] = [];
   for (const { name, dnsOnly } of [
@@ -203,7 +201,7 @@ function answerLines(
     const http =
       name === host
         ? ""
-        : !isHttp
+        : !hasHttp
           ? ""
           : dnsOnly !== undefined
             ? `; HTTP by this name is not routed: ${dnsOnly}`

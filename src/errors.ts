@@ -8,6 +8,30 @@ export class ConflictError extends Error {
   override readonly name = "ConflictError";
 }
 
+/**
+ * What went wrong when a registry was read, in one word: no answer in time, no connection, refused rights, an answer of 429 or
+ * 5xx, or an answer that cannot be understood or believed.
+ */
+export type ReadFailure = "timeout" | "connection" | "denied" | "server" | "answer";
+
+/** A registry, or one service of it, could not be read. Everything it made is held. */
+export class ReadError extends Error {
+  override readonly name = "ReadError";
+  readonly failure: ReadFailure;
+
+  constructor(failure: ReadFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.failure = failure;
+  }
+}
+
+/** The kind of the first {@link ReadError} among an error and its causes. */
+export function readFailure(error: unknown): ReadFailure | "other" {
+  for (let at: unknown = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++)
+    if (at instanceof ReadError) return at.failure;
+  return "other";
+}
+
 /** An error and its causes as one sentence: `Cannot read X: GET /y: connect ECONNREFUSED 10.0.0.2:8500`. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];

@@ -23,7 +23,8 @@ export function targetsOf(service: Service, check: CheckForm): readonly Target[]
 export function withoutDown(service: Service, reasons: readonly (string | undefined)[], failOpen: boolean): Service {
   const down = service.endpoints.flatMap((endpoint, index): Down[] => {
     const reason = reasons[index];
-    return reason === undefined ? [] : [{ endpoint, out: { address: shownAddress(endpoint, service.ports), reason } }];
+    if (reason === undefined) return [];
+    return [{ endpoint, out: { address: shownAddress(endpoint, service.ports), kind: "health" as const, reason } }];
   });
   if (down.length === 0) return service;
   if (down.length < service.endpoints.length || !failOpen) return emptied(service, down);

@@ -24,9 +24,9 @@ export function toService(
   for (const [index, form] of item.endpoints.entries()) {
     const endpoint = toEndpoint(form, ports, notes);
     const same = JSON.stringify([endpoint.address, Object.entries(endpoint.ports ?? {}).sort()]);
-    const reason = whyOut(form, index, endpoints.get(same)?.index, places);
-    if (reason === undefined) endpoints.set(same, { endpoint, index });
-    else leftOut.push({ address: shownAddress(endpoint, ports), reason });
+    const why = whyOut(form, index, endpoints.get(same)?.index, places);
+    if (why === undefined) endpoints.set(same, { endpoint, index });
+    else leftOut.push({ address: shownAddress(endpoint, ports), ...why });
   }
   return {
     registry: key.registry,
@@ -53,11 +53,18 @@ export function shownAddress(endpoint: Endpoint, ports: readonly ServicePort[]):
   return first === undefined ? endpoint.address : addressAndPort(endpoint.address, portOf(endpoint, first));
 }
 
-function whyOut(form: EndpointForm, index: number, twin: number | undefined, places: Places): string | undefined {
-  if (form.enabled === false) return `disabled in ${places.endpoint(index)}`;
+function whyOut(
+  form: EndpointForm,
+  index: number,
+  twin: number | undefined,
+  places: Places,
+): Omit<LeftOut, "address"> | undefined {
+  const place = places.endpoint(index);
+  if (form.enabled === false) return { kind: "disabled", reason: `disabled in ${place}` };
   // Istio reads weight 0 as 1.
-  if (form.weight === 0) return `weight 0 in ${places.endpoint(index)}`;
-  return twin === undefined ? undefined : `in ${places.endpoint(index)} again, as in ${places.endpoint(twin)}`;
+  if (form.weight === 0) return { kind: "weight", reason: `weight 0 in ${place}` };
+  if (twin === undefined) return undefined;
+  return { kind: "duplicate", reason: `in ${place} again, as in ${places.endpoint(twin)}` };
 }
 
 function toPort({ name, number, protocol, targetPort }: ItemForm["ports"][number]): ServicePort {

@@ -39,5 +39,5 @@ export function servicesJson(computation: Computation | undefined): object {
 }
 
 function leftOut({ leftOut: endpoints }: Service): object[] {
-  return endpoints.map(({ address, reason }) => ({ address, reason }));
+  return endpoints.map(({ address, kind, reason }) => ({ address, kind, reason }));
 }

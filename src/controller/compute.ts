@@ -5,6 +5,7 @@ import { type AliasRule, type NameMemo, type Naming, nameHosts } from "../plan/n
 import { buildObjects, type Desired, type ObjectMemo } from "../plan/objects.ts";
 import { type EqualMemo, plan } from "../plan/plan.ts";
 import { applyPolicy, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
+import type { SettleMemo } from "../plan/settle.ts";
 import { type IndexedStanding, indexStanding } from "../plan/standing.ts";
 import { allocateVips, type LedgerMemo, type VipLedger } from "../plan/vips.ts";
 
@@ -75,13 +76,14 @@ export function createCompute(config: Settings): Compute {
   const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
   const ledgerMemo: LedgerMemo = new WeakMap();
   const equal: EqualMemo = new WeakMap();
+  const settled: SettleMemo = new WeakMap();
   let catalog: Catalog | undefined;
   let naming: Naming | undefined;
   let memo: ObjectMemo | undefined;
 
   return function compute({ readings, standing: live, nowMs, allowDeletes, endpointPeaks }) {
     const standing = indexStanding(live);
-    catalog = merge(readings, standing, config.merge, catalog);
+    catalog = merge(readings, standing, config.merge, catalog, settled);
     naming = nameHosts(catalog, standing, namingOptions, naming, nameMemo);
     const ledger =
       config.vips.mode === "istio"

@@ -14,7 +14,12 @@ export interface Snapshot {
   readonly revision: string;
   /** Why the list of services is only partly known: absence then proves nothing. */
   readonly incomplete?: string;
+  /** How many services the registry listed that are not for the mesh, by reason. */
+  readonly skipped?: Readonly<Partial<Record<SkipKind, number>>>;
 }
+
+/** Why a listed service is passed over: the operator's filter, a proxy or the registry itself, or it came from Kubernetes. */
+export type SkipKind = "filter" | "infrastructure" | "kubernetes";
 
 /** Reads one registry. Knows nothing of Kubernetes, VIPs or DNS. */
 export interface Adapter {
@@ -31,4 +36,7 @@ export interface Adapter {
 
   /** Resolve when `revision` may be outdated, or reject when `signal` aborts. A lost hint costs latency, never correctness. */
   waitForChange?(revision: string, signal: AbortSignal): Promise<void>;
+
+  /** Let go of connections and timers. Called once, after the last read and wait have ended. */
+  close?(): Promise<void>;
 }

@@ -11,6 +11,8 @@ export interface ServicePort {
   readonly protocol: string;
   /** Port on the endpoints where it differs from `number`. */
   readonly targetPort?: number;
+  /** Set when nobody configured `number`: it is the lowest that endpoints have, and gives way to that of an entry that stands. */
+  readonly observed?: true;
 }
 
 /** One place where a service answers. */
@@ -35,11 +37,21 @@ export function ownPort(
   return ports !== undefined && Object.hasOwn(ports, name) ? ports[name] : undefined;
 }
 
+/** Why an endpoint is not used, in one word: the label of a metric. */
+export type LeftOutKind = "address" | "disabled" | "duplicate" | "health" | "kubernetes" | "port" | "weight";
+
 /** An endpoint that the registry named and that is not used. `address` is as the registry wrote it, with its port. */
 export interface LeftOut {
   readonly address: string;
+  readonly kind: LeftOutKind;
   /** Reads on from "out": `disabled in services.yaml:19`. */
   readonly reason: string;
+}
+
+/** A second namespace and name by which a registry knows a service. */
+export interface ServiceAlias {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** What one registry says of one service. */
@@ -54,6 +66,8 @@ export interface Service {
   readonly metadata: Readonly<Record<string, string>>;
   /** Further DNS names, from the operator's own file only: never from a registry's metadata. */
   readonly legacyNames: readonly string[];
+  /** Other names of the service in its registry: the operator's templates for legacy names are filled with each of them too. */
+  readonly aliases?: readonly ServiceAlias[];
   /** Where a person finds it: `services.yaml:12`, `dc1, /v1/health/service/orders`. */
   readonly source: string;
   /** What was read but could not be used: dropped labels, ignored fields. Whole sentences without a full stop. */

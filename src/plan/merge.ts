@@ -12,6 +12,7 @@ import {
 } from "../model/service.ts";
 import { entryPort } from "./ports.ts";
 import { sameValue } from "./same.ts";
+import { type SettleMemo, settlePorts } from "./settle.ts";
 import type { IndexedStanding } from "./standing.ts";
 
 /** How a registry's last read ended. `unread`: it has not answered since the process started. */
@@ -20,7 +21,7 @@ export type Reading =
   | { readonly state: "failed"; readonly why: string }
   | { readonly state: "unread" };
 
-/** A service as the mesh is to see it; an unmerged one is the very object that its registry's snapshot holds. */
+/** A service as the mesh is to see it; an unmerged one is the very object of its registry's snapshot unless its ports were settled. */
 export interface CatalogService extends Service {
   /** Set on a merged service: how many of its endpoints, in order, came from which registry (`dc1+prod`: from both). */
   readonly provenance?: readonly { readonly registry: string; readonly count: number }[];
@@ -55,12 +56,14 @@ export interface Catalog {
  *
  * @param readings by registry, in configuration order
  * @param previous the catalog of the pass before: an equal merged service keeps its identity
+ * @param settled as the pass before left it
  */
 export function merge(
   readings: ReadonlyMap<string, Reading>,
   standing: IndexedStanding,
   group: readonly string[] = [],
   previous?: Catalog,
+  settled: SettleMemo = new WeakMap(),
 ): Catalog {
   const services = new Map<ServiceKey, CatalogService>();
   const failed = new Map<ServiceKey, string>();
@@ -74,8 +77,12 @@ export function merge(
     authorities.set(registry, authorityOf(registry, reading));
     if (reading.state !== "read") continue;
     for (const read of reading.snapshot.services) {
-      if (read.state === "failed") failed.set(read.key, describeError(read.cause));
-      else services.set(serviceKey(registry, read.service.namespace, read.service.name), read.service);
+      if (read.state === "failed") {
+        failed.set(read.key, describeError(read.cause));
+        continue;
+      }
+      const key = serviceKey(registry, read.service.namespace, read.service.name);
+      services.set(key, settlePorts(read.service, standing.entries.get(key)?.manifest, settled));
     }
   }
   if (primary !== undefined) mergeGroup({ group, primary, readings, standing, previous, services, failed });
@@ -137,9 +144,11 @@ function mergeGroup(input: GroupInput): void {
       registry,
       read: reads.get(registry)?.get(name) ?? silent(authorityOf(registry, readings.get(registry))),
     }));
-    const joined = join(key, members, standing.entries.get(key)?.manifest);
-    if (typeof joined === "string") failed.set(key, joined);
+    const entry = standing.entries.get(key)?.manifest;
+    const parts = join(key, members, entry);
+    if (typeof parts === "string") failed.set(key, parts);
     else {
+      const joined = settlePorts(parts, entry);
       const before = previous?.services.get(key);
       services.set(key, before !== undefined && sameValue(before, joined) ? before : joined);
     }
@@ -179,6 +188,7 @@ function join(key: ServiceKey, members: readonly Member[], entry: ServiceEntry |
     leftOut: read.flatMap((service) => service.leftOut),
     metadata: Object.assign({}, ...read.map((service) => service.metadata).reverse()),
     legacyNames: [...new Set(read.flatMap((service) => service.legacyNames))],
+    aliases: read.flatMap((service) => service.aliases ?? []),
     source: read.map((service) => service.source).join(", "),
     notes: [
       ...read.flatMap((service) => service.notes),

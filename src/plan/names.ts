@@ -220,7 +220,11 @@ function wish(service: CatalogService, options: NamingOptions): Wishes {
   const host = hostFromTemplate(service, options.template);
   const templates = options.legacyNames.get(service.registry) ?? [];
   const legacyNames = new Map<string, Wishes["legacyNames"][number]>();
-  for (const raw of [...service.legacyNames, ...templates.map((template) => fill(template, service))]) {
+  const { registry } = service;
+  const filled = [service, ...(service.aliases ?? [])].flatMap(({ namespace, name }) =>
+    templates.map((template) => fill(template, { registry, namespace, name: legacySid(name) })),
+  );
+  for (const raw of [...service.legacyNames, ...filled]) {
     const name = legacyName(raw);
     const dnsOnly = carryFault(name);
     if (!legacyNames.has(name))
@@ -388,12 +392,14 @@ function fill(template: string, service: Pick<Service, "registry" | "namespace" 
   return template.replace(/\{(service|namespace|registry)\}/g, (_, name: string) => values[name] ?? "");
 }
 
-/** Lower case, without a trailing dot; an L5 sid `modid:cmdid` as `modid.cmdid`. */
+/** Lower case, without a trailing dot; an L5 sid as `modid.cmdid`. */
 export function legacyName(raw: string): string {
-  return raw
-    .replace(/^(\d+):(\d+)$/, "$1.$2")
-    .replace(/\.$/, "")
-    .toLowerCase();
+  return legacySid(raw).replace(/\.$/, "").toLowerCase();
+}
+
+/** An L5 sid `modid:cmdid` as DNS can carry it; any other name as it is. */
+function legacySid(name: string): string {
+  return name.replace(/^(\d+):(\d+)$/, "$1.$2");
 }
 
 function hostFault(host: string): string | undefined {

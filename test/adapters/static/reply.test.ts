@@ -410,18 +410,18 @@ const leftOut = [
   {
     name: "a disabled endpoint",
     endpoints: "[{address: 192.0.2.1, enabled: FALSE}]",
-    want: [{ address: "192.0.2.1:80", reason: "disabled in services.yaml:4" }],
+    want: [{ address: "192.0.2.1:80", kind: "disabled", reason: "disabled in services.yaml:4" }],
   },
   {
     name: "an endpoint of weight 0",
     endpoints: '[{address: "2001:db8::1", weight: 0}]',
-    want: [{ address: "[2001:db8::1]:80", reason: "weight 0 in services.yaml:4" }],
+    want: [{ address: "[2001:db8::1]:80", kind: "weight", reason: "weight 0 in services.yaml:4" }],
   },
   {
     name: "an endpoint that stands twice",
     endpoints:
       "\n      - {address: 192.0.2.1}\n      - {address: 192.0.2.1, ports: {http: 81}}\n      - {address: 192.0.2.1, ports: {http: 80}, weight: 5}",
-    want: [{ address: "192.0.2.1:80", reason: "in services.yaml:7 again, as in services.yaml:5" }],
+    want: [{ address: "192.0.2.1:80", kind: "duplicate", reason: "in services.yaml:7 again, as in services.yaml:5" }],
   },
 ];
 for (const { name, endpoints, want } of leftOut) {

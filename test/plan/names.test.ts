@@ -222,6 +222,28 @@ const cases: Case[] = [
     },
   },
   {
+    name: "fills the templates with the service's other names too, an L5 sid as DNS can carry it",
+    said: {
+      dc1: [
+        service("orders", {
+          aliases: [
+            { namespace: "default", name: "Stock" },
+            { namespace: "Production", name: "64001:65536" },
+          ],
+        }),
+      ],
+    },
+    options: { legacyNames: new Map([["dc1", ["{service}.{namespace}.old.example.org"]]]) },
+    want: {
+      "dc1/shop/orders": `${host("orders")} orders.shop.old.example.org stock.default.old.example.org 64001.65536.production.old.example.org`,
+    },
+  },
+  {
+    name: "gives a service's other names to nobody without a template",
+    said: { dc1: [service("orders", { aliases: [{ namespace: "default", name: "stock" }] })] },
+    want: { "dc1/shop/orders": host("orders") },
+  },
+  {
     name: "makes no legacy name of the host",
     said: { dc1: [named("orders", [host("orders")])] },
     want: { "dc1/shop/orders": host("orders") },

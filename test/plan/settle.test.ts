@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Endpoint, ownPort, type Service, type ServicePort } from "../../src/model/service.ts";
+import { merge } from "../../src/plan/merge.ts";
+import { entryPort } from "../../src/plan/ports.ts";
+import { settlePorts } from "../../src/plan/settle.ts";
+import { endpoint, entry, readings, service, standing } from "./build.ts";
+
+const KEY = "dc1/shop/orders";
+
+function seen(number: number, name = "http", protocol = "HTTP"): ServicePort {
+  return { name, number, protocol, observed: true };
+}
+
+function stands(...ports: readonly ServicePort[]) {
+  return entry(KEY, { ports: ports.map(entryPort) }).manifest;
+}
+
+const cases: {
+  name: string;
+  ports: readonly ServicePort[];
+  entry?: readonly ServicePort[];
+  endpoints?: readonly Endpoint[];
+  want: { ports: readonly number[]; endpoints?: readonly Endpoint[] };
+}[] = [
+  { name: "takes the lowest seen where nothing stands", ports: [seen(8080)], want: { ports: [8080] } },
+  {
+    name: "keeps the standing number when a lower one appears",
+    ports: [seen(8079)],
+    entry: [seen(8080)],
+    endpoints: [endpoint("192.0.2.1"), endpoint("192.0.2.2", { ports: { http: 8080 } })],
+    want: { ports: [8080], endpoints: [endpoint("192.0.2.1", { ports: { http: 8079 } }), endpoint("192.0.2.2")] },
+  },
+  {
+    name: "keeps the standing number when the lowest instance goes",
+    ports: [seen(8081)],
+    entry: [seen(8080)],
+    endpoints: [endpoint("192.0.2.2")],
+    want: { ports: [8080], endpoints: [endpoint("192.0.2.2", { ports: { http: 8081 } })] },
+  },
+  {
+    name: "keeps the number of an only port whose protocol changes",
+    ports: [seen(8081, "grpc", "GRPC")],
+    entry: [seen(8080)],
+    want: { ports: [8080] },
+  },
+  {
+    name: "leaves a configured number alone",
+    ports: [{ name: "http", number: 8081, protocol: "HTTP" }],
+    entry: [seen(8080)],
+    want: { ports: [8081] },
+  },
+  {
+    name: "settles several ports by name",
+    ports: [seen(7000, "http"), seen(7001, "grpc", "GRPC")],
+    entry: [seen(9001, "grpc", "GRPC"), seen(9000, "http")],
+    want: { ports: [9000, 9001] },
+  },
+  {
+    name: "leaves two ports their own numbers rather than give both the same",
+    ports: [seen(7000, "http"), { name: "admin", number: 9000, protocol: "TCP" }],
+    entry: [seen(9000, "http")],
+    want: { ports: [7000, 9000] },
+  },
+];
+for (const { name, ports, entry: on, endpoints, want } of cases) {
+  test(`settlePorts() ${name}`, () => {
+    const given = service("orders", { ports, ...(endpoints === undefined ? {} : { endpoints }) });
+    const settled = settlePorts(given, on === undefined ? undefined : stands(...on));
+    assert.deepEqual(
+      settled.ports.map(({ number }) => number),
+      want.ports,
+    );
+    if (want.endpoints !== undefined) assert.deepEqual(settled.endpoints, want.endpoints);
+  });
+}
+
+test("settlePorts() never moves the place where an endpoint answers", () => {
+  const numbers = fc.integer({ min: 1, max: 65_535 });
+  const overrides = fc.array(fc.option(numbers, { nil: undefined }), { minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(numbers, numbers, overrides, (lowest, standingNumber, own) => {
+      const endpoints = own.map((number, at) =>
+        endpoint(`192.0.2.${at + 1}`, number === undefined ? {} : { ports: { http: number } }),
+      );
+      const given = service("orders", { ports: [seen(lowest)], endpoints });
+      const settled = settlePorts(given, stands(seen(standingNumber)));
+      assert.deepEqual(places(settled), places(given));
+    }),
+  );
+});
+
+function places({ ports, endpoints }: Service): string[] {
+  const [port] = ports;
+  return endpoints.map((one) => `${one.address}:${ownPort(one, "http") ?? port?.number}`);
+}
+
+test("merge() hands out the same settled service as long as nothing changes", () => {
+  const orders = service("orders", { ports: [seen(8079)] });
+  const memo = new WeakMap();
+  const now = standing({ objects: [entry(KEY, { ports: [entryPort(seen(8080))] })] });
+  const [first, second] = [1, 2].map(() => merge(readings({ dc1: [orders] }), now, [], undefined, memo));
+  assert.equal(first?.services.get(KEY)?.ports[0]?.number, 8080);
+  assert.equal(first?.services.get(KEY), second?.services.get(KEY));
+});

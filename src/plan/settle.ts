@@ -4,7 +4,10 @@ import type { CatalogService } from "./merge.ts";
 import { entryPort } from "./ports.ts";
 
 /** What was settled before, by the service as its registry gave it; the caller keeps it from pass to pass. */
-export type SettleMemo = WeakMap<CatalogService, { readonly numbers: string; readonly settled: CatalogService }>;
+export type SettleMemo = WeakMap<
+  CatalogService,
+  { readonly standing: readonly EntryPort[] | undefined; readonly settled: CatalogService }
+>;
 
 /**
  * The service with the port numbers of its standing entry where nobody configured them, so that an instance that comes or
@@ -15,25 +18,57 @@ export function settlePorts(
   entry: ServiceEntry | undefined,
   memo: SettleMemo = new WeakMap(),
 ): CatalogService {
-  if (entry === undefined || !service.ports.some(({ observed }) => observed === true)) return service;
-  const ports = service.ports.map((port) => ({ ...port, number: numberOf(port, service.ports, entry.spec.ports) }));
-  const isUnique = new Set(ports.map(({ number }) => number)).size === ports.length;
-  if (!isUnique || ports.every(({ number }, at) => number === service.ports[at]?.number)) return service;
-  const numbers = ports.map(({ number }) => number).join();
+  if (!service.ports.some(({ observed }) => observed === true)) return service;
+  const standing = entry?.spec.ports;
   const known = memo.get(service);
-  if (known?.numbers === numbers) return known.settled;
-  const endpoints = service.endpoints.map((endpoint) => onPorts(endpoint, service.ports, ports));
-  const settled = { ...service, ports, endpoints };
-  memo.set(service, { numbers, settled });
+  if (known !== undefined && (known.standing === standing || samePorts(known.standing, standing))) return known.settled;
+  const settled = settle(service, standing ?? []);
+  memo.set(service, { standing, settled });
   return settled;
 }
 
-function numberOf(port: ServicePort, all: readonly ServicePort[], standing: readonly EntryPort[]): number {
-  if (port.observed !== true) return port.number;
+function settle(service: CatalogService, standing: readonly EntryPort[]): CatalogService {
+  const ports = settledPorts(service.ports, standing);
+  if (ports.every(({ number }, at) => number === service.ports[at]?.number)) return service;
+  return { ...service, ports, endpoints: service.endpoints.map((one) => onPorts(one, service.ports, ports)) };
+}
+
+function samePorts(a: readonly EntryPort[] = [], b: readonly EntryPort[] = []): boolean {
+  return a.length === b.length && a.every(({ name, number }, at) => name === b[at]?.name && number === b[at]?.number);
+}
+
+/** Configured numbers first, then those that stand, then what was seen: a newcomer makes way to the next free number. */
+function settledPorts(ports: readonly ServicePort[], standing: readonly EntryPort[]): readonly ServicePort[] {
+  const taken = new Set<number>();
+  const numbers = new Map<ServicePort, number>();
+  const give = (port: ServicePort, number: number | undefined) => {
+    if (number === undefined || taken.has(number) || numbers.has(port)) return;
+    taken.add(number);
+    numbers.set(port, number);
+  };
+  for (const port of ports) if (port.observed !== true) give(port, port.number);
+  for (const port of ports) give(port, standingNumber(port, ports, standing));
+  for (const port of ports) give(port, freeFrom(port.number, taken));
+  return ports.map((port) => ({ ...port, number: numbers.get(port) ?? port.number }));
+}
+
+function standingNumber(
+  port: ServicePort,
+  all: readonly ServicePort[],
+  standing: readonly EntryPort[],
+): number | undefined {
   // An only port stays the same port also when its protocol, and with it its name on the entry, changes.
   const [only] = all.length === 1 && standing.length === 1 ? standing : [];
-  return (standing.find(({ name }) => name === entryPort(port).name) ?? only)?.number ?? port.number;
+  return (standing.find(({ name }) => name === entryPort(port).name) ?? only)?.number;
 }
+
+function freeFrom(number: number, taken: ReadonlySet<number>): number | undefined {
+  for (let free = number; free <= MAX_PORT; free++) if (!taken.has(free)) return free;
+  for (let free = number; free > 0; free--) if (!taken.has(free)) return free;
+  return undefined;
+}
+
+const MAX_PORT = 65_535;
 
 function onPorts(
   { ports: overrides = {}, ...endpoint }: Endpoint,

@@ -58,7 +58,26 @@ const cases: {
     want: { ports: [9000, 9001] },
   },
   {
-    name: "leaves two ports their own numbers rather than give both the same",
+    name: "keeps a standing number from a new port that was seen there",
+    ports: [seen(8080, "tcp", "TCP"), seen(8081, "http")],
+    entry: [seen(8080, "http")],
+    endpoints: [endpoint("192.0.2.1"), endpoint("192.0.2.2", { ports: { http: 8080 } })],
+    want: {
+      ports: [8081, 8080],
+      endpoints: [
+        endpoint("192.0.2.1", { ports: { tcp: 8080, http: 8081 } }),
+        endpoint("192.0.2.2", { ports: { tcp: 8080 } }),
+      ],
+    },
+  },
+  {
+    name: "gives a port that was seen on another's number the next free one",
+    ports: [seen(8080, "http"), seen(8080, "tcp", "TCP")],
+    endpoints: [endpoint("192.0.2.1")],
+    want: { ports: [8080, 8081], endpoints: [endpoint("192.0.2.1", { ports: { tcp: 8080 } })] },
+  },
+  {
+    name: "gives up a standing number that is now configured for another port",
     ports: [seen(7000, "http"), { name: "admin", number: 9000, protocol: "TCP" }],
     entry: [seen(9000, "http")],
     want: { ports: [7000, 9000] },
@@ -75,6 +94,19 @@ for (const { name, ports, entry: on, endpoints, want } of cases) {
     if (want.endpoints !== undefined) assert.deepEqual(settled.endpoints, want.endpoints);
   });
 }
+
+test("settlePorts() gives every port a number of its own", () => {
+  const ports = fc.uniqueArray(fc.integer({ min: 65_530, max: 65_535 }), { minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(ports, ports, (now, before) => {
+      const named = (numbers: readonly number[]) => numbers.map((number, at) => seen(number, `p${at}`, "TCP"));
+      const settled = settlePorts(service("orders", { ports: named(now) }), stands(...named(before)));
+      assert.equal(new Set(settled.ports.map(({ number }) => number)).size, now.length);
+      const kept = settled.ports.slice(0, before.length).map(({ number }) => number);
+      assert.deepEqual(kept, before.slice(0, now.length));
+    }),
+  );
+});
 
 test("settlePorts() never moves the place where an endpoint answers", () => {
   const numbers = fc.integer({ min: 1, max: 65_535 });

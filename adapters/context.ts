@@ -17,6 +17,10 @@ export interface AdapterContext {
 export interface AdapterKind<Options = unknown> {
   /** Strict, and without the keys that every registry has (`kind`, `name`, `poll`, …). */
   readonly options: z.ZodType<Options>;
-  /** `options` is what the schema gave. */
-  create(options: Options, context: AdapterContext): Adapter;
+  /**
+   * `options` is what the schema gave.
+   *
+   * @throws {ConfigError} When they turn out to be unusable: each line `path: sentence`, the path within the options.
+   */
+  create(options: Options, context: AdapterContext): Adapter | Promise<Adapter>;
 }

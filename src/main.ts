@@ -140,10 +140,7 @@ function contextOf({ config }: GlobalOptions, logLevel: LogLevel): CliContext {
     kubeconfig: process.env.KUBECONFIG,
     createAdapter(registry, { dir }) {
       const kind = adapters[registry.kind];
-      if (kind === undefined)
-        throw new ConfigError(
-          `Cannot read registry "${registry.name}" as its kind must be known: ${Object.keys(adapters).join(", ")}`,
-        );
+      if (kind === undefined) throw new ConfigError(`kind: must be known: ${Object.keys(adapters).join(", ")}`);
       return kind.create(registry.options, {
         registry: registry.name,
         dir,

@@ -46,6 +46,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   adapters: ["adapter:*", "adapter-base", "model", "errors", "log", "metrics"],
   "adapter:*": ["adapter-base", "model", "errors", "log", "metrics"],
   "adapter-base": ["model", "errors", "log", "metrics"],
+  public: ["adapter-base", "model", "errors"],
+  testing: ["adapter:*", "adapter-base", "model", "errors"],
   kube: ["model", "errors", "log", "metrics"],
   directory: ["model", "errors", "log", "metrics"],
   dns: ["model", "errors", "log", "metrics"],
@@ -68,6 +70,7 @@ const PACKAGES: readonly {
   { match: /^node-cron$/, only: ["controller", "config"], why: "only the loop has a schedule" },
   { match: /^dns2/, only: ["dns"], why: "only src/dns knows messages" },
   { match: /^commander$/, only: ["main", "cli"], why: "only the command line has commands" },
+  { match: /^node:(?:test|assert)/, only: ["testing"], why: "only the test kit tests" },
   { match: /./, not: ["model"], why: "the model imports nothing" },
   { match: /^node:(?:fs|http|https|dgram|child_process|os|timers)/, not: ["plan"], why: "the plan is pure" },
 ];
@@ -239,6 +242,18 @@ const bad: readonly { readonly name: string; readonly found: readonly unknown[] 
   {
     name: "dns importing plan over two lines",
     found: brokenImports("src/dns/a.ts", `import {\n  x,\n} from "../plan/x.ts";`),
+  },
+  {
+    name: "a command importing the test kit",
+    found: brokenImports("src/cli/a.ts", `import { x } from "../testing/x.ts";`),
+  },
+  {
+    name: "a test runner in an adapter",
+    found: brokenImports("adapters/static/a.ts", `import { test } from "node:test";`),
+  },
+  {
+    name: "the public face giving out the configuration",
+    found: brokenImports("src/public.ts", `export type { Config } from "./config.ts";`),
   },
   { name: "a re-export", found: brokenImports("src/dns/a.ts", `export * from "../kube/x.ts";`) },
   { name: "a dynamic import", found: brokenImports("src/http/a.ts", `const x = await import("../kube/x.ts");`) },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -8,6 +8,40 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 const root = join(import.meta.dirname, "..");
+
+const STRICT = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  allowJs: true,
+  checkJs: true,
+  noEmit: true,
+  target: "es2024",
+  lib: ["es2024", "esnext.disposable"],
+  module: "nodenext",
+  types: ["node"],
+};
+
+/** An adapter with a schema of a library, which uses what the package has besides types. */
+const TYPED = `import { type Adapter, type AdapterModule, ReadError, type Service, serviceKey } from "x2istio";
+import { z } from "zod";
+
+const schema = z.strictObject({ url: z.url() });
+
+export const adapter: AdapterModule<z.output<typeof schema>> = {
+  schema,
+  create({ url }, { registry, log }): Adapter {
+    log.info({ url }, "created");
+    const service = (name: string): Service => {
+      throw new ReadError("answer", serviceKey(registry, "default", name));
+    };
+    return {
+      registry,
+      read: async () => ({ registry, revision: url, services: [{ state: "ok", service: service("a") }] }),
+    };
+  },
+};
+`;
 
 describe("the published package", () => {
   let folder = "";
@@ -31,6 +65,35 @@ describe("the published package", () => {
     const example = join(folder, "node_modules/x2istio/deploy/example/x2istio.yaml");
     const { stdout } = await run(process.execPath, [main, "validate", "--config", example], { cwd: folder });
     assert.match(stdout, /is valid/);
+  });
+
+  test("runs an adapter of one's own", async () => {
+    const place = join(folder, "own");
+    await cp(join(folder, "node_modules/x2istio/deploy/examples/module-adapter"), place, { recursive: true });
+    const config = join(place, "x2istio.yaml");
+    const plan = await run(process.execPath, [main, "plan", "--config", config]).catch((error) => error);
+    assert.equal(plan.code, 2, plan.stderr);
+    assert.match(plan.stdout, /^targets +2 services, 5 endpoints/m);
+  });
+
+  test("has the types that an adapter is written against, and its test kit", async () => {
+    const place = join(folder, "author");
+    await cp(join(root, "deploy/examples/module-adapter"), place, { recursive: true });
+    const readme = await readFile(join(root, "adapters/module/README.md"), "utf8");
+    const [, check = ""] = /^```ts\n(.*?)^```$/ms.exec(readme) ?? [];
+    await writeFile(join(place, "contract.test.ts"), check);
+    await writeFile(join(place, "typed.ts"), TYPED);
+    await writeFile(join(place, "package.json"), '{ "type": "module" }');
+    await writeFile(join(place, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, include: ["."] }));
+    await mkdir(join(folder, "node_modules/@types"), { recursive: true });
+    await symlink(join(root, "node_modules/@types/node"), join(folder, "node_modules/@types/node"));
+    const tsc = await run(join(root, "node_modules/.bin/tsc"), ["-p", place]).catch((error) => error);
+    assert.equal(tsc.stdout, "");
+    const kit = await run(process.execPath, ["--test", join(place, "contract.test.ts")], {
+      env: { PATH: process.env.PATH ?? "" },
+    }).catch((error) => error);
+    assert.match(kit.stdout, /^ℹ pass 1[5-9]$/m, kit.stdout);
+    assert.match(kit.stdout, /^ℹ fail 0$/m);
   });
 
   test("holds no tests and no sources", async () => {

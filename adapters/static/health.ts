@@ -1,5 +1,5 @@
 import type { Endpoint, LeftOut, Service, ServicePort } from "../../src/model/service.ts";
-import { addressAndPort } from "./address.ts";
+import { addressAndPort } from "../address.ts";
 import type { Target } from "./probe.ts";
 import type { CheckForm } from "./schema.ts";
 import { portOf, shownAddress } from "./service.ts";

@@ -2,17 +2,9 @@ import { isMap, isNode, isScalar, isSeq, type Node } from "yaml";
 import type { z } from "zod";
 import { describeError } from "../../src/errors.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
+import { MAX_ENDPOINTS, MAX_PORTS } from "../istio.ts";
 import { brokenRules, type Problem } from "./rules.ts";
-import {
-  type CheckForm,
-  type ItemForm,
-  type ItemSchema,
-  itemSchema,
-  MAX_ENDPOINTS,
-  MAX_PORTS,
-  namespaceName,
-  serviceName,
-} from "./schema.ts";
+import { type CheckForm, type ItemForm, type ItemSchema, itemSchema, namespaceName, serviceName } from "./schema.ts";
 import { toService } from "./service.ts";
 import { offsetOf, parseSource, plainValue, resolved, type Source, startOf } from "./source.ts";
 

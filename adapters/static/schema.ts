@@ -1,29 +1,7 @@
 import { z } from "zod";
+import { parseAddress } from "../address.ts";
+import { isNamePart, isPortName, isServiceName, MAX_WEIGHT, PROTOCOLS, protocolOf } from "../istio.ts";
 import { duration } from "../options.ts";
-import { parseAddress } from "./address.ts";
-
-/** Protocols that Istio's webhook knows (istio.io/api networking/v1 Port.protocol). */
-export const PROTOCOLS = [
-  "tcp",
-  "udp",
-  "grpc",
-  "grpc-web",
-  "http",
-  "http_proxy",
-  "http2",
-  "https",
-  "tls",
-  "mongo",
-  "redis",
-  "mysql",
-];
-
-/** Limits of the ServiceEntry CRD. */
-export const MAX_ENDPOINTS = 4096;
-export const MAX_PORTS = 256;
-
-const PRINTABLE = /^[^\p{C}\p{Zl}\p{Zp}]+$/u;
-const META_PROTOCOL = /^metaprotocol-[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/;
 
 // The document is read with YAML's failsafe schema: every scalar is the text that was written, so that
 // a version 1.10 or a service 64001.65536 arrives as it stands in the file. Empty values are null.
@@ -55,29 +33,19 @@ const mapping = <Shape extends z.ZodRawShape>(shape: Shape) =>
 
 const texts = z.record(z.string(), text("must be a text"), { error: "must be a mapping" });
 
-const fits = (value: string) => value.length <= 253 && PRINTABLE.test(value) && value.trim() === value;
+export const serviceName = text("must be a printable text of at most 253 characters", isServiceName);
+export const namespaceName = text("must be a printable text of at most 253 characters without slash", isNamePart);
 
-export const serviceName = text("must be a printable text of at most 253 characters", fits);
-export const namespaceName = text(
-  "must be a printable text of at most 253 characters without slash",
-  (value) => fits(value) && !value.includes("/"),
-);
+const portName = text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", isPortName);
 
-const portName = text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", (value) =>
-  /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value),
-);
-
-const protocol = text(`must be one of ${PROTOCOLS.join(", ")} or metaprotocol-<name>`, (value) => {
-  const lower = value.toLowerCase();
-  return PROTOCOLS.includes(lower) || META_PROTOCOL.test(lower);
-}).transform((value) => (META_PROTOCOL.test(value.toLowerCase()) ? value.toLowerCase() : value.toUpperCase()));
+const protocol = text(
+  `must be one of ${PROTOCOLS.join(", ")} or metaprotocol-<name>`,
+  (value) => protocolOf(value) !== undefined,
+).transform((value) => protocolOf(value) ?? value);
 
 const port = mapping({ name: portName, number: whole(1, 65535), protocol, targetPort: whole(1, 65535).optional() });
 
-const localityPart = text(
-  "must be a printable text without slash",
-  (value) => fits(value) && !value.includes("/"),
-).optional();
+const localityPart = text("must be a printable text without slash", isNamePart).optional();
 
 const address = (loopback: boolean) =>
   z.string({ error: "must be an IPv4 or IPv6 address" }).transform((value, context) => {
@@ -91,7 +59,7 @@ const endpoint = (loopback: boolean) =>
   mapping({
     address: address(loopback),
     ports: z.record(z.string(), whole(1, 65535), { error: "must be a mapping" }).optional(),
-    weight: whole(0, 4294967295).optional(),
+    weight: whole(0, MAX_WEIGHT).optional(),
     labels: texts.optional(),
     region: localityPart,
     zone: localityPart,

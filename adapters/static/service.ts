@@ -1,6 +1,6 @@
 import { type Endpoint, type LeftOut, ownPort, type Service, type ServicePort } from "../../src/model/service.ts";
-import { addressAndPort } from "./address.ts";
-import { droppedLabel } from "./labels.ts";
+import { addressAndPort } from "../address.ts";
+import { droppedLabel } from "../labels.ts";
 import type { EndpointForm, ItemForm } from "./schema.ts";
 
 const MOST_NOTES = 20;

@@ -10,8 +10,8 @@ export interface CliContext {
   readonly configContext: ConfigContext;
   /** Value of KUBECONFIG, if set. */
   readonly kubeconfig: string | undefined;
-  /** Makes the adapter of one configured registry. */
-  readonly createAdapter: (registry: Config["registries"][number], config: Config) => Adapter;
+  /** Makes the adapter of one configured registry. A ConfigError's lines read on from the registry: `path: sentence`. */
+  readonly createAdapter: (registry: Config["registries"][number], config: Config) => Adapter | Promise<Adapter>;
   readonly log: Log;
   readonly metrics: Metrics;
   /** Aborts on SIGINT and SIGTERM. */

@@ -4,6 +4,7 @@ import { describeError } from "../errors.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { Target } from "../model/target.ts";
 import type { Reading } from "../plan/merge.ts";
+import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { CliContext } from "./context.ts";
 import { type OpenTarget, openTarget } from "./target.ts";
 
@@ -32,9 +33,10 @@ export async function once<Result>(context: CliContext, use: (once: Once) => Pro
   const { target } = opened;
   const closing = new AbortController();
   const signal = AbortSignal.any([context.signal, closing.signal]);
+  let adapters: readonly Adapter[] = [];
   try {
+    adapters = await createAdapters(config, context);
     context.out.progress("reading registries and target");
-    const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
     const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch: false, signal })]);
     context.out.progress("");
     const compute = createCompute(config);
@@ -56,6 +58,7 @@ export async function once<Result>(context: CliContext, use: (once: Once) => Pro
   } finally {
     context.out.progress("");
     closing.abort();
+    await closeAdapters(adapters, context);
     await opened.close();
   }
 }

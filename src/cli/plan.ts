@@ -1,4 +1,4 @@
-import type { Computation } from "../controller/compute.ts";
+import type { Decision } from "../controller/compute.ts";
 import type { Change } from "../model/plan.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { once } from "./once.ts";
@@ -38,8 +38,8 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
 }
 
 /** The plan as data: stable fields for scripts and `/api/plan`. */
-export function planJson(computation: Computation): object {
-  const { plan, catalog, ledger } = computation;
+export function planJson(decision: Decision): object {
+  const { plan, catalog, ledger } = decision;
   return {
     registries: [...catalog.authorities].map(([name, { state, why, listed }]) => ({
       name,
@@ -56,7 +56,7 @@ export function planJson(computation: Computation): object {
       message,
     })),
     brakes: plan.brakes,
-    counts: countPlan(computation),
+    counts: countPlan(decision),
     objects: {
       create: plan.create.length,
       update: plan.update.length,

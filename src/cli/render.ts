@@ -1,4 +1,4 @@
-import type { Computation } from "../controller/compute.ts";
+import type { Computation, Decision } from "../controller/compute.ts";
 import { GONE_SINCE_ANNOTATION, type Manifest, NAMES_ANNOTATION, type ServiceEntry } from "../model/objects.ts";
 import type { Change, Hold, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
@@ -18,7 +18,7 @@ export interface PlanCounts {
   readonly unchanged: number;
 }
 
-export function countPlan({ plan, standing, catalog }: Computation): PlanCounts {
+export function countPlan({ plan, standing, catalog }: Decision): PlanCounts {
   const byService = groupByService(plan);
   const kinds = [...byService.values()].map(({ sign }) => sign);
   const create = kinds.filter((kind) => kind === "+").length;

@@ -8,8 +8,10 @@ import { backOff } from "../controller/loop.ts";
 import { type DnsServer, dnsServer } from "../dns/server.ts";
 import { ConfigError } from "../errors.ts";
 import { type HttpServer, httpServer } from "../http/server.ts";
+import type { Adapter } from "../model/adapter.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { buildNameTable } from "../plan/name-table.ts";
+import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { CliContext, ExitCode } from "./context.ts";
 import { planJson } from "./plan.ts";
 import { servicesJson } from "./status.ts";
@@ -23,6 +25,7 @@ const BURST_MS = 20;
 /** What runs for one configuration. */
 interface Generation {
   readonly config: Config;
+  readonly adapters: readonly Adapter[];
   readonly opened: OpenTarget;
   readonly stop: AbortController;
   readonly leadership: Leadership;
@@ -121,14 +124,14 @@ function runtime(context: CliContext): Runtime {
       await useHttp(config);
       if (current?.config === config) return;
       lastTable = table();
-      await stopGeneration(current);
+      await stopGeneration(current, context);
       current = undefined;
       current = await startGeneration(config, context);
     },
     async stop() {
       // Ports first: whoever asks next is to go elsewhere at once.
       await Promise.all([dns?.server.stop(), http?.server.stop()]);
-      await stopGeneration(current);
+      await stopGeneration(current, context);
     },
   };
 }
@@ -138,10 +141,13 @@ async function startGeneration(config: Config, context: CliContext): Promise<Gen
   const opened = await openTarget(config, context);
   const stop = new AbortController();
   const signal = AbortSignal.any([context.signal, stop.signal]);
+  let adapters: readonly Adapter[] = [];
   try {
+    adapters = await createAdapters(config, context);
     const leadership = await opened.elect(signal);
     const generation: Generation = {
       config,
+      adapters,
       opened,
       stop,
       leadership,
@@ -155,27 +161,28 @@ async function startGeneration(config: Config, context: CliContext): Promise<Gen
     return generation;
   } catch (error) {
     stop.abort();
+    await closeAdapters(adapters, context);
     await opened.close();
     throw error;
   }
 }
 
-async function stopGeneration(generation: Generation | undefined): Promise<void> {
+async function stopGeneration(generation: Generation | undefined, context: CliContext): Promise<void> {
   if (generation === undefined) return;
   generation.stop.abort();
   await generation.done;
+  await closeAdapters(generation.adapters, context);
   await generation.opened.close();
 }
 
 /** Read the target's first state, then keep it in step and its names in the table. */
 async function live(generation: Generation, signal: AbortSignal, context: CliContext): Promise<void> {
-  const { config, opened, leadership } = generation;
+  const { config, adapters, opened, leadership } = generation;
   const { target } = opened;
   const { log, metrics } = context;
   if (!(await startTarget(opened, signal, context))) return;
   generation.isFresh = target.standing().objects.size === 0;
   renewTable(generation);
-  const adapters = config.registries.map((registry) => context.createAdapter(registry, config));
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
   while (!signal.aborted) {
     await target.waitForChange(generation.tableVersion, signal).catch(() => undefined);

@@ -1,12 +1,12 @@
-import type { Computation } from "../controller/compute.ts";
+import type { Decision } from "../controller/compute.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
 import type { Service } from "../model/service.ts";
 import { readNames } from "../plan/names.ts";
 
 /** Every service that is known or stands, as data with stable fields: what `/api/services` answers. */
-export function servicesJson(computation: Computation | undefined): object {
-  if (computation === undefined) return { services: [] };
-  const { catalog, naming, standing, plan, ledger } = computation;
+export function servicesJson(decision: Decision | undefined): object {
+  if (decision === undefined) return { services: [] };
+  const { catalog, naming, standing, plan, ledger } = decision;
   const keys = [...new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()])].sort();
   const holds = Map.groupBy(plan.hold, ({ service }) => service);
   return {

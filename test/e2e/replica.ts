@@ -15,7 +15,7 @@ process.exitCode = await runCommand({
   configFile,
   configContext: { env: process.env, adapters },
   kubeconfig: process.env.KUBECONFIG,
-  createAdapter(registry, { dir }) {
+  async createAdapter(registry, { dir }) {
     const kind = adapters[registry.kind];
     if (kind === undefined) throw new Error(`Cannot read registry ${registry.name} of kind ${registry.kind}`);
     return kind.create(registry.options, { registry: registry.name, dir, metrics, log });

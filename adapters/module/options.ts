@@ -1,0 +1,18 @@
+import { z } from "zod";
+import { duration } from "../options.ts";
+
+/** Options of a registry of kind `module`, besides those that every registry has. */
+export const moduleOptions = z.strictObject({
+  /** The module's file, relative to the configuration's folder. */
+  path: z.string().regex(/\.(js|mjs|cjs|ts|mts)$/, "must end in .js, .mjs, .cjs, .ts or .mts"),
+  /** What the module itself takes. */
+  options: z.unknown().optional(),
+  /** How long one read may take, and the module to load. */
+  timeout: duration("100ms", "1h").default(60_000),
+  /** Allow endpoints on 127.0.0.0/8 and ::1: only for tests on one machine. */
+  loopback: z.boolean().default(false),
+  /** Allow the module to give services legacy names: only where it takes them from the operator's own hand. */
+  ownNames: z.boolean().default(false),
+});
+
+export type ModuleOptions = z.output<typeof moduleOptions>;

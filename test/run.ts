@@ -7,7 +7,7 @@ const only = process.argv.slice(2);
 
 await must("biome", ["check", "--error-on-warnings"]);
 await must("tsc", ["-p", "."]);
-if ((await ensureServers(["etcd", "kube-apiserver", "crds", "istioctl"])) === undefined) {
+if ((await ensureServers(["etcd", "kube-apiserver", "crds", "istioctl", "consul"])) === undefined) {
   process.stderr.write(`The suites that need real servers are skipped: ${noServers}.\n`);
 }
 const files = only.length > 0 ? only : ["test/**/*.test.ts"];

@@ -1,0 +1,87 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { consul } from "../../../adapters/consul/consul.ts";
+import { consulOptions } from "../../../adapters/consul/options.ts";
+import { describeError } from "../../../src/errors.ts";
+import { createLog } from "../../../src/log.ts";
+import { createMetrics } from "../../../src/metrics.ts";
+import type { Adapter, Snapshot } from "../../../src/model/adapter.ts";
+import type { Service } from "../../../src/model/service.ts";
+import { ensureServers, noServers } from "../../servers/build.ts";
+import { type Consul, type ConsulOptions, consulServers, startConsul } from "../../servers/consul.ts";
+
+/** Why tests of a real Consul cannot run; false when they can. */
+export const skip = (await ensureServers(consulServers)) === undefined && noServers;
+
+/** A Consul that goes with the test. */
+export async function started(t: TestContext, options?: ConsulOptions): Promise<Consul> {
+  const server = await startConsul(options);
+  t.after(() => server.stop());
+  return server;
+}
+
+/** A folder of its own that goes with the test. */
+export async function folder(t: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "x2istio-consul-test-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export type Registry = Adapter & Required<Pick<Adapter, "waitForChange" | "close">>;
+
+/** An adapter named `dc1` that is closed with the test. */
+export function registryAt(
+  t: TestContext,
+  address: string,
+  options: object = {},
+  {
+    dir = "/",
+    metrics = createMetrics(),
+  }: { readonly dir?: string; readonly metrics?: ReturnType<typeof createMetrics> } = {},
+): Registry {
+  const log = createLog({ level: "silent", pretty: false });
+  const adapter = consul(consulOptions.parse({ address, ...options }), { registry: "dc1", dir, log, metrics });
+  const { waitForChange, close } = adapter;
+  if (waitForChange === undefined || close === undefined) throw new Error("A Consul can be waited for and closed");
+  t.after(close);
+  return { ...adapter, waitForChange, close };
+}
+
+export function read(adapter: Adapter, trigger: "poll" | "hint" = "poll"): Promise<Snapshot> {
+  return adapter.read(AbortSignal.timeout(30_000), { trigger });
+}
+
+/** Wait for hints until what is read on them is as wanted. */
+export async function readUntil(
+  adapter: Registry,
+  before: Snapshot,
+  isWanted: (snapshot: Snapshot) => boolean,
+): Promise<Snapshot> {
+  let snapshot = before;
+  while (!isWanted(snapshot)) {
+    await adapter.waitForChange(snapshot.revision, AbortSignal.timeout(30_000));
+    snapshot = await read(adapter, "hint");
+  }
+  return snapshot;
+}
+
+/** The services that were read, by name. */
+export function services(snapshot: Snapshot): Readonly<Record<string, Service>> {
+  return Object.fromEntries(
+    snapshot.services.flatMap((one) => (one.state === "ok" ? [[one.service.name, one.service]] : [])),
+  );
+}
+
+/** Addresses of a service's endpoints. */
+export function addresses(snapshot: Snapshot, name: string): readonly string[] | undefined {
+  return services(snapshot)[name]?.endpoints.map(({ address }) => address);
+}
+
+/** Why services could not be read, by key. */
+export function failures(snapshot: Snapshot): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    snapshot.services.flatMap((one) => (one.state === "failed" ? [[one.key, describeError(one.cause)]] : [])),
+  );
+}

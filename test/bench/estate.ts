@@ -1,4 +1,6 @@
+import { API_VERSIONS, type ServiceEntry } from "../../src/model/objects.ts";
 import type { Service } from "../../src/model/service.ts";
+import type { Kube } from "../servers/kube.ts";
 
 /** Namespace of everything that the benchmark writes. */
 export const NAMESPACE = "mesh-services";
@@ -52,6 +54,40 @@ aliases:
   - {registry: ${REGISTRY}, as: "{service}"}
 target: {kind: kubernetes, namespace: ${NAMESPACE}}
 `;
+}
+
+/** Delete what a run wrote, the VIP ledger and the Lease included. */
+export async function emptyNamespace(kube: Pick<Kube, "request">): Promise<void> {
+  const istio = `/apis/networking.istio.io/v1/namespaces/${NAMESPACE}`;
+  const core = `/api/v1/namespaces/${NAMESPACE}`;
+  const leases = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+  for (const path of [
+    `${istio}/serviceentries`,
+    `${istio}/virtualservices`,
+    `${core}/services`,
+    `${core}/configmaps`,
+    leases,
+  ]) {
+    const { status, body } = await kube.request("DELETE", path);
+    if (status !== 200) throw new Error(`Cannot delete ${path}: ${status} ${JSON.stringify(body)}`);
+  }
+}
+
+/** The ServiceEntries of a run, as one would write them again. */
+export async function standingEntries(kube: Pick<Kube, "request">): Promise<ServiceEntry[]> {
+  const path = `/apis/networking.istio.io/v1/namespaces/${NAMESPACE}/serviceentries`;
+  const { body } = await kube.request<{ readonly items: readonly ServiceEntry[] }>("GET", path);
+  return body.items.map(({ metadata: { name, namespace, labels, annotations }, spec }) => ({
+    apiVersion: API_VERSIONS.ServiceEntry,
+    kind: "ServiceEntry",
+    metadata: {
+      name,
+      namespace,
+      ...(labels === undefined ? {} : { labels }),
+      ...(annotations === undefined ? {} : { annotations }),
+    },
+    spec,
+  }));
 }
 
 function addressOf(index: number): string {

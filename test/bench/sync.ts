@@ -14,10 +14,11 @@ import type { Manifest } from "../../src/model/objects.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type Ended, runScript } from "./child.ts";
-import { estate, estateConfig, estateFile, NAMESPACE, REGISTRY } from "./estate.ts";
+import { emptyNamespace, estate, estateConfig, estateFile, NAMESPACE, REGISTRY } from "./estate.ts";
 import { memoryCluster } from "./memory-cluster.ts";
 import type { PassFigures } from "./pass.ts";
 import { passReport, type Run, syncReport, type Writer } from "./report.ts";
+import { consulReport } from "./sync-consul.ts";
 import { windowOf } from "./window.ts";
 
 const SERVICES = 500;
@@ -46,6 +47,7 @@ try {
   }
   for (const services of [SERVICES, 10_000])
     process.stdout.write(passReport(services, ENDPOINTS, await measurePass(services)));
+  process.stdout.write(await consulReport(dir, rounds, say));
 } finally {
   await rm(dir, { recursive: true, force: true });
 }
@@ -78,13 +80,13 @@ async function measureSync(bench: Bench): Promise<{ runs: Run[]; again: Run }> {
     // Every other round backwards: whatever drifts (a growing database, other load) then favours nobody.
     const writers: Writer[] = ["x2istio", "bare", ...(round > GENERATED_ROUNDS ? [] : ["generated" as const])];
     for (const writer of round % 2 === 0 ? writers : writers.toReversed()) {
-      await empty(bench.kube);
+      await emptyNamespace(bench.kube);
       const process = await write(writer, bench);
       say(`${round === 0 ? "warm-up" : `round ${round} of ${rounds}`}: ${writer} took ${seconds(process)} s`);
       ended.push({ writer, round, process });
     }
   }
-  await empty(bench.kube);
+  await emptyNamespace(bench.kube);
   await write("x2istio", bench);
   const again = await write("x2istio", bench, 0);
   const events = await allEvents(bench.kube, (ended.length + 1) * bench.objects);
@@ -113,23 +115,6 @@ async function write(writer: Writer, { kube, dir }: Bench, expected = 2): Promis
       `${writer} ended with code ${ended.code}:\n${ended.stdout.slice(-2000)}${ended.stderr.slice(-2000)}`,
     );
   return ended;
-}
-
-/** Delete what a run wrote, the VIP ledger and the Lease included. */
-async function empty(kube: Kube): Promise<void> {
-  const istio = `/apis/networking.istio.io/v1/namespaces/${NAMESPACE}`;
-  const core = `/api/v1/namespaces/${NAMESPACE}`;
-  const leases = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
-  for (const path of [
-    `${istio}/serviceentries`,
-    `${istio}/virtualservices`,
-    `${core}/services`,
-    `${core}/configmaps`,
-    leases,
-  ]) {
-    const { status, body } = await kube.request("DELETE", path);
-    if (status !== 200) throw new Error(`Cannot delete ${path}: ${status} ${JSON.stringify(body)}`);
-  }
 }
 
 /** The last events of the log are written around the time of their answers. */

@@ -68,7 +68,9 @@ export interface Service {
   readonly legacyNames: readonly string[];
   /** Other names of the service in its registry: the operator's templates for legacy names are filled with each of them too. */
   readonly aliases?: readonly ServiceAlias[];
-  /** Where a person finds it: `services.yaml:12`, `dc1, /v1/health/service/orders`. */
+  /** Set when the registry's own clients do not find the service by its name: templates are filled with its aliases only. */
+  readonly aliasesOnly?: true;
+  /** Where a person finds it: `services.yaml:12`, `/v1/health/service/orders in dc1`. */
   readonly source: string;
   /** What was read but could not be used: dropped labels, ignored fields. Whole sentences without a full stop. */
   readonly notes: readonly string[];

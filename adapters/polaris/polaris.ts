@@ -1,0 +1,74 @@
+import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import type { AdapterContext } from "../context.ts";
+import { idOf, type Resolution, resolver } from "./aliases.ts";
+import { polarisClient } from "./client.ts";
+import { estate } from "./estate.ts";
+import { intern } from "./intern.ts";
+import { polarisMetrics } from "./metrics.ts";
+import type { PolarisOptions } from "./options.ts";
+import { scopeOf } from "./scope.ts";
+import { watch } from "./watch.ts";
+
+/** A registry that is a Polaris, of one server or of several. */
+export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
+  const { registry } = context;
+  const { namespaces, maxInFlight, unhealthy, loopback } = options;
+  const metrics = polarisMetrics(context.metrics, registry);
+  const client = polarisClient(options, context, metrics);
+  const judge = scopeOf(options);
+  const pool = intern();
+  const known = estate({ registry, unhealthy, loopback, namespaces, maxInFlight, client, judge, pool });
+  const resolve = resolver(registry, (name) => judge(name) === undefined);
+  const changes = watch(known, { intervalMs: options.interval, maxInFlight });
+  /** Aliases whose target was not listed at the last poll either. */
+  let standing: ReadonlySet<string> = new Set();
+  let isKnown = false;
+  let last: Snapshot | undefined;
+  let version = -1;
+
+  async function poll(signal: AbortSignal): Promise<void> {
+    isKnown = false;
+    await known.poll(signal);
+    const { astray } = resolved();
+    const isNew = astray.some((name) => !standing.has(idOf(name)));
+    // What an alias leads to may be younger than the list.
+    if (isNew) await known.pollLists(signal);
+    standing = new Set((isNew ? resolved().astray : astray).map(idOf));
+    isKnown = true;
+  }
+
+  function resolved(): Resolution {
+    return resolve([...known.entries.values()], (name) => standing.has(idOf(name)));
+  }
+
+  async function read(signal: AbortSignal, { trigger }: { readonly trigger: "poll" | "hint" }): Promise<Snapshot> {
+    signal.throwIfAborted();
+    if (trigger === "poll" || !isKnown) await poll(signal);
+    else if (last !== undefined && known.version() === version) return last;
+    else metrics.changed();
+    return snapshot();
+  }
+
+  function snapshot(): Snapshot {
+    const { reads, kubernetes } = resolved();
+    const incomplete = known.incomplete();
+    version = known.version();
+    last = {
+      registry,
+      services: reads,
+      revision: `${version}`,
+      ...(incomplete === undefined ? {} : { incomplete }),
+      skipped: { ...known.skipped(), kubernetes },
+    };
+    return last;
+  }
+
+  return {
+    registry,
+    read,
+    waitForChange: (revision, signal) => changes.until(Number(revision), signal),
+    async close() {
+      client.close();
+    },
+  };
+}

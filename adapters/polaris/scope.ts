@@ -1,0 +1,26 @@
+import { isNamePart, isServiceName } from "../istio.ts";
+import type { PolarisOptions } from "./options.ts";
+import type { Name } from "./reply.ts";
+
+/** Why a listed name is none of ours: Polaris's own service, or not what the options ask for. */
+export type Outside = "infrastructure" | "filter";
+
+/** Judges names by the options; `undefined` for one that is asked for. */
+export function scopeOf({
+  namespaces,
+  services,
+}: Pick<PolarisOptions, "namespaces" | "services">): (name: Name) => Outside | undefined {
+  const include = services.include.map(globPattern);
+  const exclude = services.exclude.map(globPattern);
+  return ({ namespace, name }) => {
+    if (namespace === "Polaris" && name.startsWith("polaris.")) return "infrastructure";
+    if (namespaces?.includes(namespace) === false || !isNamePart(namespace) || !isServiceName(name)) return "filter";
+    return include.some((glob) => glob.test(name)) && !exclude.some((glob) => glob.test(name)) ? undefined : "filter";
+  };
+}
+
+/** `*` is any run of characters, `?` any one; everything else is itself. */
+function globPattern(glob: string): RegExp {
+  const text = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*");
+  return new RegExp(`^${text.replaceAll("?", ".")}$`, "s");
+}

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ReadError } from "../../src/errors.ts";
+import type { Entry, Estate } from "./estate.ts";
+import { each } from "./requests.ts";
+
+/** Questions per second, over the whole registry: some five percent of a core. */
+const MOST_PER_SECOND = 500;
+/** A service that changed so lately is asked for in every interval. */
+const HOT_MS = 5 * 60_000;
+/** The rest of the questions is for what has not changed for long. */
+const HOT_SHARE = 0.8;
+/** An interval is cut into so many steps, so that questions do not come all at once. */
+const STEPS = 10;
+const LEAST_STEP_MS = 50;
+/** Wait so long at most before asking again for what could not be read. */
+const LONGEST_PAUSE_MS = 60_000;
+/** So many failures in a row mean that nothing answers. */
+const MOST_FAILURES = 5;
+
+/** How the estate is watched. */
+export interface WatchOptions {
+  readonly intervalMs: number;
+  readonly maxInFlight: number;
+  readonly perSecond?: number;
+}
+
+/** Asks, between two polls, whether something has changed: what changed lately in every interval, the rest in turn. */
+export interface Watch {
+  /** Resolve when the estate differs from what it was at `version`; reject when `signal` aborts. Failures are only slept over. */
+  until(version: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Watches from where it stopped the last time. */
+export function watch(estate: Estate, { intervalMs, maxInFlight, perSecond = MOST_PER_SECOND }: WatchOptions): Watch {
+  const stepMs = Math.max(LEAST_STEP_MS, intervalMs / STEPS);
+  const perStep = Math.max(1, Math.floor((perSecond * stepMs) / 1000));
+  let listsDueMs = 0;
+  let failures = 0;
+  let cursor = 0;
+
+  /** Names whose turn it is: those that changed lately or were never read, and the others one after the other. */
+  function due(nowMs: number): readonly Entry[] {
+    const all = [...estate.entries.values()];
+    const isDue = (entry: Entry) => nowMs - entry.askedAtMs >= pauseMs(entry);
+    const isHot = (entry: Entry) => nowMs - entry.changedAtMs < HOT_MS || entry.content === undefined;
+    const turn = all.filter((entry) => isHot(entry) && isDue(entry)).slice(0, Math.ceil(perStep * HOT_SHARE));
+    for (let seen = 0; seen < all.length && turn.length < perStep; seen++) {
+      const entry = all[cursor++ % all.length];
+      if (entry !== undefined && !isHot(entry) && isDue(entry)) turn.push(entry);
+    }
+    cursor %= Math.max(1, all.length);
+    return turn;
+  }
+
+  function pauseMs({ failures: failed }: Entry): number {
+    return failed === 0 ? intervalMs : Math.max(intervalMs, Math.min(intervalMs * 2 ** failed, LONGEST_PAUSE_MS));
+  }
+
+  async function step(signal: AbortSignal): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs >= listsDueMs) {
+      listsDueMs = nowMs + intervalMs;
+      await tolerant(() => estate.pollLists(signal), signal);
+    }
+    await each(due(nowMs), maxInFlight, (entry) => tolerant(() => look(entry, signal), signal, entry));
+  }
+
+  async function look(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { listed } = await estate.look(entry, signal);
+    if (!listed) listsDueMs = 0;
+  }
+
+  /** A failure here proves nothing: the next poll will tell. */
+  async function tolerant(action: () => Promise<void>, signal: AbortSignal, entry?: Entry): Promise<void> {
+    if (failures >= MOST_FAILURES) return;
+    try {
+      await action();
+      failures = 0;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof ReadError)) throw error;
+      if (entry?.failure === undefined) failures++;
+      else entry.failures++;
+    }
+  }
+
+  async function until(version: number, signal: AbortSignal): Promise<void> {
+    let restMs = 0;
+    while (estate.version() === version) {
+      await sleep(stepMs + restMs, undefined, { signal });
+      await step(signal);
+      signal.throwIfAborted();
+      restMs = failures < MOST_FAILURES ? 0 : Math.min(restMs * 2 + intervalMs, LONGEST_PAUSE_MS);
+      if (restMs > 0) failures = MOST_FAILURES - 1; // one question after the pause shows whether it is over
+    }
+  }
+
+  return { until };
+}

@@ -1,0 +1,492 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { ReadError } from "../../../src/errors.ts";
+import { createMetrics } from "../../../src/metrics.ts";
+import type { Fault } from "../../polaris/faults.ts";
+import type { Polaris } from "../../polaris/polaris.ts";
+import { adapterOf, failures, hint, places, poll, serverOf, services } from "./estate.ts";
+
+const names = ["a", "b", "c"];
+
+function fill(server: Polaris): void {
+  for (const [at, service] of names.entries())
+    server.register({ namespace: "default", service, host: `192.0.2.${at + 1}`, port: 80, protocol: "http" });
+}
+
+const all = names.map((name) => `default/${name}`);
+const others = ["default/a", "default/c"];
+
+const oneFails: readonly { name: string; fault: Fault; failure: string; message: RegExp }[] = [
+  {
+    name: "is answered with an error of the server",
+    fault: { kind: "code", code: 500001 },
+    failure: "server",
+    message: /has code 500001/,
+  },
+  { name: "is forbidden", fault: { kind: "code", code: 403001 }, failure: "denied", message: /has code 403001/ },
+  {
+    name: "is listed and not known",
+    fault: { kind: "code", code: 400202 },
+    failure: "answer",
+    message: /is listed, and asked for it the server knows no such service/,
+  },
+  {
+    name: "is closed upon without an answer",
+    fault: { kind: "close" },
+    failure: "connection",
+    message: /closed the connection without an answer, as it does for a name/,
+  },
+  { name: "hangs", fault: { kind: "hang" }, failure: "timeout", message: /did not come whole within 1000 ms/ },
+  {
+    name: "trickles",
+    fault: { kind: "throttle", bytesPerSecond: 100 },
+    failure: "timeout",
+    message: /did not come whole within 1000 ms/,
+  },
+  { name: "is cut off", fault: { kind: "truncate" }, failure: "answer", message: /ended early/ },
+  {
+    name: "is cut off in chunks",
+    fault: { kind: "truncate", chunked: true },
+    failure: "answer",
+    message: /ended early/,
+  },
+  { name: "is no JSON", fault: { kind: "text", body: "<html>" }, failure: "answer", message: /cannot be read as JSON/ },
+  {
+    name: "is huge",
+    fault: { kind: "huge", bytes: 10 * 1024 * 1024 },
+    failure: "answer",
+    message: /is larger than 8388608 bytes/,
+  },
+  {
+    name: "meets a proxy's error",
+    fault: { kind: "status", status: 502, body: "Bad Gateway" },
+    failure: "server",
+    message: /has status 502/,
+  },
+  {
+    name: "is about another service",
+    fault: { kind: "edit", edit: (body) => ({ ...body, service: { name: "x", namespace: "default" } }) },
+    failure: "answer",
+    message: /is about INSTANCE of default\/x/,
+  },
+  {
+    name: "is said to be unchanged from the start",
+    fault: { kind: "code", code: 200001 },
+    failure: "answer",
+    message: /without being told since when/,
+  },
+  {
+    name: "stays too much to ask for",
+    fault: { kind: "code", code: 429001 },
+    failure: "server",
+    message: /has code 429001/,
+  },
+];
+for (const { name, fault, failure, message } of oneFails) {
+  test(`read() fails one service whose read ${name}, and no other`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address });
+    const undo = server.fault({ ...fault, match: { service: "b" } });
+    const snapshot = await poll(adapter);
+    assert.deepEqual(Object.keys(services(snapshot)), others);
+    const cause = failures(snapshot)["prod/default/b"];
+    assert.ok(cause instanceof ReadError);
+    assert.equal(cause.failure, failure);
+    assert.match(cause.message, message);
+    assert.equal(snapshot.incomplete, undefined);
+    undo();
+    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+  });
+}
+
+const listFails: readonly { name: string; fault: Fault; failure: string }[] = [
+  { name: "is denied", fault: { kind: "code", code: 401001 }, failure: "denied" },
+  { name: "is an error of the server", fault: { kind: "code", code: 500000 }, failure: "server" },
+  { name: "hangs", fault: { kind: "hang" }, failure: "timeout" },
+  { name: "is closed upon", fault: { kind: "close" }, failure: "connection" },
+  { name: "is no JSON", fault: { kind: "text" }, failure: "answer" },
+  { name: "is too much to ask for", fault: { kind: "code", code: 403003 }, failure: "server" },
+];
+for (const { name, fault, failure } of listFails) {
+  test(`read() throws when the list ${name}`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address });
+    const first = await poll(adapter);
+    const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
+    await assert.rejects(poll(adapter), {
+      name: "ReadError",
+      failure,
+      message: /^Cannot read services of registry "prod"$/,
+    });
+    undo();
+    const again = services(await poll(adapter));
+    for (const name of all) assert.equal(again[name], services(first)[name], "the same objects as before");
+  });
+}
+
+test("read() is incomplete when one namespace of two cannot be listed", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.register({ namespace: "Production", service: "d", host: "192.0.2.9", port: 80 });
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default", "Production"] });
+  await poll(adapter);
+  const undo = server.fault({ kind: "code", code: 500000, match: { type: "SERVICES", namespace: "default" } });
+  const { incomplete = "", ...snapshot } = await poll(adapter);
+  assert.match(incomplete, /SERVICES of namespace default: the answer has code 500000/);
+  assert.deepEqual(Object.keys(services(snapshot)), ["Production/d", ...all]);
+  undo();
+  assert.equal((await poll(adapter)).incomplete, undefined);
+});
+
+test("read() gives up a registry whose services fail one after the other", async (t) => {
+  const server = await serverOf(t);
+  for (let at = 0; at < 100; at++)
+    server.register({ namespace: "default", service: `s${at}`, host: "192.0.2.1", port: 80 });
+  server.fault({ kind: "hang", match: { type: "INSTANCE" } });
+  const adapter = adapterOf(t, { address: server.address, timeout: "200ms" });
+  await assert.rejects(poll(adapter), { name: "ReadError", failure: "timeout" });
+  assert.ok(server.requests.length < 70, `${server.requests.length} requests`);
+});
+
+const steady: readonly { name: string; fault: Fault }[] = [
+  { name: "a revision that is another one each time", fault: { kind: "revision" } },
+  { name: "an exported name that is merged in any order", fault: { kind: "flap" } },
+  { name: "a registry that asks for patience", fault: { kind: "code", code: 429002, count: 2 } },
+];
+for (const { name, fault } of steady) {
+  test(`read() gives the same objects in spite of ${name}`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    server.setService("default", "a", { export_to: ["Production"] });
+    for (let at = 0; at < 4; at++)
+      server.register({ namespace: "Production", service: "a", host: `192.0.2.${at + 20}`, port: 80 });
+    const adapter = adapterOf(t, { address: server.address });
+    const first = await poll(adapter);
+    server.fault(fault);
+    for (let round = 0; round < 4; round++) {
+      const snapshot = await poll(adapter);
+      assert.equal(snapshot.revision, first.revision);
+      assert.deepEqual(failures(snapshot), {});
+      for (const [id, service] of Object.entries(services(first))) assert.equal(services(snapshot)[id], service);
+    }
+  });
+}
+
+test("read() asks for what is unchanged by its revision, from the third time on", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address });
+  for (let round = 0; round < 3; round++) await poll(adapter);
+  const told = server.requests
+    .slice(-3)
+    .map(({ body }) => (body as { service: { revision?: string } }).service.revision);
+  assert.ok(told.every((revision) => revision !== undefined));
+  server.register({ namespace: "default", service: "b", host: "192.0.2.50", port: 80, protocol: "http" });
+  assert.equal(services(await poll(adapter))["default/b"]?.endpoints.length, 2);
+});
+
+test("read() believes no list without services, nor one with fewer, while the services answer", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+  const first = await poll(adapter);
+  const fewer = (body: Readonly<Record<string, unknown>>) => ({
+    ...body,
+    services: (body["services"] as unknown[]).slice(0, 1),
+  });
+  for (const fault of [{ kind: "empty" }, { kind: "edit", edit: fewer }] as const) {
+    const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
+    const snapshot = await poll(adapter);
+    assert.deepEqual(services(snapshot), services(first));
+    undo();
+  }
+  server.fault({ kind: "empty", match: { type: "SERVICES" } });
+  server.fault({ kind: "code", code: 401001, match: { type: "INSTANCE" } });
+  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+});
+
+test("read() believes an empty list when the services are gone", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+  await poll(adapter);
+  for (const name of names) server.deleteService("default", name);
+  const snapshot = await poll(adapter);
+  assert.deepEqual(snapshot.services, []);
+  assert.equal(snapshot.incomplete, undefined);
+});
+
+test("read() is incomplete when all namespaces together have nothing, not even Polaris's own service", async (t) => {
+  const server = await serverOf(t);
+  server.fault({ kind: "empty", match: { type: "SERVICES" } });
+  const { incomplete, services: found } = await poll(adapterOf(t, { address: server.address }));
+  assert.match(incomplete ?? "", /the token may lack the right to read/);
+  assert.deepEqual(found, []);
+});
+
+test("read() fails a service that a stale list still has, until the list is right", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address });
+  await poll(adapter);
+  const undo = server.fault({ kind: "stale", match: { type: "SERVICES" } });
+  server.deleteService("default", "b");
+  assert.deepEqual(Object.keys(failures(await poll(adapter))), ["prod/default/b"]);
+  undo();
+  const snapshot = await poll(adapter);
+  assert.deepEqual(failures(snapshot), {});
+  assert.deepEqual(Object.keys(services(snapshot)), others);
+});
+
+test("read() lets a deleted service go that another namespace exports", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.setService("default", "a", { export_to: ["Production"] });
+  for (const service of ["a", "z"]) server.register({ namespace: "Production", service, host: "192.0.2.9", port: 80 });
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["Production"] });
+  assert.deepEqual(places(services(await poll(adapter))["Production/a"] ?? assert.fail()), [
+    "192.0.2.1:80",
+    "192.0.2.9:80",
+  ]);
+  server.deleteService("Production", "a");
+  const snapshot = await poll(adapter);
+  assert.deepEqual(Object.keys(services(snapshot)), ["Production/z"]);
+  assert.deepEqual(failures(snapshot), {});
+});
+
+test("a token is read again when it has changed or is refused", async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), "x2istio-polaris-"));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const tokenFile = join(dir, "token");
+  const server = await serverOf(t, { strict: true, tokens: { one: "full" } });
+  fill(server);
+  await writeFile(tokenFile, "one\n");
+  const adapter = adapterOf(t, { address: server.address, tokenFile });
+  assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+  server.setToken("two", "full");
+  server.setToken("one", undefined);
+  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+  await writeFile(tokenFile, "two");
+  assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+  await rm(tokenFile);
+  server.setToken("two", undefined);
+  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+});
+
+test("a fixed token is sent, and none in clear text is in the errors", async (t) => {
+  const server = await serverOf(t, { strict: true });
+  fill(server);
+  assert.deepEqual(
+    Object.keys(services(await poll(adapterOf(t, { address: server.address, token: "TOKEN-MAIN" })))),
+    all,
+  );
+  const error = await poll(adapterOf(t, { address: server.address, token: "TOKEN-WRONG" })).catch(
+    (cause: Error) => cause,
+  );
+  assert.ok(error instanceof ReadError);
+  assert.doesNotMatch(`${error.message} ${error.cause}`, /TOKEN/);
+});
+
+test("the next server is asked when one does not answer, and the first again when it does", async (t) => {
+  const [first, second] = [await serverOf(t), await serverOf(t)];
+  for (const server of [first, second]) fill(server);
+  const adapter = adapterOf(t, { address: [first.address, second.address] });
+  const before = services(await poll(adapter));
+  assert.equal(second.requests.length, 0);
+  await first.stop();
+  assert.deepEqual(services(await poll(adapter)), before);
+  assert.ok(second.requests.length > 0);
+
+  const back = await serverOf(t, { port: Number(new URL(first.address).port) });
+  fill(back);
+  const until = Date.now() + 10_000;
+  while (!back.requests.some(({ body }) => (body as { type: string }).type === "INSTANCE")) {
+    assert.ok(Date.now() < until, "it was not gone back to");
+    assert.deepEqual(services(await poll(adapter)), before);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+});
+
+for (const fault of [
+  { kind: "hang" },
+  { kind: "code", code: 500000 },
+  { kind: "close" },
+  { kind: "status", status: 503 },
+] as const) {
+  test(`the next server is asked when one answers everything with ${fault.kind}`, async (t) => {
+    const [first, second] = [await serverOf(t), await serverOf(t)];
+    for (const server of [first, second]) fill(server);
+    const adapter = adapterOf(t, { address: [first.address, second.address], timeout: "300ms" });
+    await poll(adapter);
+    first.fault(fault);
+    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+  });
+}
+
+test("one service that fails moves nobody to the next server", async (t) => {
+  const [first, second] = [await serverOf(t), await serverOf(t)];
+  for (const server of [first, second]) fill(server);
+  const adapter = adapterOf(t, { address: [first.address, second.address], timeout: "300ms" });
+  first.fault({ kind: "code", code: 500000, match: { service: "b" } });
+  const snapshot = await poll(adapter);
+  assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b"]);
+  assert.equal(second.requests.length, 0);
+});
+
+test("read() throws when no server answers", async (t) => {
+  const [first, second] = [await serverOf(t), await serverOf(t)];
+  await first.stop();
+  await second.stop();
+  await assert.rejects(poll(adapterOf(t, { address: [first.address, second.address] })), {
+    name: "ReadError",
+    failure: "connection",
+  });
+});
+
+test("an alias keeps its name on the service while it cannot be read", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.createAlias({ namespace: "Production", name: "1:2" }, { namespace: "default", name: "a" });
+  const adapter = adapterOf(t, { address: server.address });
+  const first = services(await poll(adapter))["default/a"];
+  assert.deepEqual(first?.aliases, [{ namespace: "Production", name: "1:2" }]);
+  const undo = server.fault({ kind: "close", match: { service: "1:2" } });
+  const snapshot = await poll(adapter);
+  assert.equal(services(snapshot)["default/a"], first);
+  assert.deepEqual(Object.keys(failures(snapshot)), ["prod/Production/1:2"]);
+  undo();
+  server.deleteAlias({ namespace: "Production", name: "1:2" });
+  assert.equal(services(await poll(adapter))["default/a"]?.aliases, undefined);
+});
+
+test("an alias that leads elsewhere is seen, also between services without instances", async (t) => {
+  const server = await serverOf(t);
+  for (const name of ["a", "b"]) server.setService("default", name);
+  const alias = { namespace: "default", name: "old" };
+  server.createAlias(alias, { namespace: "default", name: "a" });
+  const adapter = adapterOf(t, { address: server.address });
+  for (let round = 0; round < 3; round++) await poll(adapter);
+  server.deleteAlias(alias);
+  server.createAlias(alias, { namespace: "default", name: "b" });
+  const found = services(await poll(adapter));
+  assert.equal(found["default/a"]?.aliases, undefined);
+  assert.deepEqual(found["default/b"]?.aliases, [alias]);
+});
+
+test("an alias of a namespace that is not read is a service of its own", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.createAlias({ namespace: "Production", name: "old" }, { namespace: "default", name: "a" });
+  const found = services(await poll(adapterOf(t, { address: server.address, namespaces: ["Production"] })));
+  assert.deepEqual(places(found["Production/old"] ?? assert.fail()), ["192.0.2.1:80"]);
+});
+
+test("filters and Polaris's own services are counted, not read", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.register({
+    namespace: "default",
+    service: "k",
+    host: "192.0.2.9",
+    port: 80,
+    metadata: { source: "polaris-controller" },
+  });
+  const { skipped, services: found } = await poll(
+    adapterOf(t, { address: server.address, services: { include: ["*"], exclude: ["b*", "?x"] } }),
+  );
+  assert.deepEqual(skipped, { infrastructure: 1, filter: 1, kubernetes: 1 });
+  assert.equal(found.length, 2);
+  assert.ok(!server.requests.some(({ body }) => /"b"|polaris.checker/.test(JSON.stringify(body))));
+});
+
+test("a name that only Polaris allows is read", async (t) => {
+  const server = await serverOf(t);
+  const name = "DEFAULT_GROUP__Foo.Bar/baz:1";
+  for (const service of [name, "Orders", "orders"])
+    server.register({ namespace: "default", service, host: "192.0.2.1", port: 80 });
+  const found = services(await poll(adapterOf(t, { address: server.address })));
+  assert.deepEqual(Object.keys(found), [`default/${name}`, "default/Orders", "default/orders"]);
+});
+
+const changes: readonly {
+  name: string;
+  change: (server: Polaris) => void;
+  want: (ids: readonly string[], all: ReturnType<typeof services>) => boolean;
+}[] = [
+  {
+    name: "an instance",
+    change: (server) =>
+      server.register({ namespace: "default", service: "a", host: "192.0.2.8", port: 80, protocol: "http" }),
+    want: (_, found) => found["default/a"]?.endpoints.length === 2,
+  },
+  {
+    name: "a service",
+    change: (server) => server.register({ namespace: "default", service: "d", host: "192.0.2.8", port: 80 }),
+    want: (ids) => ids.includes("default/d"),
+  },
+  {
+    name: "a service's end",
+    change: (server) => server.deleteService("default", "b"),
+    want: (ids) => !ids.includes("default/b"),
+  },
+  {
+    name: "an alias",
+    change: (server) =>
+      server.createAlias({ namespace: "Production", name: "old" }, { namespace: "default", name: "c" }),
+    want: (_, found) => found["default/c"]?.aliases?.length === 1,
+  },
+];
+for (const { name, change, want } of changes) {
+  test(`a hint brings ${name}, and its read asks nothing more`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address });
+    const snapshot = await poll(adapter);
+    change(server);
+    const signal = AbortSignal.timeout(10_000);
+    await adapter.waitForChange(snapshot.revision, signal);
+    const asked = server.requests.length;
+    const after = services(await adapter.read(signal, { trigger: "hint" }));
+    assert.equal(server.requests.length, asked);
+    assert.ok(want(Object.keys(after), after), Object.keys(after).join());
+  });
+}
+
+test("a service that could not be read comes back on a hint", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address });
+  const undo = server.fault({ kind: "code", code: 500000, match: { service: "b" } });
+  const snapshot = await poll(adapter);
+  undo();
+  assert.deepEqual(Object.keys(services(await hint(adapter, snapshot))), all);
+});
+
+test("requests, changes and changes of server are counted, from 0", async (t) => {
+  const [first, second] = [await serverOf(t), await serverOf(t)];
+  for (const server of [first, second]) fill(server);
+  const metrics = createMetrics();
+  const adapter = adapterOf(t, { address: [first.address, second.address] }, metrics);
+  const counts = async (name: string) => {
+    const { values = [] } = (await metrics.registry.getSingleMetric(name)?.get()) ?? {};
+    return Object.fromEntries(values.map(({ labels, value }) => [labels["result"] ?? labels["registry"], value]));
+  };
+  assert.deepEqual(new Set(Object.values(await counts("x2istio_polaris_requests_total"))), new Set([0]));
+  await poll(adapter);
+  assert.deepEqual(await counts("x2istio_polaris_requests_total"), {
+    ...{ ok: 4, unchanged: 0, absent: 0 },
+    ...{ timeout: 0, connection: 0, denied: 0, server: 0, answer: 0 },
+  });
+  const snapshot = await poll(adapter);
+  first.register({ namespace: "default", service: "a", host: "192.0.2.8", port: 80, protocol: "http" });
+  await hint(adapter, snapshot);
+  assert.deepEqual(await counts("x2istio_polaris_changes_total"), { prod: 1 });
+  await first.stop();
+  await poll(adapter);
+  assert.deepEqual(await counts("x2istio_polaris_switches_total"), { prod: 1 });
+});

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { adapters } from "../../../adapters/adapters.ts";
+import { polarisMetrics } from "../../../adapters/polaris/metrics.ts";
+import { polarisFields, polarisOptions } from "../../../adapters/polaris/options.ts";
+import { parseConfig } from "../../../src/config.ts";
+import { createMetrics } from "../../../src/metrics.ts";
+
+const readme = await readFile(new URL("../../../adapters/polaris/README.md", import.meta.url), "utf8");
+const examples = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
+
+test("the README has examples", () => assert.ok(examples.length >= 3));
+
+for (const [index, text] of examples.entries()) {
+  test(`README example ${index + 1} can be used`, () => {
+    parseConfig(text, "x2istio.yaml", { env: {}, adapters });
+  });
+}
+
+test("the README names every option and every metric", async () => {
+  for (const option of Object.keys(polarisFields.shape))
+    assert.match(readme, new RegExp(`^\\| \`${option}\` +\\|`, "m"), option);
+  const metrics = createMetrics();
+  polarisMetrics(metrics, "prod");
+  const names = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);
+  for (const name of names.filter((one) => one.startsWith("x2istio_polaris_"))) assert.ok(readme.includes(name), name);
+});
+
+const address = "http://polaris.example.org:8090";
+const refused: readonly { name: string; options: object; want: RegExp }[] = [
+  { name: "no address", options: {}, want: /must be an address or a list of addresses/ },
+  { name: "no servers", options: { address: [] }, want: /address/ },
+  { name: "gRPC's scheme", options: { address: "grpc://polaris.example.org:8091" }, want: /address/ },
+  { name: "a password in the address", options: { address: "http://a:b@polaris.example.org" }, want: /address/ },
+  { name: "a server twice", options: { address: [address, `${address}/`] }, want: /must not name a server twice/ },
+  { name: "a namespace twice", options: { address, namespaces: ["a", "a"] }, want: /must not name a namespace twice/ },
+  { name: "a namespace with a slash", options: { address, namespaces: ["a/b"] }, want: /without slash/ },
+  { name: "no namespaces", options: { address, namespaces: [] }, want: /namespaces/ },
+  { name: "two tokens", options: { address, token: "a", tokenFile: "b" }, want: /must not stand beside token/ },
+  { name: "TLS without https", options: { address, tls: {} }, want: /must stand only with addresses https/ },
+  {
+    name: "an interval that is too short",
+    options: { address, interval: "1ms" },
+    want: /must be a duration from 100ms/,
+  },
+  { name: "an unknown option", options: { address, weight: 1 }, want: /weight/ },
+];
+for (const { name, options, want } of refused) {
+  test(`the options refuse ${name}`, () => {
+    const issues = polarisOptions.safeParse(options).error?.issues ?? [];
+    assert.match(issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "), want);
+  });
+}
+
+test("the options take one server or several, with a path", () => {
+  assert.deepEqual(polarisOptions.parse({ address: "https://example.org/polaris/" }).address, [
+    "https://example.org/polaris",
+  ]);
+  assert.equal(polarisOptions.parse({ address: [address, "http://192.0.2.1:8090"] }).address.length, 2);
+});

@@ -16,8 +16,9 @@ import { until } from "../servers/kube-admin.ts";
 import { addedWrites } from "../servers/kube-writes.ts";
 import { change, fillConsul, KINDS, type Kind, placesOf } from "./consul-estate.ts";
 import { NAMESPACE } from "./estate.ts";
+import { polarisReport } from "./latency-polaris.ts";
 import { type BenchReplica, cpuMs, memoryMiB, type Stall, startBenchReplica } from "./replica.ts";
-import { median } from "./table.ts";
+import { figuresLine } from "./table.ts";
 import { type EntryWatch, watchEntries } from "./watch-entries.ts";
 
 const ENDPOINTS = 10;
@@ -80,6 +81,8 @@ try {
       filled = services;
       for (const address of [consul.httpsAddress, consul.address]) await measureAll(bench, services, address);
     }
+    say("measuring Polaris");
+    for (const services of sizes.slice(0, 1)) process.stdout.write(await polarisReport(kube, dir, services, samples));
   } finally {
     await consul.stop();
     await kube.stop();
@@ -233,43 +236,33 @@ async function usage(pids: { replica: number; registry: number }, work: () => Pr
 }
 
 function report({ title, samples: taken, patchMs, writes, idle, busy, stall, memory }: Figures): string {
-  const line = (what: string, values: readonly number[]) =>
-    `${what.padEnd(44)} p50 ${quantile(values, 0.5)}  p99 ${quantile(values, 0.99)}  max ${quantile(values, 1)}  (${values.length})\n`;
   const percent = (ms: number, { ms: all }: Usage) => `${((ms / all) * 100).toFixed(1)} %`;
   const entryWrites = Object.entries(writes).filter(([key]) => key.includes("serviceentries"));
   const ours = entryWrites.reduce((sum, [, count]) => sum + count, 0) - patchMs.length;
   const perChange = (busy.replica - (idle.replica / idle.ms) * busy.ms) / taken.length;
   return [
     `\n${title}\n`,
-    line(
+    figuresLine(
       "change sent to Consul → entry stored, ms",
       taken.map(({ sentMs }) => sentMs),
     ),
-    line(
+    figuresLine(
       "change answered by Consul → entry stored, ms",
       taken.map(({ answeredMs }) => answeredMs),
     ),
     ...KINDS.map((kind) =>
-      line(
+      figuresLine(
         `  ${kind}`,
         taken.filter((one) => one.kind === kind).map(({ answeredMs }) => answeredMs),
       ),
     ),
-    line("PATCH round trip, ms", patchMs),
+    figuresLine("PATCH round trip, ms", patchMs),
     `writes of entries ${ours} for ${taken.length} changes\n`,
     `CPU of x2istio ${percent(idle.replica, idle)} idle, ${percent(busy.replica, busy)} busy, ${perChange.toFixed(1)} ms a change; `,
     `of Consul ${percent(idle.registry, idle)} idle, ${percent(busy.registry, busy)} busy (of one core)\n`,
     `longest stall ${stall.wallMs.toFixed(0)} ms, of which ${stall.cpuMs.toFixed(0)} ms computing; `,
     `RSS ${memory.now.toFixed(0)} MiB, peak ${memory.peak.toFixed(0)} MiB\n`,
   ].join("");
-}
-
-function quantile(values: readonly number[], share: number): string {
-  if (share === 0.5) return median(values).toFixed(1).padStart(6);
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN)
-    .toFixed(1)
-    .padStart(6);
 }
 
 function say(text: string): void {

@@ -27,3 +27,13 @@ export function table(rows: readonly Row[]): string {
   );
   return padded.map((line) => `${line.join("  ").trimEnd()}\n`).join("");
 }
+
+/** Median, 99th percentile and greatest of many values in one line. */
+export function figuresLine(what: string, values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b);
+  const p99 = sorted[Math.max(0, Math.ceil(sorted.length * 0.99) - 1)] ?? Number.NaN;
+  const [middle, high, most] = [median(values), p99, sorted.at(-1) ?? Number.NaN].map((ms) =>
+    ms.toFixed(1).padStart(7),
+  );
+  return `${what.padEnd(44)} p50 ${middle}  p99 ${high}  max ${most}  (${values.length})\n`;
+}

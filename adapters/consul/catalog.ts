@@ -170,7 +170,8 @@ export function catalog(
     const instances = parts.flatMap((part) => part.instances);
     const kubernetes = parts.flatMap((part) => part.kubernetes);
     const datacenters = [...new Set(parts.map(({ datacenter }) => datacenter))].filter((name) => name !== "");
-    const source = [...datacenters, `/v1/health/service/${encodeURIComponent(service)}`].join(", ");
+    const path = `/v1/health/service/${encodeURIComponent(service)}`;
+    const source = datacenters.length === 0 ? path : `${path} in ${datacenters.join(", ")}`;
     const now = toService({ ...place, name: service, source }, instances, kubernetes, pool);
     const last = good.get(service);
     const same = last !== undefined && isDeepStrictEqual(last, now) ? last : now;

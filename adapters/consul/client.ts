@@ -23,6 +23,8 @@ export interface Query {
   /** A blocking query: answer when the index differs from this one, at the latest after the time of option `wait`. */
   readonly index?: number;
   readonly maxBytes?: number;
+  /** Have the leader make sure that it is one, and that it knows all that it once said; not with consistency `stale`. */
+  readonly isSure?: boolean;
   /** Only the index is wanted. */
   readonly isProbe?: true;
 }
@@ -84,7 +86,7 @@ export function consulClient(options: ConsulOptions, dir: string, metrics: Consu
       }
       const { transport } = await opened(now);
       return await transport.get({
-        path: `${path}${parameters(query, { stale, consistent: consistency === "consistent", wait })}`,
+        path: `${path}${parameters(query, { stale, consistent: !stale && (consistency === "consistent" || query.isSure === true), wait })}`,
         headers: now.headers,
         use: query.index !== undefined ? "watch" : query.isProbe === true ? "probe" : "read",
         maxBytes: query.maxBytes ?? MAX_BYTES,

@@ -31,7 +31,7 @@ export function consul(options: ConsulOptions, context: AdapterContext): Adapter
     const onRead = (service: string, hasMoved: boolean) => eyes.onRead(service, hasMoved);
     const member = datacenter({ name, client, options, catalog: all, pool, onRead });
     const maxConnections = Math.floor(options.maxConnections / names.length);
-    const eyes = watches({ member, client, metrics, maxConnections, onDoubt: notify });
+    const eyes = watches({ member, client, metrics, maxConnections, waitMs: options.wait, onDoubt: notify });
     return { member, eyes };
   });
   let isKnown = false;

@@ -20,9 +20,12 @@ const LOST_AFTER = 2 * READS_AT_ONCE;
 const NO_NODES = 'Node == ""';
 const NO_CHECKS = 'CheckID == ""';
 
-/** Queries whose indexes move with nodes and registrations, and with checks. Their answers are all but empty. */
+/**
+ * Queries whose indexes move with nodes and registrations, and with checks. Their answers are all but empty. A blocking query on
+ * checks of one state wakes for that state alone as soon as there is one.
+ */
 export const NODES = { path: "/v1/catalog/nodes", params: { filter: NO_NODES } };
-export const CHECKS = { path: "/v1/health/state/critical", params: { filter: NO_CHECKS } };
+export const CHECKS = { path: "/v1/health/state/any", params: { filter: NO_CHECKS } };
 export const SERVICES = { path: "/v1/catalog/services", params: {} };
 /** Which no instance has: the answer holds nothing but the service's index. */
 const PROBE_TAG = "x2istio-probe";
@@ -87,34 +90,58 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
   let indexes: Indexes = { services: 0, nodes: 0, checks: 0 };
   let evidence = "";
   let isDoubtful = true;
+  /** Reads are to be sure ones. */
+  let isSure = false;
+  /** Why the last list may lack services. */
+  let incomplete: string | undefined;
   let round = 0;
   let clock = 0;
   let dcName = dc ?? "";
 
-  const index = async ({ path, params }: typeof NODES, signal: AbortSignal) =>
-    (await client.get(path, { dc, params }, signal)).index;
-
   async function poll(signal: AbortSignal): Promise<boolean> {
-    const wasDoubtful = isDoubtful && evidence !== "";
-    const [nodes, checks, leader] = await Promise.all([index(NODES, signal), index(CHECKS, signal), leaderNow(signal)]);
-    const answer = await client.get(SERVICES.path, { dc, maxBytes: MAX_LIST_BYTES }, signal);
-    const listed = list(answer);
-    const now = JSON.stringify([answer.index, nodes, checks, leader, client.identity()]);
-    const isKnown = answer.index > 0 && nodes > 0 && checks > 0 && leader !== "";
-    const isQuiet = isKnown && !isDoubtful && now === evidence;
+    const wasDoubtful = isDoubtful;
+    let found = await look(wasDoubtful, signal);
+    const isBack =
+      found.indexes.services < indexes.services ||
+      found.indexes.nodes < indexes.nodes ||
+      found.indexes.checks < indexes.checks;
+    // A leader that has just begun may not know yet all that was there: only a sure answer is to be believed.
+    if (!wasDoubtful && (isBack || isDoubtful)) found = await look(true, signal);
+    const isQuiet = found.evidence === evidence && !isDoubtful && !isBack;
+    isSure = isDoubtful || isBack;
+    isDoubtful = false;
     round = (round + 1) % ROUNDS;
-    const isBack = answer.index < indexes.services || nodes < indexes.nodes || checks < indexes.checks;
-    isDoubtful = isBack;
-    const all = [...listed.names];
+    const { names: toList, isOutOfSight, incomplete: why } = found.listed;
+    const all = [...toList].filter((name) => !isOutOfSight(name));
+    for (const name of toList) if (isOutOfSight(name)) fail(name, new ReadError("denied", why ?? ""));
     const isDue = (name: string, at: number) => at % ROUNDS === round || held.get(name)?.isGood !== true;
     await readAll(isQuiet ? all.filter(isDue) : all, signal);
-    if (isQuiet && isDoubtful) await readAll(all, signal);
-    const wentBack = wasDoubtful || isDoubtful;
-    settle(answer, listed);
-    indexes = { services: answer.index, nodes, checks };
-    evidence = now;
+    if (isDoubtful && !isSure) {
+      isSure = true;
+      found = await look(true, signal);
+      await readAll([...found.listed.names], signal);
+    }
+    const wentBack = wasDoubtful || isBack || isDoubtful;
+    settle(found.indexes, found.listed);
+    evidence = found.evidence ?? "";
+    isSure = false;
     isDoubtful = false;
     return wentBack;
+  }
+
+  /** Read the list, and the indexes as they were before. `evidence` differs when anything has moved; without it nothing is sure. */
+  async function look(isSure: boolean, signal: AbortSignal) {
+    const ask = (path: string, query: object) => client.get(path, { dc, isSure, ...query }, signal);
+    const [{ index: nodes }, { index: checks }, leader] = await Promise.all([
+      ask(NODES.path, { params: NODES.params }),
+      ask(CHECKS.path, { params: CHECKS.params }),
+      leaderNow(signal),
+    ]);
+    const answer = await ask(SERVICES.path, { maxBytes: MAX_LIST_BYTES });
+    const found = { services: answer.index, nodes, checks };
+    const isWhole = Object.values(found).every((index) => index > 0) && leader !== "";
+    const evidenceNow = isWhole ? JSON.stringify([found, leader, client.identity()]) : undefined;
+    return { listed: list(answer), indexes: found, evidence: evidenceNow };
   }
 
   /** Empty where it cannot be told, as behind a proxy that lets only other paths through: then nothing counts as unmoved. */
@@ -141,30 +168,33 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
 
   /** What of a list is for the mesh. */
   function list(answer: Answer) {
-    const all = parseServices(answer.body);
+    const all = understood(SERVICES.path, () => parseServices(answer.body));
     const others = all.filter((name) => name !== "consul");
     const wanted = new Set(others.filter((name) => isServiceName(name) && isWanted(name)));
     const hasConsul = others.length < all.length;
-    const incomplete = answer.filtered
+    const why = answer.filtered
       ? "the token may not read all services"
       : hasConsul
         ? undefined
         : "the list does not name consul itself, so the token may not read all services";
     const where = dc === undefined ? "" : ` in ${dc}`;
-    // Where names may be missing, only a service's own answer tells whether it is gone or out of the token's sight.
-    const isKnown = (name: string) => incomplete !== undefined && !wanted.has(name);
+    // Where names may be missing, a service's own answer tells whether it is gone or out of the token's sight. Without a token
+    // Consul never says that it holds something back.
+    const isKnown = (name: string) => why !== undefined && !wanted.has(name);
     return {
       names: new Set([...wanted, ...[...names].filter(isKnown)]),
+      isOutOfSight: (name: string) => !answer.filtered && isKnown(name),
       filtered: others.length - wanted.size,
       infrastructure: all.length - others.length,
-      incomplete: incomplete === undefined ? undefined : `GET ${SERVICES.path}${where}: ${incomplete}`,
+      incomplete: why === undefined ? undefined : `GET ${SERVICES.path}${where}: ${why}`,
     };
   }
 
-  function settle(answer: Answer, listed: ReturnType<typeof list>): void {
+  function settle(now: Indexes, listed: ReturnType<typeof list>): void {
     for (const name of held.keys()) if (!listed.names.has(name)) held.delete(name);
     names = listed.names;
-    indexes = { ...indexes, services: answer.index };
+    incomplete = listed.incomplete;
+    indexes = now;
     catalog.list(member, listed);
   }
 
@@ -172,7 +202,9 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
     const listed = list(answer);
     const unknown = [...listed.names].filter((name) => !held.has(name));
     await readAll(unknown, signal);
-    settle(answer, listed);
+    // What is no longer listed may be out of sight or gone: a poll asks for each.
+    if (listed.incomplete !== incomplete && listed.incomplete !== undefined) isDoubtful = true;
+    settle({ ...indexes, services: answer.index }, listed);
   }
 
   async function readService(name: string, signal: AbortSignal): Promise<void> {
@@ -184,7 +216,7 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
     try {
       for (;;) {
         const startedAt = ++clock;
-        const answer = await client.get(healthPath(name), { dc }, signal);
+        const answer = await client.get(healthPath(name), { dc, isSure }, signal);
         const before = held.get(name);
         // Overtaken by a blocking query: which of the two is newer only a further read can tell.
         if (before !== undefined && answer.index < before.index && startedAt < before.setAt) continue;
@@ -224,16 +256,21 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
   }
 
   function parsePart(name: string, { body }: Answer): Part {
+    const entries = understood(healthPath(name), () => parseEntries(body));
+    dcName = entries[0]?.datacenter || dcName;
+    return toPart(
+      dcName,
+      entries.map((entry) => toInstance(entry, options, pool)),
+    );
+  }
+
+  /** Says whose answer it is that cannot be understood. */
+  function understood<Result>(path: string, parse: () => Result): Result {
     try {
-      const entries = parseEntries(body);
-      dcName = entries[0]?.datacenter || dcName;
-      return toPart(
-        dcName,
-        entries.map((entry) => toInstance(entry, options, pool)),
-      );
+      return parse();
     } catch (cause) {
       if (!(cause instanceof ReadError)) throw cause;
-      throw new ReadError(cause.failure, `GET ${healthPath(name)}: ${cause.message}`, { cause });
+      throw new ReadError(cause.failure, `GET ${path}${dc === undefined ? "" : ` in ${dc}`}: ${cause.message}`);
     }
   }
 

@@ -56,11 +56,12 @@ export function http2(origin: string, tls: Credentials["tls"], first: TLSSocket)
   const base = new URL(origin).pathname.replace(/\/$/, "");
   return {
     async get(request) {
-      const line = await (request.use === "watch" ? pools.watch : pools.read).take(request.signal);
+      const pool = request.use === "watch" ? pools.watch : pools.read;
+      const line = await pool.take(request.signal);
       try {
         return await exchange(line.session, base, request);
       } finally {
-        release(line);
+        pool.release(line);
       }
     },
     close() {
@@ -70,40 +71,86 @@ export function http2(origin: string, tls: Credentials["tls"], first: TLSSocket)
   };
 }
 
-/** An idle connection does not keep the process alive. */
-function release(line: Line): void {
-  if (--line.streams === 0 && !line.session.destroyed) line.session.unref();
+/** A request that has no connection yet. */
+interface Waiter {
+  readonly resolve: (line: Line) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 function linePool(origin: string, tls: Credentials["tls"], first?: TLSSocket) {
   const lines = new Set<Line>();
+  const waiting = new Set<Waiter>();
   const end = new AbortController();
   let ready = first;
-  let opening: Promise<void> | undefined;
-
-  async function open(): Promise<void> {
-    const socket =
-      ready ?? (await dial(origin, tls, AbortSignal.any([end.signal, AbortSignal.timeout(PING_MS)]))).socket;
-    ready = undefined;
-    const line = await newLine(origin, socket);
-    lines.add(line);
-    line.session.once("close", () => lines.delete(line)).once("goaway", () => lines.delete(line));
-  }
+  let isOpening = false;
 
   async function take(signal: AbortSignal): Promise<Line> {
-    for (;;) {
-      signal.throwIfAborted();
-      end.signal.throwIfAborted();
-      const free = [...lines].find(({ streams, max, session }) => streams < max && !session.closed);
-      if (free !== undefined) {
-        if (free.streams++ === 0) free.session.ref();
-        return free;
-      }
-      opening ??= open().finally(() => {
-        opening = undefined;
-      });
-      await opening;
+    signal.throwIfAborted();
+    end.signal.throwIfAborted();
+    const free = freeLine();
+    if (free !== undefined && waiting.size === 0) return occupied(free);
+    const { promise, resolve, reject } = Promise.withResolvers<Line>();
+    const waiter = { resolve, reject };
+    const onAbort = () => {
+      waiting.delete(waiter);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    waiting.add(waiter);
+    void serve();
+    try {
+      return await promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
+  }
+
+  function freeLine(): Line | undefined {
+    for (const line of lines) if (line.streams < line.max && !line.session.closed) return line;
+    return undefined;
+  }
+
+  function occupied(line: Line): Line {
+    if (line.streams++ === 0) line.session.ref();
+    return line;
+  }
+
+  /** An idle connection does not keep the process alive. */
+  function release(line: Line): void {
+    if (--line.streams === 0 && !line.session.destroyed) line.session.unref();
+    void serve();
+  }
+
+  /** Give free places to who waits, in turn, and open a connection for the rest. */
+  async function serve(): Promise<void> {
+    for (const waiter of waiting) {
+      const free = freeLine();
+      if (free === undefined) break;
+      waiting.delete(waiter);
+      waiter.resolve(occupied(free));
+    }
+    if (waiting.size === 0 || isOpening) return;
+    isOpening = true;
+    try {
+      await open();
+    } catch (error) {
+      for (const waiter of waiting) waiter.reject(error);
+      waiting.clear();
+    } finally {
+      isOpening = false;
+    }
+    void serve();
+  }
+
+  async function open(): Promise<void> {
+    const { signal } = end;
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(PING_MS)]);
+    const socket = ready ?? (await dial(origin, tls, limited)).socket;
+    ready = undefined;
+    const line = await newLine(origin, socket);
+    if (signal.aborted) return line.session.destroy();
+    lines.add(line);
+    line.session.once("close", () => lines.delete(line)).once("goaway", () => lines.delete(line));
   }
 
   function close(): void {
@@ -112,7 +159,7 @@ function linePool(origin: string, tls: Credentials["tls"], first?: TLSSocket) {
     for (const { session } of lines) session.destroy();
   }
 
-  return { take, close };
+  return { take, release, close };
 }
 
 async function newLine(origin: string, socket: TLSSocket): Promise<Line> {

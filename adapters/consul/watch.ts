@@ -12,11 +12,13 @@ const INTERVAL_MS = 250;
 export interface WatchOptions {
   /** Ask for what has changed since `index`; `undefined` asks for what there is. */
   readonly ask: (index: number | undefined, signal: AbortSignal) => Promise<Answer>;
+  /** How long an answer takes at most while nothing changes. */
+  readonly waitMs: number;
   /** The index of what is known; 0 when nothing is. */
   readonly index: () => number;
   /** Take in a change. */
   readonly onChange: (answer: Answer, signal: AbortSignal) => Promise<void> | void;
-  /** The index went backwards, as after a restart or a restore. Told before `onChange`. */
+  /** The index went backwards, as after a restart or a restore: the answer is not taken in. */
   readonly onBackwards: () => void;
   /** Told of each failure; false ends the watch. */
   readonly onFailure?: (error: unknown) => boolean;
@@ -30,15 +32,24 @@ export interface WatchOptions {
 export async function watch(options: WatchOptions, signal: AbortSignal): Promise<void> {
   const pace = paceOf(BURST, INTERVAL_MS);
   let failures = 0;
+  let isOdd = false;
   while (!signal.aborted) {
     try {
       const from = options.index();
-      const answer = await options.ask(from === 0 || failures > 0 ? undefined : from, signal);
+      const isWaiting: boolean = from !== 0 && failures === 0 && !isOdd;
+      const askedMs = performance.now();
+      const answer = await options.ask(isWaiting ? from : undefined, signal);
       if (answer.index === 0) throw new ReadError("answer", "has no index to wait on");
       failures = 0;
-      if (answer.index === from) continue;
-      if (answer.index < from) options.onBackwards();
-      await options.onChange(answer, signal);
+      // A restore ends all waits at once, and with the indexes of before: what is there now only a plain query tells.
+      isOdd = isWaiting && answer.index === from && performance.now() - askedMs < options.waitMs / 2;
+      if (isOdd) await pace(signal);
+      if (isWaiting && answer.index === from) continue; // without waiting, an equal index may be another Consul's
+      if (answer.index < from) {
+        // What a leader says that has just begun may be half of it: a poll is to ask surely, and to wait for this index is vain.
+        isOdd = true;
+        options.onBackwards();
+      } else await options.onChange(answer, signal);
       await pace(signal);
     } catch (error) {
       if (signal.aborted || options.onFailure?.(error) === false) return;

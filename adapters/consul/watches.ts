@@ -31,6 +31,8 @@ export interface WatchesOptions {
   readonly metrics: ConsulMetrics;
   /** Blocking queries at once where each takes a connection. */
   readonly maxConnections: number;
+  /** As in the client's blocking queries. */
+  readonly waitMs: number;
   readonly onDoubt: () => void;
 }
 
@@ -46,7 +48,7 @@ interface Running {
  * Where queries share connections (HTTP/2), every service has one of its own. Elsewhere the services that moved last have one, and
  * three queries on everything say when one of the others has moved, which a sweep then finds.
  */
-export function watches({ member, client, metrics, maxConnections, onDoubt }: WatchesOptions): Watches {
+export function watches({ member, client, metrics, maxConnections, waitMs, onDoubt }: WatchesOptions): Watches {
   const { name: dc } = member;
   const most = Math.max(0, maxConnections - GLOBAL_WATCHES);
   const atOnce = gate(READS_AT_ONCE);
@@ -94,6 +96,7 @@ export function watches({ member, client, metrics, maxConnections, onDoubt }: Wa
           sync(now);
         },
         onBackwards,
+        waitMs,
       },
       now.end.signal,
     );
@@ -110,6 +113,7 @@ export function watches({ member, client, metrics, maxConnections, onDoubt }: Wa
           now.sweep.request();
         },
         onBackwards,
+        waitMs,
       },
       now.end.signal,
     );
@@ -124,6 +128,7 @@ export function watches({ member, client, metrics, maxConnections, onDoubt }: Wa
         index: () => member.indexOf(name),
         onChange: (answer) => member.acceptService(name, answer),
         onBackwards,
+        waitMs,
         onFailure(error) {
           const isOver = !client.isMultiplexed() && isTooMany(error);
           if (isOver) yieldPlace(now, name);

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import { describeError } from "../../src/errors.ts";
 import type { ServiceRead, SkipKind, Snapshot } from "../../src/model/adapter.ts";
 import { type Service, serviceKey } from "../../src/model/service.ts";
+import type { Intern } from "../intern.ts";
 import type { Instance, NotOurs } from "./instance.ts";
-import type { Intern } from "./intern.ts";
 import { toService } from "./service.ts";
 
 /** What one datacenter says of one service. */

@@ -1,13 +1,14 @@
 import { hash } from "node:crypto";
 import { ReadError, readFailure } from "../../src/errors.ts";
+import { each } from "../each.ts";
+import { nameFilter } from "../globs.ts";
+import type { Intern } from "../intern.ts";
 import { isServiceName } from "../istio.ts";
 import type { Catalog, Member, Part } from "./catalog.ts";
 import type { Answer, ConsulClient } from "./client.ts";
 import { toInstance } from "./instance.ts";
-import type { Intern } from "./intern.ts";
 import type { ConsulOptions } from "./options.ts";
 import { parseEntries, parseServices } from "./reply.ts";
-import { each } from "./requests.ts";
 
 /** Service reads at once. */
 export const READS_AT_ONCE = 16;
@@ -321,18 +322,4 @@ function toPart(datacenter: string, found: readonly ReturnType<typeof toInstance
   if (instances.length === 0 && why !== undefined) return { state: "skipped", why };
   const kubernetes = others.flatMap(({ notOurs, shown }) => (notOurs === "kubernetes" ? [shown] : []));
   return { state: "ok", datacenter, instances, kubernetes };
-}
-
-function nameFilter({ include, exclude }: ConsulOptions["services"]): (name: string) => boolean {
-  const [wanted, unwanted] = [include.map(globTest), exclude.map(globTest)];
-  return (name) => wanted.some((test) => test(name)) && !unwanted.some((test) => test(name));
-}
-
-function globTest(glob: string): (name: string) => boolean {
-  const pattern = glob
-    .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-    .replace(/\*+/g, ".*")
-    .replaceAll("?", ".");
-  const test = new RegExp(`^${pattern}$`, "s");
-  return (name) => glob === "*" || test.test(name);
 }

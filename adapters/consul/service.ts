@@ -1,8 +1,8 @@
 import type { Endpoint, LeftOut, Service } from "../../src/model/service.ts";
 import { addressAndPort } from "../address.ts";
+import type { Intern } from "../intern.ts";
 import { MAX_ENDPOINTS } from "../istio.ts";
 import type { Instance } from "./instance.ts";
-import type { Intern } from "./intern.ts";
 import { type SettledPort, settlePorts } from "./ports.ts";
 
 const MOST_NOTES = 20;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { each } from "../each.ts";
 import type { Datacenter } from "./datacenter.ts";
 import { READS_AT_ONCE } from "./datacenter.ts";
-import { each } from "./requests.ts";
 import { rest } from "./watch.ts";
 
 /** Several signs of one change come within this. */

@@ -14,12 +14,14 @@ export interface GuardOptions extends Trust {
   readonly log: ModuleLog;
 }
 
-/** Reads that are looked at in one turn of the event loop: DNS is answered in between. */
-const SLICE = 200;
+/** So long at most in one turn of the event loop: DNS is answered in between. */
+const TURN_MS = 10;
 /** Hints may not come faster than this: each one is a whole read. */
 const HINT_GAP_MS = 200;
 const CLOSE_MS = 5000;
 const MOST_FAULTS = 20;
+/** Services that are missing from incomplete snapshots are remembered up to so many besides as many as there are. */
+const MOST_MISSING = 1000;
 
 /**
  * An adapter that nobody needs to trust to be right: what it reads is checked and copied, unchanged services keep their
@@ -41,8 +43,9 @@ export function guarded(adapter: Adapter, { readTimeoutMs, log, ...trust }: Guar
       const given = await reading.during(signal, readTimeoutMs, (inner) => adapter.read(inner, options));
       const { services, ...frame } = checkEnvelope(given, registry);
       if (options.trigger === "poll") known = new WeakMap();
-      const judged = await judgeAll(services, signal);
-      return admit(frame, judged);
+      const breathe = breather(signal);
+      const judged = await judgeAll(services, breathe);
+      return await admit(frame, judged, breathe);
     } catch (error) {
       signal.throwIfAborted();
       const plain = plainError(error);
@@ -51,13 +54,10 @@ export function guarded(adapter: Adapter, { readTimeoutMs, log, ...trust }: Guar
     }
   }
 
-  async function judgeAll(reads: readonly unknown[], signal: AbortSignal): Promise<readonly JudgedRead[]> {
+  async function judgeAll(reads: readonly unknown[], breathe: () => Promise<void>): Promise<readonly JudgedRead[]> {
     const judged: JudgedRead[] = [];
-    for (const [at, given] of reads.entries()) {
-      if (at % SLICE === SLICE - 1) {
-        await turnOfLoop();
-        signal.throwIfAborted();
-      }
+    for (const given of reads) {
+      await breathe();
       judged.push(judgeOnce(given));
     }
     return judged;
@@ -71,19 +71,27 @@ export function guarded(adapter: Adapter, { readTimeoutMs, log, ...trust }: Guar
     return judged;
   }
 
-  function admit(frame: Omit<Snapshot, "services">, judged: readonly JudgedRead[]): Snapshot {
+  async function admit(
+    frame: Omit<Snapshot, "services">,
+    judged: readonly JudgedRead[],
+    breathe: () => Promise<void>,
+  ): Promise<Snapshot> {
     const faults = judged.flatMap((one) => (one.state === "nameless" ? [one.fault] : []));
     const byKey = Map.groupBy(
       judged.filter((one) => one.state !== "nameless"),
       ({ key }) => key,
     );
     const keys = [...byKey.keys()].sort();
-    const services = keys.map((key) => readOf(key, byKey.get(key) ?? []));
+    const services: ServiceRead[] = [];
     const incomplete = [...(frame.incomplete === undefined ? [] : [frame.incomplete]), ...few(faults)].join("; ");
-    const next = new Map(incomplete === "" ? [] : before);
-    for (const [at, key] of keys.entries()) {
-      const read = services[at];
-      const service = read?.state === "ok" ? read.service : before.get(key); // after a failed read it may come back unchanged
+    // What an incomplete snapshot lacks may come back unchanged; but names that come and go must not pile up.
+    const isMuch = before.size > 2 * keys.length + MOST_MISSING;
+    const next = new Map(incomplete === "" || isMuch ? [] : before);
+    for (const key of keys) {
+      await breathe();
+      const read = readOf(key, byKey.get(key) ?? []);
+      services.push(read);
+      const service = read.state === "ok" ? read.service : before.get(key); // after a failed read it may come back unchanged
       if (service !== undefined) next.set(key, service);
     }
     before = next;
@@ -127,6 +135,17 @@ export function guarded(adapter: Adapter, { readTimeoutMs, log, ...trust }: Guar
   }
 
   return { registry, read, ...(adapter.waitForChange === undefined ? {} : { waitForChange }), close };
+}
+
+/** Gives way to other work when its own has taken a while. Rejects when `signal` aborts. */
+function breather(signal: AbortSignal): () => Promise<void> {
+  let sinceMs = performance.now();
+  return async () => {
+    if (performance.now() - sinceMs < TURN_MS) return;
+    await turnOfLoop();
+    signal.throwIfAborted();
+    sinceMs = performance.now();
+  };
 }
 
 /** What a registry lists in another order each time is no change. */

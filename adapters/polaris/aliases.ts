@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { ReadError } from "../../src/errors.ts";
 import type { ServiceRead } from "../../src/model/adapter.ts";
 import { type Service, type ServiceAlias, type ServiceKey, serviceKey } from "../../src/model/service.ts";
+import { shorten } from "../text.ts";
 import type { Content } from "./content.ts";
 import { sidNamespaces } from "./l5.ts";
 import type { Name } from "./reply.ts";
@@ -36,6 +37,9 @@ interface Finished {
   readonly service: Service;
 }
 
+/** Whoever may make aliases could else make an entry too large to be written. */
+const MOST_ALIASES = 100;
+
 /** A name as the key of a map. */
 export function idOf({ namespace, name }: Name): string {
   return `${namespace}/${name}`;
@@ -66,7 +70,7 @@ export function resolver(registry: string, isAsked: Scope) {
       const found = byId.get(idOf(target));
       if (found !== undefined && found.content?.target === undefined) join(idOf(target), name);
       else {
-        alone.set(idOf(name), `an alias of ${idOf(target)}, which is not read here: a service of its own`);
+        alone.set(idOf(name), `an alias of ${shorten(idOf(target))}, which is not read here: a service of its own`);
         if (isAsked(target) && found === undefined) astray.push(name);
       }
     }
@@ -90,7 +94,8 @@ export function resolver(registry: string, isAsked: Scope) {
     function readOf({ name, content, failure }: Known, key: ServiceKey): ServiceRead | undefined {
       const id = idOf(name);
       if (failure !== undefined) return { state: "failed", key, cause: failure };
-      if (content === undefined) return undefined;
+      if (content === undefined)
+        return { state: "failed", key, cause: new ReadError("answer", `${id} is listed and was not read yet`) };
       const { target, service } = content;
       const why = alone.get(id);
       if (target !== undefined && why === undefined) return undefined;
@@ -110,20 +115,29 @@ export function resolver(registry: string, isAsked: Scope) {
     function finish(id: string, base: Service, why: string | undefined): Service {
       const fault = sidFault(base, sids);
       const more = [...(why === undefined ? [] : [why]), ...(fault === undefined ? [] : [`it is no name: ${fault}`])];
-      const own = aliases.get(id)?.sort(byName);
+      const before = finished.get(id);
+      const all = aliases.get(id) ?? [];
+      const own = all.length <= MOST_ALIASES ? all : firstComers(all, before?.added.aliases ?? []);
+      if (own.length < all.length) more.push(`of ${all.length} aliases ${own.length} are kept`);
       const added = {
-        ...(own === undefined ? {} : { aliases: own }),
+        ...(own.length === 0 ? {} : { aliases: own.sort(byName) }),
         ...(fault === undefined ? {} : { aliasesOnly: true as const }),
         notes: few([...base.notes, ...more, ...(notes.get(id) ?? []).sort()]),
       };
-      const before = finished.get(id);
       const isSame = before?.base === base && isDeepStrictEqual(before.added, added);
-      const isBare = own === undefined && fault === undefined && added.notes.length === base.notes.length;
+      const isBare = own.length === 0 && fault === undefined && added.notes.length === base.notes.length;
       const done = isSame ? before : { base, added, service: isBare ? base : { ...base, ...added } };
       next.set(id, done);
       return done.service;
     }
   };
+}
+
+/** Of too many aliases those that were there before, then in the order of their names. */
+function firstComers(all: readonly ServiceAlias[], before: readonly ServiceAlias[]): ServiceAlias[] {
+  const known = new Set(before.map(idOf));
+  const late = (name: ServiceAlias) => (known.has(idOf(name)) ? 0 : 1);
+  return all.toSorted((a, b) => late(a) - late(b) || byName(a, b)).slice(0, MOST_ALIASES);
 }
 
 /** Namespaces in which each L5 sid is listed. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ReadError, readFailure } from "../../src/errors.ts";
 import type { AdapterContext } from "../context.ts";
+import { shorten } from "../text.ts";
 import { type Exchange, exchange, type RawAnswer, wasClosed } from "./exchange.ts";
-import { shorten } from "./instance.ts";
 import type { PolarisMetrics } from "./metrics.ts";
 import type { PolarisOptions } from "./options.ts";
 import { type Name, parseReply, type Reply } from "./reply.ts";
@@ -25,6 +25,8 @@ export type Answer =
 export interface PolarisClient {
   /** @throws {ReadError} When there is no good answer; or the signal's reason when it aborts. */
   discover(question: Question, signal: AbortSignal): Promise<Answer>;
+  /** Whether another server is asked since a moment ago, which may lag behind the one before. */
+  isNewServer(): boolean;
   close(): void;
 }
 
@@ -35,6 +37,8 @@ const UNCHANGED = 200001;
 const OK = 200000;
 const ABSENT = 400202;
 const PROBE_MS = 3000;
+/** Servers of one Polaris lag behind one another by about a second. */
+const LAG_MS = 5000;
 /** A request that was refused as one too many is sent again so often, each time twice as long after. */
 const BUSY_TRIES = 4;
 const BUSY_MS = 100;
@@ -57,7 +61,10 @@ export function polarisClient(
   const choice = chooseServers({ registry, addresses, probe, log, metrics });
 
   async function tokenNow(fresh = false): Promise<string> {
-    return options.token ?? (await tokenFile?.text(fresh))?.trim() ?? "";
+    const token = options.token ?? (await tokenFile?.text(fresh))?.trim() ?? "";
+    if (/[^\x21-\x7e]/.test(token))
+      throw new ReadError("denied", "Cannot use the token as it must be one word of visible ASCII characters");
+    return token;
   }
 
   async function exchangeWith(server: number): Promise<Exchange> {
@@ -153,6 +160,7 @@ export function polarisClient(
         throw error;
       }
     },
+    isNewServer: () => performance.now() - choice.changedAtMs() < LAG_MS,
     close() {
       closed = true;
       choice.close();
@@ -177,12 +185,9 @@ function judged({ status, headers, body }: RawAnswer, question: Question): Answe
   if (reply.code === ABSENT && question.type === "INSTANCE") return { state: "absent" };
   if (reply.code !== OK || status !== 200) throw refusal(reply, status);
   const { about } = reply;
-  const isOther =
-    reply.type !== question.type ||
-    (question.type === "INSTANCE" &&
-      (about.name !== question.name.name || about.namespace !== question.name.namespace));
-  if (isOther)
-    throw new ReadError("answer", `is about ${reply.type} of ${shorten(`${about.namespace}/${about.name}`)}`);
+  const asked = question.type === "INSTANCE" ? question.name : { namespace: question.namespace, name: about.name };
+  if (reply.type !== question.type || about.name !== asked.name || about.namespace !== asked.namespace)
+    throw new ReadError("answer", `is about ${shorten(`${reply.type} of ${about.namespace}/${about.name}`)}`);
   if (question.type === "SERVICES" && question.namespace !== "") {
     const stray = reply.services.find(({ namespace }) => namespace !== question.namespace);
     if (stray !== undefined) throw new ReadError("answer", `lists a service of namespace ${shorten(stray.namespace)}`);
@@ -219,7 +224,7 @@ function failureOf(status: number): ReadError["failure"] {
 
 /** Whether another server may do better. */
 function isOfServer(error: unknown): boolean {
-  return !(error instanceof BusyError) && ["timeout", "connection", "server"].includes(readFailure(error));
+  return !(error instanceof BusyError) && ["timeout", "connection", "server", "answer"].includes(readFailure(error));
 }
 
 function neverConnected(error: unknown): boolean {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Service } from "../../src/model/service.ts";
+import type { Intern } from "../intern.ts";
 import type { MappingOptions } from "./instance.ts";
-import type { Intern } from "./intern.ts";
 import type { Name, Reply } from "./reply.ts";
 import { toService } from "./service.ts";
 

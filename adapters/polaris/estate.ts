@@ -1,29 +1,14 @@
 import { ReadError } from "../../src/errors.ts";
-import { idOf, type Known } from "./aliases.ts";
+import { each } from "../each.ts";
+import type { Intern } from "../intern.ts";
+import { idOf } from "./aliases.ts";
 import type { Answer, PolarisClient } from "./client.ts";
-import { type Content, type ContentOptions, contentOf } from "./content.ts";
+import { type ContentOptions, contentOf } from "./content.ts";
+import { type Entry, newEntry } from "./entry.ts";
 import { wasClosed } from "./exchange.ts";
-import type { Intern } from "./intern.ts";
 import { ALL, type List, type ListResult, listOf, readLists } from "./lists.ts";
 import type { Name } from "./reply.ts";
-import { each } from "./requests.ts";
 import type { Outside } from "./scope.ts";
-
-/** What is known of one name, and how far it can be trusted. */
-export interface Entry extends Known {
-  readonly id: string;
-  content: Content | undefined;
-  failure: ReadError | undefined;
-  /** Of the last whole answer. */
-  revision: string;
-  /** Two whole answers had the same revision and said the same: the server computes it apart from what it answers. */
-  isSure: boolean;
-  /** Times of performance.now(). */
-  askedAtMs: number;
-  changedAtMs: number;
-  /** Failed reads in a row. */
-  failures: number;
-}
 
 /** How closely names are looked at: a poll trusts no revision that was seen only once. */
 export type Care = "poll" | "hint";
@@ -59,8 +44,10 @@ export interface EstateOptions extends ContentOptions {
   readonly pool: Intern;
 }
 
-/** So many requests that fail in a row mean that the rest would too. */
+/** So many requests that fail in a row may mean that the rest would too. */
 const LEAST_ROW = 16;
+/** So many polls must agree that a server closes the connection on a name because the service is deleted. */
+const CLOSED_POLLS = 3;
 
 /** Nothing is known at first. */
 export function estate(options: EstateOptions): Estate {
@@ -71,6 +58,8 @@ export function estate(options: EstateOptions): Estate {
   const lists = new Map<string, Omit<List, "names">>();
   const failedLists = new Map<string, ReadError>();
   let version = 0;
+  /** The last name that was read well. */
+  let witness: Entry | undefined;
 
   function listsNow(care: Care, signal: AbortSignal): Promise<readonly ListResult[]> {
     // The revision says nothing of the rights of the token, by which the server filters: a poll wants the whole list.
@@ -119,11 +108,20 @@ export function estate(options: EstateOptions): Estate {
   }
 
   function wasRead(entry: Entry, answer: Exclude<Answer, { readonly state: "absent" }>): void {
+    const before = entry.content;
+    if (
+      answer.state === "ok" &&
+      answer.reply.instances.length === 0 &&
+      before?.isEmpty === false &&
+      client.isNewServer()
+    )
+      throw new ReadError("answer", `${entry.id} has no instances on the server that is asked since a moment ago`);
     if (entry.failure !== undefined) version++;
     entry.failure = undefined;
     entry.failures = 0;
+    entry.closedPolls = 0;
+    witness = entry;
     if (answer.state === "unchanged") return;
-    const before = entry.content;
     const like = (target: Name) => entries.get(idOf(target))?.content?.service;
     entry.content = contentOf(entry.name, answer.reply, content, pool, { before, like });
     const isSame = entry.content === before;
@@ -141,13 +139,27 @@ export function estate(options: EstateOptions): Estate {
     version++;
   }
 
+  /** Let a name go that the server knows no more; not on the word of a server that may lag behind the one before. */
   function remove(entry: Entry): void {
+    if (client.isNewServer()) {
+      fail(entry, new ReadError("answer", `${entry.id} is not known to the server that is asked since a moment ago`));
+      return;
+    }
     entries.delete(entry.id);
+    if (witness === entry) witness = undefined;
     version++;
   }
 
-  /** Ask for all of them. @returns Those that the server does not know. */
-  async function askAll(asked: Iterable<Entry>, signal: AbortSignal): Promise<readonly Entry[]> {
+  /**
+   * Ask for all of them. @returns Those that the server does not know.
+   *
+   * @throws {ReadError} When one request after the other fails, and one for a name that was read well before does too.
+   */
+  async function askAll(
+    asked: Iterable<Entry>,
+    signal: AbortSignal,
+    failed: (entry: Entry, cause: ReadError) => void = fail,
+  ): Promise<readonly Entry[]> {
     const absent: Entry[] = [];
     let row = 0;
     await each(asked, maxInFlight, async (entry) => {
@@ -157,44 +169,71 @@ export function estate(options: EstateOptions): Estate {
       } catch (cause) {
         signal.throwIfAborted();
         if (!(cause instanceof ReadError)) throw cause;
-        fail(entry, cause);
-        row++;
-        if (row < Math.max(LEAST_ROW, maxInFlight)) return;
-        throw new ReadError(cause.failure, `${row} requests failed one after the other, the last with`, { cause });
+        failed(entry, cause);
+        if (++row < Math.max(LEAST_ROW, maxInFlight)) return;
+        row = 0;
+        await testify(cause, signal);
       }
     });
     return absent;
   }
 
-  /** What is listed no more is gone only if the server does not know it either: a list without it may be that of a poorer token. */
-  async function verify(missing: readonly Entry[], signal: AbortSignal): Promise<void> {
-    await each(missing, maxInFlight, async (entry) => {
-      const isEmptied = (lists.get(scopes.includes(ALL) ? ALL : entry.name.namespace)?.count ?? 0) === 0;
-      try {
-        if ((await ask(entry, "poll", signal)) === "absent") remove(entry);
-      } catch (cause) {
-        signal.throwIfAborted();
-        if (!(cause instanceof ReadError)) throw cause;
-        if (isEmptied && cause.failure === "denied")
-          throw new ReadError("denied", "no service is listed where some were, and the token may not read", { cause });
-        // A server closes the connection on the name of a deleted service that another namespace exports.
-        if (!isEmptied && wasClosed(cause)) remove(entry);
-        else fail(entry, cause);
-      }
-    });
+  /** Whether those that fail are at fault, or everything is: anyone can register services that cannot be read. */
+  async function testify(cause: ReadError, signal: AbortSignal): Promise<void> {
+    const isWell = async () => witness !== undefined && (await ask(witness, "poll", signal)) !== "absent";
+    if (await isWell().catch(() => false)) return;
+    signal.throwIfAborted();
+    throw new ReadError(cause.failure, "one request after the other failed, the last with", { cause });
   }
 
-  /** Obey the lists. @returns Listed entries that the server does not know. */
-  async function follow(
-    results: readonly ListResult[],
-    which: "all" | "fresh",
-    signal: AbortSignal,
-  ): Promise<readonly Entry[]> {
+  /** What is listed no more is gone only if the server does not know it either: a list without it may be that of a poorer token. */
+  async function verify(missing: readonly Entry[], signal: AbortSignal, care: Care): Promise<void> {
+    const denied: ReadError[] = [];
+    const closed: Entry[] = [];
+    const absent = await askAll(missing, signal, (entry, cause) => {
+      fail(entry, cause);
+      if (isEmptied(entry) && cause.failure === "denied") denied.push(cause);
+      if (!isEmptied(entry) && wasClosed(cause)) closed.push(entry);
+      else entry.closedPolls = 0;
+    });
+    const [cause] = denied;
+    if (cause !== undefined)
+      throw new ReadError("denied", "no service is listed where some were, and the token may not read", { cause });
+    const answered = missing.filter((entry) => entry.failure === undefined && !absent.includes(entry));
+    const lying = new Set(answered.filter(isEmptied).map(scopeOf));
+    for (const entry of absent)
+      if (!lying.has(scopeOf(entry))) remove(entry);
+      else fail(entry, new ReadError("answer", `${entry.id} is not known, but no list has those that are either`));
+    if (care === "poll") for (const entry of closed) if (isDeleted(entry, missing)) remove(entry);
+  }
+
+  function scopeOf({ name }: Entry): string {
+    return scopes.includes(ALL) ? ALL : name.namespace;
+  }
+
+  function isEmptied(entry: Entry): boolean {
+    return (lists.get(scopeOf(entry))?.count ?? 0) === 0;
+  }
+
+  /**
+   * A server closes the connection on the name of a deleted service if another namespace exports one of that name. So does a
+   * network that fails, which is believed neither once nor while it closes on other names too.
+   */
+  function isDeleted(entry: Entry, missing: readonly Entry[]): boolean {
+    const others = [...entries.values()].filter((other) => other !== entry);
+    const mayBeExported = !scopes.includes(ALL) || others.some(({ name }) => name.name === entry.name.name);
+    const isAlone = others.every((other) => missing.includes(other) || !wasClosed(other.failure));
+    entry.closedPolls = mayBeExported && isAlone ? entry.closedPolls + 1 : 0;
+    return entry.closedPolls >= CLOSED_POLLS;
+  }
+
+  /** Obey the lists: on a hint, ask only for what is new. @returns Listed entries that the server does not know. */
+  async function follow(results: readonly ListResult[], care: Care, signal: AbortSignal): Promise<readonly Entry[]> {
     const { fresh, missing } = adopt(results);
     const unlisted = new Set(missing);
-    const asked = which === "fresh" ? fresh : [...entries.values()].filter((entry) => !unlisted.has(entry));
+    const asked = care === "hint" ? fresh : [...entries.values()].filter((entry) => !unlisted.has(entry));
     const absent = await askAll(asked, signal);
-    await verify(missing, signal);
+    await verify(missing, signal, care);
     return absent;
   }
 
@@ -216,7 +255,7 @@ export function estate(options: EstateOptions): Estate {
       const failures = results.filter((result) => result.state === "failed");
       const [first] = failures;
       if (first !== undefined && failures.length === scopes.length) throw first.cause;
-      await settle(await follow(results, "all", signal), signal);
+      await settle(await follow(results, "poll", signal), signal);
     } catch (cause) {
       signal.throwIfAborted();
       if (!(cause instanceof ReadError)) throw cause;
@@ -226,7 +265,7 @@ export function estate(options: EstateOptions): Estate {
 
   async function pollLists(signal: AbortSignal): Promise<void> {
     const results = (await listsNow("hint", signal)).filter(({ state }) => state === "ok");
-    await settle(await follow(results, "fresh", signal), signal);
+    await settle(await follow(results, "hint", signal), signal);
   }
 
   function incomplete(): string | undefined {
@@ -252,19 +291,5 @@ export function estate(options: EstateOptions): Estate {
       const sum = (kind: Outside) => all.reduce((total, skipped) => total + skipped[kind], 0);
       return { infrastructure: sum("infrastructure"), filter: sum("filter") };
     },
-  };
-}
-
-function newEntry(id: string, name: Name): Entry {
-  return {
-    id,
-    name,
-    content: undefined,
-    failure: undefined,
-    revision: "",
-    isSure: false,
-    askedAtMs: 0,
-    changedAtMs: Number.NEGATIVE_INFINITY,
-    failures: 0,
   };
 }

@@ -1,8 +1,9 @@
 import type { LeftOut } from "../../src/model/service.ts";
 import { addressAndPort, parseAddress } from "../address.ts";
+import type { Intern } from "../intern.ts";
 import { isNamePart, isPortName, protocolOf } from "../istio.ts";
 import { droppedLabel } from "../labels.ts";
-import type { Intern } from "./intern.ts";
+import { shorten } from "../text.ts";
 import type { PolarisOptions } from "./options.ts";
 import type { RawInstance } from "./reply.ts";
 
@@ -64,12 +65,6 @@ export function toInstance(
       notes,
     },
   };
-}
-
-/** Text of a registry as it may be shown: on one line, not too long, and without control characters. */
-export function shorten(value: string): string {
-  const line = value.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, "?");
-  return line.length <= 120 ? line : `${line.slice(0, 119)}…`;
 }
 
 export function isPort(number: number): boolean {

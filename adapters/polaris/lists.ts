@@ -1,8 +1,8 @@
 import { ReadError } from "../../src/errors.ts";
+import { each } from "../each.ts";
 import { idOf } from "./aliases.ts";
 import type { PolarisClient } from "./client.ts";
 import type { Name, Reply } from "./reply.ts";
-import { each } from "./requests.ts";
 import type { Outside } from "./scope.ts";
 
 /** The scope that is all namespaces; any other is the one of that name. */

@@ -1,9 +1,9 @@
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
 import type { AdapterContext } from "../context.ts";
+import { intern } from "../intern.ts";
 import { idOf, type Resolution, resolver } from "./aliases.ts";
 import { polarisClient } from "./client.ts";
 import { estate } from "./estate.ts";
-import { intern } from "./intern.ts";
 import { polarisMetrics } from "./metrics.ts";
 import type { PolarisOptions } from "./options.ts";
 import { scopeOf } from "./scope.ts";

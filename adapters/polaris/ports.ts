@@ -1,5 +1,4 @@
 import type { ServicePort } from "../../src/model/service.ts";
-import { MAX_PORTS } from "../istio.ts";
 import { type Instance, isPort } from "./instance.ts";
 
 /** A port of the service and all instances that answer on it, used ones and others. */
@@ -15,6 +14,8 @@ interface Candidate {
 }
 
 const UNSTATED = "tcp";
+/** Anyone who registers an instance can state a protocol of his own, and every endpoint is written with all ports. */
+const MOST_PORTS = 32;
 
 /**
  * The ports that a service has in the mesh, by name: one for each protocol.
@@ -25,6 +26,7 @@ const UNSTATED = "tcp";
 export function settlePorts(instances: readonly Instance[], notes: Set<string>): readonly PortGroup[] {
   const taken = new Set<number>();
   const groups: PortGroup[] = [];
+  const whole = wholeHosts();
   for (const candidate of byHosts(grouped(instances, notes))) {
     const numbers = [...new Set(candidate.instances.map(({ port }) => port))].sort((a, b) => a - b);
     const number = numbers.find((one) => !taken.has(one));
@@ -32,14 +34,15 @@ export function settlePorts(instances: readonly Instance[], notes: Set<string>):
     const why =
       number === undefined
         ? `its number ${numbers[0]} is that of another protocol`
-        : main === undefined || groups.length >= MAX_PORTS
+        : main === undefined || groups.length >= MOST_PORTS
           ? undefined
-          : whyDropped(candidate, groups, main);
-    if (why !== undefined || number === undefined || groups.length >= MAX_PORTS) {
-      notes.add(`port ${candidate.name} is dropped: ${why ?? `a service has at most ${MAX_PORTS} ports`}`);
+          : whole.without(candidate, main);
+    if (why !== undefined || number === undefined || groups.length >= MOST_PORTS) {
+      notes.add(`port ${candidate.name} is dropped: ${why ?? `a service has at most ${MOST_PORTS} ports`}`);
       continue;
     }
     taken.add(number);
+    whole.add(candidate);
     const port: ServicePort = { name: candidate.name, number, protocol: candidate.istio, observed: true };
     groups.push({ port, instances: candidate.instances });
   }
@@ -95,12 +98,32 @@ function usable(instances: readonly Instance[]): readonly Instance[] {
   return instances.filter(({ out }) => out === undefined);
 }
 
-function whyDropped(candidate: Candidate, kept: readonly PortGroup[], main: PortGroup): string | undefined {
-  const judged = (pick: (instances: readonly Instance[]) => readonly Instance[], what: string) => {
-    const all = hostsOf(pick(main.instances));
-    const rest = [...kept, candidate].map(({ instances }) => hostsOf(pick(instances)));
-    const whole = [...all].filter((host) => rest.every((hosts) => hosts.has(host))).length;
-    return whole * 2 >= all.size ? undefined : `${whole} of ${all.size} ${what} with ${main.port.name} have it`;
+type Pick = (instances: readonly Instance[]) => readonly Instance[];
+
+/** The hosts that have all ports which are kept, kept up to date so that many ports cost no more than their instances. */
+function wholeHosts() {
+  const picks: readonly { readonly what: string; readonly pick: Pick }[] = [
+    { what: "hosts", pick: (instances) => instances },
+    { what: "usable hosts", pick: usable },
+  ];
+  let kept: readonly ReadonlySet<string>[] | undefined;
+  return {
+    add({ instances }: Candidate): void {
+      const own = picks.map(({ pick }) => hostsOf(pick(instances)));
+      kept = kept?.map((hosts, at) => both(hosts, own[at] ?? hosts)) ?? own;
+    },
+    /** Why a port is not kept; `undefined` when it is. */
+    without({ instances }: Candidate, main: PortGroup): string | undefined {
+      for (const [at, { what, pick }] of picks.entries()) {
+        const all = hostsOf(pick(main.instances)).size;
+        const whole = both(hostsOf(pick(instances)), kept?.[at] ?? new Set()).size;
+        if (whole * 2 < all) return `${whole} of ${all} ${what} with ${main.port.name} have it`;
+      }
+      return undefined;
+    },
   };
-  return judged((instances) => instances, "hosts") ?? judged(usable, "usable hosts");
+}
+
+function both(one: ReadonlySet<string>, other: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...one].filter((host) => other.has(host)));
 }

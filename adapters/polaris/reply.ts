@@ -1,5 +1,7 @@
 import { z } from "zod";
 import { ReadError } from "../../src/errors.ts";
+import { isNamePart, isServiceName } from "../istio.ts";
+import { shorten } from "../text.ts";
 
 /** A namespace and a name, by which Polaris knows a service or an alias. */
 export interface Name {
@@ -53,6 +55,12 @@ export interface Reply {
   readonly aliasFor: Name | undefined;
 }
 
+const OK = 200000;
+/** Real ones have 40. One that is longer is kept for none: the service is then read whole each time. */
+const LONGEST_REVISION = 200;
+/** Past this it is no list of services. */
+const MOST_SERVICES = 200_000;
+
 /**
  * Read the body of an answer. Fields that are not used may be anything.
  *
@@ -62,20 +70,34 @@ export function parseReply(body: Uint8Array): Reply {
   const result = reply.safeParse(json(body));
   if (!result.success) {
     const [issue] = result.error.issues;
-    const path = issue?.path.join(".") ?? "";
+    const path = shorten(issue?.path.map(String).join(".") ?? "");
     throw new ReadError("answer", `cannot be understood: ${path === "" ? "it" : path}: ${issue?.message ?? "unknown"}`);
   }
   const { code, info, type, service, instances, services, aliasFor } = result.data;
+  // A list that is not there is not an empty one.
+  if (code === OK && type === "INSTANCE" && !instances) throw new ReadError("answer", "has no list of instances");
+  if (code === OK && type === "SERVICES" && !services) throw new ReadError("answer", "has no list of services");
+  if ((services?.length ?? 0) > MOST_SERVICES)
+    throw new ReadError("answer", `lists ${services?.length} services, ${MOST_SERVICES} are read at most`);
+  const revision = service?.revision ?? "";
   return {
     code,
     info: info ?? "",
     type: `${type ?? ""}`,
     about: { namespace: service?.namespace ?? "", name: service?.name ?? "" },
-    revision: service?.revision ?? "",
+    revision: revision.length > LONGEST_REVISION ? "" : revision,
     instances: instances ?? [],
     services: services ?? [],
-    aliasFor: aliasFor?.name ? { namespace: aliasFor.namespace ?? "", name: aliasFor.name } : undefined,
+    aliasFor: aliasFor?.name ? checkedAlias({ namespace: aliasFor.namespace ?? "", name: aliasFor.name }) : undefined,
   };
+}
+
+function checkedAlias(target: Name): Name {
+  if (isNamePart(target.namespace) && isServiceName(target.name)) return target;
+  throw new ReadError(
+    "answer",
+    `is about an alias of ${shorten(`${target.namespace}/${target.name}`)}, which is no name`,
+  );
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -84,6 +106,7 @@ function json(body: Uint8Array): unknown {
   try {
     return JSON.parse(decoder.decode(body));
   } catch (cause) {
-    throw new ReadError("answer", "cannot be read as JSON", { cause });
+    // The parser's own words have a piece of the body in them.
+    throw new ReadError("answer", `cannot be read as JSON: ${shorten((cause as Error).message)}`);
   }
 }

@@ -1,3 +1,4 @@
+import { nameFilter } from "../globs.ts";
 import { isNamePart, isServiceName } from "../istio.ts";
 import type { PolarisOptions } from "./options.ts";
 import type { Name } from "./reply.ts";
@@ -10,17 +11,10 @@ export function scopeOf({
   namespaces,
   services,
 }: Pick<PolarisOptions, "namespaces" | "services">): (name: Name) => Outside | undefined {
-  const include = services.include.map(globPattern);
-  const exclude = services.exclude.map(globPattern);
+  const isWanted = nameFilter(services);
   return ({ namespace, name }) => {
     if (namespace === "Polaris" && name.startsWith("polaris.")) return "infrastructure";
     if (namespaces?.includes(namespace) === false || !isNamePart(namespace) || !isServiceName(name)) return "filter";
-    return include.some((glob) => glob.test(name)) && !exclude.some((glob) => glob.test(name)) ? undefined : "filter";
+    return isWanted(name) ? undefined : "filter";
   };
-}
-
-/** `*` is any run of characters, `?` any one; everything else is itself. */
-function globPattern(glob: string): RegExp {
-  const text = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*");
-  return new RegExp(`^${text.replaceAll("?", ".")}$`, "s");
 }

@@ -30,7 +30,7 @@ export function watchedFile(dir: string, path: string): WatchedFile {
         lookedMs = nowMs;
         return kept.text;
       } catch (cause) {
-        throw new ReadError("denied", `Cannot read ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
+        throw new ReadError("denied", `Cannot read ${path}`, { cause });
       }
     },
   };

@@ -15,6 +15,8 @@ export interface Servers {
   demote(server: number, cause: unknown): void;
   /** Look whether a server answers at all and demote it if not; only where there is another one. */
   suspect(server: number): Promise<void>;
+  /** Time of performance.now() of the last change from one to another. */
+  changedAtMs(): number;
   close(): void;
 }
 
@@ -45,6 +47,7 @@ export function servers({ registry, addresses, probe, log, metrics }: ServersOpt
   const states = addresses.map((): State => ({ failures: 0, retryAtMs: 0, promotedAtMs: 0, probe: undefined }));
   const closing = new AbortController();
   let active = 0;
+  let changedAtMs = Number.NEGATIVE_INFINITY;
 
   function answers(server: number, state: State): Promise<boolean> {
     const nowMs = performance.now();
@@ -75,8 +78,9 @@ export function servers({ registry, addresses, probe, log, metrics }: ServersOpt
 
   function activate(server: number): void {
     active = server;
+    changedAtMs = performance.now();
     const state = states[server];
-    if (state !== undefined) state.promotedAtMs = performance.now();
+    if (state !== undefined) state.promotedAtMs = changedAtMs;
     metrics.switched();
   }
 
@@ -102,6 +106,7 @@ export function servers({ registry, addresses, probe, log, metrics }: ServersOpt
       if (addresses.length < 2 || server !== active || state === undefined) return;
       if (!(await answers(server, state))) this.demote(server, new Error("it fails a request for a short list too"));
     },
+    changedAtMs: () => changedAtMs,
     close: () => closing.abort(),
   };
 }

@@ -1,8 +1,8 @@
 import type { Endpoint, LeftOut, Service } from "../../src/model/service.ts";
 import { addressAndPort } from "../address.ts";
+import type { Intern } from "../intern.ts";
 import { MAX_ENDPOINTS } from "../istio.ts";
 import { type Instance, type MappingOptions, toInstance } from "./instance.ts";
-import type { Intern } from "./intern.ts";
 import { type PortGroup, settlePorts } from "./ports.ts";
 import type { RawInstance } from "./reply.ts";
 
@@ -78,7 +78,7 @@ function endpointsOf(
   for (const host of hosts.values()) {
     const lacking = groups.filter(({ port }) => !host.has(port.name)).map(({ port }) => port.name);
     const full = endpoints.length >= MAX_ENDPOINTS;
-    if (lacking.length === 0 && !full) endpoints.push(...joined(host, groups, pool));
+    if (lacking.length === 0 && !full) endpoints.push(...joined(host, groups, pool, MAX_ENDPOINTS - endpoints.length));
     for (const instance of [...host.values()].flat()) {
       if (lacking.length > 0)
         whyOut.set(instance, {
@@ -94,7 +94,7 @@ function endpointsOf(
     const why = whyOut.get(instance);
     return why === undefined ? [] : [{ address: addressAndPort(instance.address, instance.port), ...why }];
   });
-  return { endpoints: endpoints.slice(0, MAX_ENDPOINTS), out };
+  return { endpoints, out };
 }
 
 function putOn(hosts: Map<string, Host>, port: string, instance: Instance): void {
@@ -106,9 +106,9 @@ function putOn(hosts: Map<string, Host>, port: string, instance: Instance): void
 }
 
 /** The endpoints of one host: as many as its most frequent port has instances. All but the numbers is the first port's. */
-function joined(host: Host, groups: readonly PortGroup[], pool: Intern): readonly Endpoint[] {
+function joined(host: Host, groups: readonly PortGroup[], pool: Intern, most: number): readonly Endpoint[] {
   const columns = groups.map(({ port }) => ({ port, ones: host.get(port.name) ?? [] }));
-  const rows = Math.max(...columns.map(({ ones }) => ones.length));
+  const rows = Math.min(most, Math.max(...columns.map(({ ones }) => ones.length)));
   return Array.from({ length: rows }, (_, row): Endpoint[] => {
     const picked = columns.flatMap(({ port, ones }) => {
       const instance = ones[row % ones.length];

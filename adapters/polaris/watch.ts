@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ReadError } from "../../src/errors.ts";
-import type { Entry, Estate } from "./estate.ts";
-import { each } from "./requests.ts";
+import { each } from "../each.ts";
+import type { Entry } from "./entry.ts";
+import type { Estate } from "./estate.ts";
 
 /** Questions per second, over the whole registry: some five percent of a core. */
 const MOST_PER_SECOND = 500;

@@ -336,3 +336,16 @@ test("merge() keeps the identity of an equal merged service, and of no other", (
   assert.notEqual(third.services.get("dc1/shop/orders"), second.services.get("dc1/shop/orders"));
   assert.equal(third.services.get("dc1/shop/stock"), second.services.get("dc1/shop/stock"));
 });
+
+test("merge() says of a joined service that it is known by its aliases only, if it is so to all", () => {
+  const aliasesOnly = { aliasesOnly: true as const };
+  const both = (one: object, other: object) =>
+    merge(
+      readings({ dc1: [service("1:2", one)], prod: [service("1:2", { registry: "prod", ...other })] }),
+      nothing,
+      GROUP,
+    ).services.get("dc1/shop/1:2")?.aliasesOnly;
+  assert.equal(both(aliasesOnly, aliasesOnly), true);
+  assert.equal(both(aliasesOnly, {}), undefined);
+  assert.equal(both({}, aliasesOnly), undefined);
+});

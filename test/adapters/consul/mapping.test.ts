@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { toInstance } from "../../../adapters/consul/instance.ts";
-import { intern } from "../../../adapters/consul/intern.ts";
 import { consulFields } from "../../../adapters/consul/options.ts";
 import { parseEntries, parseServices } from "../../../adapters/consul/reply.ts";
 import { toService } from "../../../adapters/consul/service.ts";
+import { intern } from "../../../adapters/intern.ts";
 import type { Service } from "../../../src/model/service.ts";
 
 interface Raw {

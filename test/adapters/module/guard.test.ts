@@ -334,6 +334,42 @@ test("an unchanged service is the same object after failed and incomplete reads"
     assert.ok(one.state === "ok" && Object.is(one.service, (first.services[at] as typeof one).service));
 });
 
+test("other work goes on while a large snapshot is looked at", async () => {
+  const endpoints = Array.from({ length: 4000 }, (_, at) => ({ address: `10.0.${at >> 8}.${at & 255}` }));
+  const adapter = adapterThat(() => snapshot(Array.from({ length: 20 }, (_, at) => ok(`s${at}`, { endpoints }))));
+  let turns = 0;
+  let isOver = false;
+  const turn = () => {
+    turns++;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await read(adapter);
+  isOver = true;
+  assert.ok(turns >= 10, `${turns} turns of the event loop`);
+});
+
+test("services that incomplete snapshots lack are not remembered for ever", async () => {
+  let at = 0;
+  const adapter = adapterThat(() =>
+    snapshot(
+      at === 9
+        ? [ok("a")]
+        : Array.from({ length: 500 }, (_, name) => ok(at === 0 ? "a" : `s${at}-${name}`)).slice(0, at === 0 ? 1 : 500),
+      {
+        incomplete: "half",
+      },
+    ),
+  );
+  const first = await read(adapter);
+  for (at = 1; at < 9; at++) await read(adapter);
+  const last = await read(adapter);
+  const [a, b] = [first.services[0], last.services[0]];
+  assert.ok(a?.state === "ok" && b?.state === "ok");
+  assert.deepEqual(a.service, b.service);
+  assert.notEqual(a.service, b.service);
+});
+
 test("a service that an adapter changes in place is found on the poll, and what was handed on stays as it was", async () => {
   const mine = ok("a");
   const adapter = adapterThat(() => snapshot([mine]));

@@ -158,6 +158,26 @@ for (const { name, known: texts, want, note, asked = /./, mayStand = false, astr
   });
 }
 
+test("resolve() gives a service at most 100 aliases, those first that it had before", () => {
+  const resolve = resolver("prod", () => true);
+  const aliasesOf = (names: readonly string[]) => {
+    const all = [known("default/a"), ...names.map((name) => known(`default/${name} → default/a`))];
+    const [read] = resolve(all, () => false).reads;
+    return read?.state === "ok" ? read.service : assert.fail();
+  };
+  assert.equal(aliasesOf(["z"]).aliases?.length, 1);
+  const { aliases = [], notes } = aliasesOf(["z", ...Array.from({ length: 200 }, (_, at) => `b${at}`)]);
+  assert.equal(aliases.length, 100);
+  assert.equal(aliases.at(-1)?.name, "z");
+  assert.deepEqual(notes, ["of 201 aliases 100 are kept"]);
+});
+
+test("resolve() fails a name that was never read", () => {
+  const unread: Known = { name: named("default/a"), content: undefined, failure: undefined };
+  const [read] = resolver("prod", () => true)([unread], () => false).reads;
+  assert.equal(read?.state, "failed");
+});
+
 test("resolve() keeps a service's identity until it or its aliases change", () => {
   const resolve = resolver("prod", () => true);
   const [orders, stock, inventory] = [

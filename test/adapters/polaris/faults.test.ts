@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ReadError } from "../../../src/errors.ts";
+import { isPrintable } from "../../../adapters/istio.ts";
+import { describeError, ReadError } from "../../../src/errors.ts";
 import { createMetrics } from "../../../src/metrics.ts";
 import type { Fault } from "../../polaris/faults.ts";
 import type { Polaris } from "../../polaris/polaris.ts";
@@ -103,6 +104,82 @@ for (const { name, fault, failure, message } of oneFails) {
   });
 }
 
+/** Answers about `b` that are whole JSON and yet no answer, and texts of a server that are not to reach a terminal or a log. */
+const EVIL = `x\u001b[2J\n\u202e${"y".repeat(5000)}`;
+type Body = Readonly<Record<string, unknown>> & { readonly instances: readonly object[] };
+const badAnswers: readonly { name: string; edit: (body: Body) => unknown; message: RegExp }[] = [
+  {
+    name: "without a list of instances",
+    edit: ({ instances: _, ...body }) => body,
+    message: /has no list of instances$/,
+  },
+  { name: "whose list of instances is null", edit: (body) => ({ ...body, instances: null }), message: /has no list/ },
+  {
+    name: "about an alias of what is no name",
+    edit: (body) => ({ ...body, aliasFor: { namespace: "default", name: EVIL } }),
+    message: /is about an alias of default\/x\?\[2J\?y+…, which is no name$/,
+  },
+  { name: "of a type of its own", edit: (body) => ({ ...body, type: EVIL }), message: /is about x\?\[2J\?y+…$/ },
+  { name: "with a long reason", edit: (body) => ({ ...body, code: 500000, info: EVIL }), message: /: x\?\[2J\?y+…$/ },
+  {
+    name: "with metadata that are no texts",
+    edit: (body) => ({ ...body, instances: body.instances.map((one) => ({ ...one, metadata: { [EVIL]: 7 } })) }),
+    message: /cannot be understood: instances\.0\.metadata\.x\?\[2J\?y+…: Invalid input/,
+  },
+];
+for (const { name, edit, message } of badAnswers) {
+  test(`read() fails a service on an answer ${name}`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address });
+    await poll(adapter);
+    server.fault({ kind: "edit", edit: (body) => edit(body as Body), match: { service: "b" } });
+    const text = describeError(failures(await poll(adapter))["prod/default/b"]);
+    assert.match(text, message);
+    assert.ok(isPrintable(text) && text.length < 400, `${text.length} characters`);
+  });
+}
+
+test("read() takes no piece of a body into its errors that a terminal would obey", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  server.fault({ kind: "text", body: EVIL, match: { service: "b" } });
+  const text = describeError(failures(await poll(adapterOf(t, { address: server.address })))["prod/default/b"]);
+  assert.ok(isPrintable(text), JSON.stringify(text));
+});
+
+test("read() throws when the list is not there, or is of another namespace, or endless", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+  await poll(adapter);
+  const name = { namespace: "default", name: "a" };
+  for (const edit of [
+    ({ services: _, ...body }: Readonly<Record<string, unknown>>) => body,
+    (body: Readonly<Record<string, unknown>>) => ({ ...body, service: { namespace: "Test" }, services: [] }),
+    (body: Readonly<Record<string, unknown>>) => ({ ...body, services: Array.from({ length: 200_001 }, () => name) }),
+  ]) {
+    const undo = server.fault({ kind: "edit", edit, match: { type: "SERVICES" } });
+    await assert.rejects(poll(adapter), { name: "ReadError", failure: "answer" });
+    undo();
+  }
+});
+
+test("a service whose metadata have the names of every object's own fields is read, without labels that steer Istio", async (t) => {
+  const server = await serverOf(t);
+  const metadata = JSON.parse(
+    '{"__proto__": "x", "constructor": "y", "istio.io/rev": "a", "networking.istio.io/tunnel": "b", "Istio.io/c": "d"}',
+  );
+  server.register({ namespace: "default", service: "a", host: "192.0.2.1", port: 80, protocol: "__proto__", metadata });
+  const service = services(await poll(adapterOf(t, { address: server.address })))["default/a"];
+  assert.deepEqual(service?.endpoints, [{ address: "192.0.2.1", weight: 100, labels: { constructor: "y" } }]);
+  assert.deepEqual(
+    service?.ports.map(({ name, protocol }) => [name, protocol]),
+    [["proto", "TCP"]],
+  );
+  assert.equal(({} as Record<string, unknown>)["x"], undefined);
+});
+
 const listFails: readonly { name: string; fault: Fault; failure: string }[] = [
   { name: "is denied", fault: { kind: "code", code: 401001 }, failure: "denied" },
   { name: "is an error of the server", fault: { kind: "code", code: 500000 }, failure: "server" },
@@ -151,6 +228,85 @@ test("read() gives up a registry whose services fail one after the other", async
   const adapter = adapterOf(t, { address: server.address, timeout: "200ms" });
   await assert.rejects(poll(adapter), { name: "ReadError", failure: "timeout" });
   assert.ok(server.requests.length < 70, `${server.requests.length} requests`);
+});
+
+test("read() goes on when many fail that are all of one tenant", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address });
+  await poll(adapter);
+  for (let at = 0; at < 100; at++)
+    server.register({ namespace: "tenant", service: `s${at}`, host: "192.0.2.1", port: 80 });
+  server.fault({ kind: "status", status: 500, match: { namespace: "tenant" } });
+  const snapshot = await poll(adapter);
+  assert.deepEqual(Object.keys(services(snapshot)), all);
+  assert.equal(Object.keys(failures(snapshot)).length, 100);
+});
+
+const resets: readonly { name: string; namesake?: boolean; others?: string }[] = [
+  { name: "no other namespace has one of that name" },
+  { name: "the connections of others break too", namesake: true, others: "c" },
+];
+for (const { name, namesake, others } of resets) {
+  test(`read() keeps a service that a list lacks and whose connection breaks, as ${name}`, async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    if (namesake === true) server.register({ namespace: "Production", service: "b", host: "192.0.2.9", port: 80 });
+    const adapter = adapterOf(t, { address: server.address });
+    await poll(adapter);
+    server.fault({
+      kind: "edit",
+      edit: (body) => ({
+        ...body,
+        services: (body["services"] as { namespace: string; name: string }[]).filter(
+          (one) => one.namespace !== "default" || one.name !== "b",
+        ),
+      }),
+      match: { type: "SERVICES" },
+    });
+    server.fault({ kind: "close", match: { namespace: "default", service: "b" } });
+    if (others !== undefined) server.fault({ kind: "close", match: { service: others } });
+    for (let round = 0; round < 5; round++)
+      assert.ok(Object.hasOwn(failures(await poll(adapter)), "prod/default/b"), `round ${round}`);
+  });
+}
+
+test("read() takes nothing away on a server that was changed to a moment ago", async (t) => {
+  const [first, second] = [await serverOf(t), await serverOf(t)];
+  fill(first);
+  for (const service of ["a", "c"])
+    second.register({ namespace: "default", service, host: "192.0.2.1", port: 80, protocol: "http" });
+  second.deregister(second.register({ namespace: "default", service: "c", host: "192.0.2.1", port: 80 }));
+  const adapter = adapterOf(t, { address: [first.address, second.address] });
+  await poll(adapter);
+  await first.stop();
+  const snapshot = await poll(adapter);
+  assert.deepEqual(Object.keys(services(snapshot)), ["default/a"]);
+  assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b", "prod/default/c"]);
+});
+
+test("read() takes nothing away on an empty list while one server of several behind an address answers", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+  await poll(adapter);
+  server.fault({ kind: "empty", match: { type: "SERVICES" } });
+  server.fault({ kind: "code", code: 400202, match: { service: "b" } });
+  const snapshot = await poll(adapter);
+  assert.deepEqual(Object.keys(services(snapshot)), others);
+  assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b"]);
+});
+
+test("a service that is listed and could not be asked for is unread on a hint, not gone", async (t) => {
+  const server = await serverOf(t);
+  fill(server);
+  const adapter = adapterOf(t, { address: server.address, maxInFlight: 1 });
+  const before = await poll(adapter);
+  for (let at = 0; at < 40; at++)
+    server.register({ namespace: "default", service: `s${at}`, host: "192.0.2.1", port: 80 });
+  server.fault({ kind: "code", code: 500000, match: { type: "INSTANCE" } });
+  const snapshot = await hint(adapter, before);
+  assert.equal(snapshot.services.length, 43);
 });
 
 const steady: readonly { name: string; fault: Fault }[] = [
@@ -254,6 +410,8 @@ test("read() lets a deleted service go that another namespace exports", async (t
     "192.0.2.9:80",
   ]);
   server.deleteService("Production", "a");
+  for (let round = 0; round < 2; round++)
+    assert.deepEqual(Object.keys(failures(await poll(adapter))), ["prod/Production/a"], "it may be the network");
   const snapshot = await poll(adapter);
   assert.deepEqual(Object.keys(services(snapshot)), ["Production/z"]);
   assert.deepEqual(failures(snapshot), {});
@@ -276,6 +434,14 @@ test("a token is read again when it has changed or is refused", async (t) => {
   await rm(tokenFile);
   server.setToken("two", undefined);
   await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+});
+
+test("a token of several lines is refused before it is sent, and not shown", async (t) => {
+  const server = await serverOf(t);
+  const error = await poll(adapterOf(t, { address: server.address, token: "one\ntwo" })).catch((cause: Error) => cause);
+  assert.match(describeError(error), /Cannot use the token as it must be one word of visible ASCII characters$/);
+  assert.doesNotMatch(describeError(error), /one\n|two/);
+  assert.equal(server.requests.length, 0);
 });
 
 test("a fixed token is sent, and none in clear text is in the errors", async (t) => {
@@ -314,6 +480,8 @@ test("the next server is asked when one does not answer, and the first again whe
 
 for (const fault of [
   { kind: "hang" },
+  { kind: "text" },
+  { kind: "status", status: 404 },
   { kind: "code", code: 500000 },
   { kind: "close" },
   { kind: "status", status: 503 },

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { intern } from "../../../adapters/intern.ts";
 import type { MappingOptions } from "../../../adapters/polaris/instance.ts";
-import { intern } from "../../../adapters/polaris/intern.ts";
 import { parseReply, type RawInstance } from "../../../adapters/polaris/reply.ts";
 import { toService } from "../../../adapters/polaris/service.ts";
 import { serviceSchema } from "../../../adapters/service-form.ts";
@@ -397,4 +397,17 @@ test("whatever instances say, toService() gives what the mesh can take, in any o
     }),
     { numRuns: 500 },
   );
+});
+
+test("toService() keeps 32 ports of a service whose instances state more protocols than that", () => {
+  const raw = Array.from({ length: 300 }, (_, at) => ({ port: 1 + at, protocol: `p${String(at).padStart(3, "0")}` }));
+  const { ports, endpoints, leftOut } = service(raw);
+  assert.equal(ports.length, 32);
+  assert.equal(endpoints.length, 1);
+  assert.equal(leftOut.length, 300 - 32);
+});
+
+test("toService() gives 4096 endpoints of a host with more ports of one protocol", () => {
+  const raw = Array.from({ length: 5000 }, (_, at) => ({ port: 1 + at, protocol: at === 0 ? "grpc" : "http" }));
+  assert.equal(service(raw).endpoints.length, 4096);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Entry, Estate } from "../../../adapters/polaris/estate.ts";
+import type { Entry } from "../../../adapters/polaris/entry.ts";
+import type { Estate } from "../../../adapters/polaris/estate.ts";
 import { watch } from "../../../adapters/polaris/watch.ts";
 import { ReadError } from "../../../src/errors.ts";
 
@@ -24,6 +25,7 @@ function estateOf(count: number, change: (entry: Entry, at: number) => void, fai
       askedAtMs: Number.NEGATIVE_INFINITY,
       changedAtMs: Number.NEGATIVE_INFINITY,
       failures: 0,
+      closedPolls: 0,
     };
     change(entry, at);
     entries.set(entry.id, entry);

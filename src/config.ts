@@ -80,6 +80,12 @@ export interface Config {
     readonly forward: readonly SocketAddress[];
     /** CIDR ranges that are answered. */
     readonly allow: readonly string[];
+    /** What the server calls itself to those who ask (NSID). */
+    readonly nsid?: string;
+    /** Whether TXT tells which service a name leads to. */
+    readonly tellsServices: boolean;
+    /** Threads that answer; one for each core if left out. */
+    readonly workers?: number;
   };
   readonly http: { readonly listen: SocketAddress };
 }
@@ -231,6 +237,9 @@ function assemble(
       zones: dns.zones ?? [{ name: literalSuffix(hosts.template) ?? "", forward: [] }],
       forward: dns.forward,
       allow: dns.allow,
+      tellsServices: dns.txt,
+      ...(dns.nsid === undefined ? {} : { nsid: dns.nsid }),
+      ...(dns.workers === undefined ? {} : { workers: dns.workers }),
     },
   };
 }

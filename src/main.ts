@@ -138,6 +138,7 @@ function contextOf({ config }: GlobalOptions, logLevel: LogLevel): CliContext {
     configFile: config,
     configContext: { env: process.env, adapters },
     kubeconfig: process.env.KUBECONFIG,
+    pod: podOf(process.env),
     createAdapter(registry, { dir }) {
       const kind = adapters[registry.kind];
       if (kind === undefined) throw new ConfigError(`kind: must be known: ${Object.keys(adapters).join(", ")}`);
@@ -155,6 +156,10 @@ function contextOf({ config }: GlobalOptions, logLevel: LogLevel): CliContext {
     identity: `${hostname()}-${process.pid}-${randomBytes(3).toString("hex")}`,
     out: terminal(),
   };
+}
+
+function podOf({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }: NodeJS.ProcessEnv) {
+  return host === undefined || port === undefined ? undefined : { host, port };
 }
 
 function terminal(): Output {

@@ -1,5 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { ReadFailure } from "./errors.ts";
+import type { SkipKind } from "./model/adapter.ts";
 import type { HoldReason } from "./model/plan.ts";
+import type { LeftOutKind } from "./model/service.ts";
 import type { WriteOutcome } from "./model/target.ts";
 
 const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
@@ -15,10 +18,35 @@ const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
   unknown: true,
   yielded: true,
 };
+const FAILURES: Readonly<Record<ReadFailure | "other", true>> = {
+  timeout: true,
+  connection: true,
+  denied: true,
+  server: true,
+  answer: true,
+  other: true,
+};
+const LEFT_OUT: Readonly<Record<LeftOutKind, true>> = {
+  address: true,
+  disabled: true,
+  duplicate: true,
+  health: true,
+  kubernetes: true,
+  port: true,
+  weight: true,
+};
+const SKIPPED: Readonly<Record<SkipKind, true>> = { filter: true, infrastructure: true, kubernetes: true };
 const OUTCOMES: readonly WriteOutcome[] = ["written", "conflict", "foreign", "failed", "skipped"];
 const READ_RESULTS = ["ok", "failed", "incomplete"];
 const BRAKES = ["services", "endpoints"];
 const OPERATIONS = ["create", "update", "delete", "ledger", "event", "lease"];
+
+/** Metrics with the same labels beside the registry. */
+interface PerRegistry {
+  readonly labelled: readonly Readonly<Record<string, string>>[];
+  readonly gauges?: readonly Gauge<string>[];
+  readonly counters?: readonly Counter<string>[];
+}
 
 /** All metrics of one process. Every label set that can be foreseen stands at 0 from the start. */
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -28,6 +56,8 @@ export function createMetrics() {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  /** By registry, when its last complete read ended, or since when it is known; by the monotonic clock. */
+  const completeMs = new Map<string, number>();
   const metrics = {
     registry,
     registryReads: new Counter({
@@ -49,6 +79,21 @@ export function createMetrics() {
       labelNames: ["registry"],
       registers,
     }),
+    registryStaleness: new Gauge({
+      name: "x2istio_registry_staleness_seconds",
+      help: "Time since the last complete read of a registry, or since its configuration was loaded.",
+      labelNames: ["registry"],
+      registers,
+      collect() {
+        for (const [name, ms] of completeMs) this.set({ registry: name }, (performance.now() - ms) / 1000);
+      },
+    }),
+    registryFailures: new Counter({
+      name: "x2istio_registry_failures_total",
+      help: "Failed reads by kind: of a whole registry each time, of one service when it begins to fail.",
+      labelNames: ["registry", "kind"],
+      registers,
+    }),
     registryServices: new Gauge({
       name: "x2istio_registry_services_count",
       help: "Services that a registry lists.",
@@ -59,6 +104,18 @@ export function createMetrics() {
       name: "x2istio_registry_endpoints_count",
       help: "Usable endpoints that a registry lists.",
       labelNames: ["registry"],
+      registers,
+    }),
+    registryLeftOut: new Gauge({
+      name: "x2istio_registry_left_out_count",
+      help: "Endpoints that a registry lists and that are not used, by reason.",
+      labelNames: ["registry", "kind"],
+      registers,
+    }),
+    registrySkipped: new Gauge({
+      name: "x2istio_registry_skipped_count",
+      help: "Services that a registry lists and that are passed over, by reason.",
+      labelNames: ["registry", "kind"],
       registers,
     }),
     passRuns: new Counter({
@@ -134,6 +191,18 @@ export function createMetrics() {
       metrics.dnsAnswers.inc({ transport, rcode, source: "refused" }, 0);
   }
 
+  const leftOutKinds = Object.keys(LEFT_OUT) as LeftOutKind[];
+  const skipKinds = Object.keys(SKIPPED) as SkipKind[];
+  const { registryLastSuccess, registryStaleness, registryServices, registryEndpoints } = metrics;
+  const byRegistry: readonly PerRegistry[] = [
+    { labelled: [{}], gauges: [registryLastSuccess, registryStaleness, registryServices, registryEndpoints] },
+    { labelled: READ_RESULTS.map((result) => ({ result })), counters: [metrics.registryReads] },
+    { labelled: Object.keys(FAILURES).map((kind) => ({ kind })), counters: [metrics.registryFailures] },
+    { labelled: leftOutKinds.map((kind) => ({ kind })), gauges: [metrics.registryLeftOut] },
+    { labelled: skipKinds.map((kind) => ({ kind })), gauges: [metrics.registrySkipped] },
+    { labelled: BRAKES.map((kind) => ({ kind })), gauges: [metrics.brakeState] },
+  ];
+
   let known: readonly string[] = [];
   /** Set the label sets of these registries to 0 where they are new, and drop those of registries that have left. */
   function setRegistries(names: readonly string[]): void {
@@ -141,23 +210,26 @@ export function createMetrics() {
     for (const name of names) if (!known.includes(name)) greetRegistry(name);
     known = [...names];
   }
-  function greetRegistry(name: string): void {
-    for (const result of READ_RESULTS) metrics.registryReads.inc({ registry: name, result }, 0);
-    for (const gauge of [metrics.registryLastSuccess, metrics.registryServices, metrics.registryEndpoints])
-      gauge.set({ registry: name }, 0);
-    for (const kind of BRAKES) metrics.brakeState.set({ registry: name, kind }, 0);
-    metrics.registryReadDuration.zero({ registry: name });
+  function greetRegistry(registry: string): void {
+    completeMs.set(registry, performance.now());
+    for (const { labelled, gauges, counters } of byRegistry) {
+      for (const labels of labelled) {
+        for (const gauge of gauges ?? []) gauge.set({ registry, ...labels }, 0);
+        for (const counter of counters ?? []) counter.inc({ registry, ...labels }, 0);
+      }
+    }
+    metrics.registryReadDuration.zero({ registry });
   }
-  function forgetRegistry(name: string): void {
-    for (const result of READ_RESULTS) metrics.registryReads.remove({ registry: name, result });
-    for (const metric of [
-      metrics.registryLastSuccess,
-      metrics.registryServices,
-      metrics.registryEndpoints,
-      metrics.registryReadDuration,
-    ])
-      metric.remove({ registry: name });
-    for (const kind of BRAKES) metrics.brakeState.remove({ registry: name, kind });
+  function forgetRegistry(registry: string): void {
+    completeMs.delete(registry);
+    for (const { labelled, gauges = [], counters = [] } of byRegistry) {
+      for (const labels of labelled) for (const one of [...gauges, ...counters]) one.remove({ registry, ...labels });
+    }
+    metrics.registryReadDuration.remove({ registry });
   }
-  return { ...metrics, setRegistries };
+  function readComplete(registry: string): void {
+    metrics.registryLastSuccess.set({ registry }, Date.now() / 1000);
+    if (completeMs.has(registry)) completeMs.set(registry, performance.now());
+  }
+  return { ...metrics, leftOutKinds, skipKinds, setRegistries, readComplete };
 }

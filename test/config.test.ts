@@ -46,6 +46,7 @@ test("parseConfig() gives absent sections their defaults", () => {
       zones: [{ name: "mesh.internal", forward: [] }],
       forward: [],
       allow: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"],
+      tellsServices: false,
     },
     http: { listen: { address: "127.0.0.1", port: 8080 } },
   } satisfies Config);
@@ -77,6 +78,9 @@ dns:
   zones: [Corp.Example.COM., {name: consul, forward: ["10.0.0.2:8600", "[fd00::2]:8600"]}]
   forward: [10.0.0.53, "fd00::53"]
   allow: [10.0.0.0/8]
+  nsid: east-1
+  txt: true
+  workers: 2
 http: {listen: "[::1]:0"}
 `);
   const [vms, dc1] = config.registries;
@@ -137,6 +141,9 @@ http: {listen: "[::1]:0"}
       { address: "fd00::53", port: 53 },
     ],
     allow: ["10.0.0.0/8"],
+    tellsServices: true,
+    nsid: "east-1",
+    workers: 2,
   });
   assert.deepEqual(config.http, { listen: { address: "::1", port: 0 } });
 });
@@ -253,7 +260,8 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     want: [/target\.context: is not an option; known here: kind, path, namespace, clusterDomain/],
   },
   { text: "target: {kind: kubernetes, path: a}", want: [/target\.path: is not an option/] },
-  { text: "dns: {workers: 2}", want: [/dns\.workers: is not an option/] },
+  { text: "dns: {workers: 65}", want: [/dns\.workers: /] },
+  { text: "dns: {threads: 2}", want: [/dns\.threads: is not an option/] },
   { text: "dns: {listen: []}", want: [/dns\.listen: must have at least 1 entry/] },
   { text: "dns: {listen: [localhost:53]}", want: [/dns\.listen\[0\]: must be address:port/] },
   { text: "dns: {listen: ['127.0.0.1']}", want: [/dns\.listen\[0\]: must be address:port/] },

@@ -10,6 +10,8 @@ export interface CliContext {
   readonly configContext: ConfigContext;
   /** Value of KUBECONFIG, if set. */
   readonly kubeconfig: string | undefined;
+  /** Where a pod finds the API server, if this is one. */
+  readonly pod?: { readonly host: string; readonly port: string } | undefined;
   /** Makes the adapter of one configured registry. A ConfigError's lines read on from the registry: `path: sentence`. */
   readonly createAdapter: (registry: Config["registries"][number], config: Config) => Adapter | Promise<Adapter>;
   readonly log: Log;

@@ -5,12 +5,13 @@ import { type Config, loadConfig } from "../config.ts";
 import { type Controller, startController } from "../controller/controller.ts";
 import type { Leadership } from "../controller/leadership.ts";
 import { backOff } from "../controller/loop.ts";
-import { type DnsServer, dnsServer } from "../dns/server.ts";
+import { inTurns } from "../controller/turns.ts";
+import { type DnsServer, dnsServer, workersByDefault } from "../dns/server.ts";
 import { ConfigError } from "../errors.ts";
 import { type HttpServer, httpServer } from "../http/server.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { NameTable } from "../model/name-table.ts";
-import { buildNameTable } from "../plan/name-table.ts";
+import { type NameTables, nameTables } from "../plan/name-table.ts";
 import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { CliContext, ExitCode } from "./context.ts";
 import { planJson } from "./plan.ts";
@@ -21,6 +22,8 @@ import { type OpenTarget, openTarget } from "./target.ts";
 const SETTLE_MS = { kubernetes: 1000, directory: 0 };
 
 const BURST_MS = 20;
+/** While names keep coming, tables are made in a tenth of the time at most. */
+const REST = 9;
 
 /** What runs for one configuration. */
 interface Generation {
@@ -30,6 +33,9 @@ interface Generation {
   readonly stop: AbortController;
   readonly leadership: Leadership;
   controller: Controller | undefined;
+  readonly tables: NameTables;
+  /** Called whenever `table` may be another one. */
+  readonly onTable: () => void;
   table: NameTable | undefined;
   /** The version of the target that `table` was made from. */
   tableVersion: number;
@@ -92,7 +98,11 @@ function runtime(context: CliContext): Runtime {
   let lastTable: NameTable | undefined;
   const table = () => current?.table ?? lastTable;
   const source = {
-    ready: () => readiness(current, signal),
+    ready: () => {
+      const state = readiness(current, signal);
+      if (!state.ready || dns?.server.isCurrent() !== false) return state;
+      return { ready: false, reasons: ["the DNS server has not taken over the names yet"] };
+    },
     services: () => servicesJson(current?.controller?.latest()),
     plan: () => {
       const latest = current?.controller?.latest();
@@ -126,7 +136,7 @@ function runtime(context: CliContext): Runtime {
       lastTable = table();
       await stopGeneration(current, context);
       current = undefined;
-      current = await startGeneration(config, context);
+      current = await startGeneration(config, context, () => dns?.server.refresh());
     },
     async stop() {
       // Ports first: whoever asks next is to go elsewhere at once.
@@ -136,7 +146,7 @@ function runtime(context: CliContext): Runtime {
   };
 }
 
-async function startGeneration(config: Config, context: CliContext): Promise<Generation> {
+async function startGeneration(config: Config, context: CliContext, onTable: () => void): Promise<Generation> {
   context.metrics.setRegistries(config.registries.map(({ name }) => name));
   const opened = await openTarget(config, context);
   const stop = new AbortController();
@@ -152,6 +162,8 @@ async function startGeneration(config: Config, context: CliContext): Promise<Gen
       stop,
       leadership,
       controller: undefined,
+      tables: nameTables(),
+      onTable,
       table: undefined,
       tableVersion: -1,
       isFresh: false,
@@ -182,31 +194,38 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   const { log, metrics } = context;
   if (!(await startTarget(opened, signal, context))) return;
   generation.isFresh = target.standing().objects.size === 0;
-  renewTable(generation);
+  await renewTable(generation, signal).catch(() => undefined);
+  if (signal.aborted) return;
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
   while (!signal.aborted) {
     await target.waitForChange(generation.tableVersion, signal).catch(() => undefined);
     if (signal.aborted) break;
+    const startedMs = performance.now();
     try {
-      renewTable(generation);
+      await renewTable(generation, signal);
     } catch (error) {
+      if (signal.aborted) break;
       // Answers go on from the table before: an object that nobody foresaw must not take down DNS.
       log.error({ error }, "the names cannot be read from the target; the last ones are answered");
     }
     // What comes in a burst makes one table.
-    await delay(BURST_MS);
+    const restMs = Math.max(BURST_MS, REST * (performance.now() - startedMs));
+    await delay(restMs, undefined, { signal }).catch(() => undefined);
   }
   await generation.controller.done;
 }
 
-function renewTable(generation: Generation): void {
+async function renewTable(generation: Generation, signal: AbortSignal): Promise<void> {
   const { target } = generation.opened;
-  generation.tableVersion = target.version();
-  generation.table = buildNameTable(
-    target.standing(),
-    { settleMs: SETTLE_MS[target.kind], nowMs: Date.now() },
-    generation.table,
-  );
+  const version = target.version();
+  const options = { settleMs: SETTLE_MS[target.kind], nowMs: Date.now() };
+  const changed = target.changesSince(generation.tableVersion);
+  try {
+    generation.table = await inTurns(generation.tables.renew(target.standing(), changed, options), signal);
+    generation.onTable();
+  } finally {
+    generation.tableVersion = version;
+  }
 }
 
 /** Try until it can be read; false when told to stop. */
@@ -246,9 +265,12 @@ async function startDns(
 ): Promise<DnsServer> {
   const server = dnsServer({
     ...dns,
+    workers: dns.workers ?? workersByDefault(),
     table,
     log,
-    hooks: { onAnswer: ({ transport, rcode, source }) => metrics.dnsAnswers.inc({ transport, rcode, source }) },
+    hooks: {
+      onAnswer: ({ transport, rcode, source }, count) => metrics.dnsAnswers.inc({ transport, rcode, source }, count),
+    },
   });
   await server.start();
   return server;

@@ -79,6 +79,7 @@ async function openKubernetes(
   const { leaseElector } = await import("../kube/lease.ts");
   const client = await kubeClient({
     kubeconfig: context.kubeconfig,
+    pod: context.pod,
     ...(place.context === undefined ? {} : { context: place.context }),
     userAgent: `x2istio/${context.version}`,
     onWrite: (operation, result) => context.metrics.targetWrites.inc({ operation, result }),

@@ -152,6 +152,9 @@ export const sectionFields = {
     zones: z.array(zone).superRefine(oncePerName).optional(),
     forward: z.array(upstream).superRefine(unique).default([]),
     allow: z.array(textField(cidr)).superRefine(unique).default(LOCAL_RANGES),
+    nsid: z.string().min(1).max(128).optional(),
+    txt: z.boolean().default(false),
+    workers: z.int().min(0).max(64).optional(),
   }).prefault({}),
   http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080") }).prefault({}),
 };

@@ -1,13 +1,15 @@
+import type { ObjectKey } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
-import { type Catalog, merge, type Reading } from "../plan/merge.ts";
-import { type AliasRule, type NameMemo, type Naming, nameHosts } from "../plan/names.ts";
-import { buildObjects, type Desired, type ObjectMemo } from "../plan/objects.ts";
-import { type EqualMemo, plan } from "../plan/plan.ts";
-import { applyPolicy, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
-import type { SettleMemo } from "../plan/settle.ts";
-import { type IndexedStanding, indexStanding } from "../plan/standing.ts";
-import { allocateVips, type LedgerMemo, type VipLedger } from "../plan/vips.ts";
+import { type Catalog, mergeSteps, type Reading } from "../plan/merge.ts";
+import { type AliasRule, type NameMemo, type Naming, nameHostsSteps } from "../plan/names.ts";
+import { buildObjectsSteps, type Desired } from "../plan/objects.ts";
+import { type EqualMemo, planSteps } from "../plan/plan.ts";
+import { applyPolicySteps, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
+import { type IndexedStanding, indexStandingSteps } from "../plan/standing.ts";
+import { runSteps, type Steps } from "../plan/steps.ts";
+import { allocateVipsSteps, type LedgerMemo, type VipLedger } from "../plan/vips.ts";
+import { decideSome, type Last, type LateStages, type PartialDecision, startFrom } from "./some.ts";
 
 /** The part of a configuration that decides what should stand. */
 export interface Settings {
@@ -47,26 +49,46 @@ export interface ComputeInput {
   readonly endpointPeaks: ReadonlyMap<string, number>;
 }
 
-/** Every stage's result, for writing and for `explain`. */
-export interface Computation {
+/** What is to be written and shown. A later decision may bring the maps of an earlier one up to date. */
+export interface Decision {
   readonly standing: IndexedStanding;
   readonly catalog: Catalog;
   readonly naming: Naming;
   /** `undefined` when Istio allocates VIPs. */
   readonly ledger: VipLedger | undefined;
-  readonly desired: Desired;
   readonly plan: PolicedPlan;
+}
+
+/** Every stage's result, for writing and for `explain`. */
+export interface Computation extends Decision {
+  readonly desired: Desired;
 }
 
 /** The pipeline from readings to plan, for one configuration. */
 export type Compute = (input: ComputeInput) => Computation;
 
+/** The pipeline for one who decides again and again. */
+export interface Pipeline {
+  /** Decide everything, in steps, from the input as it is before the first. */
+  all(input: ComputeInput): Steps<Computation>;
+  /**
+   * Decide only what changed since the last decision, as a look at everything would; `undefined` when it takes that look.
+   *
+   * @param changed keys of all that changed in the target since; `undefined` when they are not known
+   */
+  some(input: ComputeInput, changed: ReadonlySet<ObjectKey> | undefined): PartialDecision | undefined;
+}
+
+export function createCompute(config: Settings): Compute {
+  const { all } = createPipeline(config);
+  return (input) => runSteps(all(input));
+}
+
 /**
  * Join the pure stages. What it keeps from call to call only saves work: unchanged services keep their identity from stage
- * to stage, so that the cost of a pass follows what changed.
+ * to stage, so that the cost of a decision follows what changed.
  */
-export function createCompute(config: Settings): Compute {
-  const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
+export function createPipeline(config: Settings): Pipeline {
   const namingOptions = {
     template: config.hosts.template,
     clusterDomain: config.target.clusterDomain,
@@ -75,36 +97,57 @@ export function createCompute(config: Settings): Compute {
   };
   const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
   const ledgerMemo: LedgerMemo = new WeakMap();
-  const equal: EqualMemo = new WeakMap();
-  const settled: SettleMemo = new WeakMap();
-  let catalog: Catalog | undefined;
-  let naming: Naming | undefined;
-  let memo: ObjectMemo | undefined;
+  const late = lateStages(config);
+  let last: Last | undefined;
+  /** Whether `last` and what has been taken from it since are all that there was. */
+  let isCurrent = false;
 
-  return function compute({ readings, standing: live, nowMs, allowDeletes, endpointPeaks }) {
-    const standing = indexStanding(live);
-    catalog = merge(readings, standing, config.merge, catalog, settled);
-    naming = nameHosts(catalog, standing, namingOptions, naming, nameMemo);
+  function* all({ readings: live, standing: now, ...input }: ComputeInput): Steps<Computation> {
+    isCurrent = false;
+    const readings = new Map(live);
+    const standing = yield* indexStandingSteps(now);
+    const catalog = yield* mergeSteps(readings, standing, config.merge, last?.decision.catalog, late.settled);
+    const naming = yield* nameHostsSteps(catalog, standing, namingOptions, last?.decision.naming, nameMemo);
+    const vipOptions = { ...config.vips, owner: config.owner, nowMs: input.nowMs };
     const ledger =
       config.vips.mode === "istio"
         ? undefined
-        : allocateVips(hostsOf(naming, standing), standing, { ...config.vips, owner: config.owner, nowMs }, ledgerMemo);
-    const objectOptions = {
-      owner: config.owner,
-      namespace: config.target.namespace,
-      keepEmptyMs: config.policy.keepEmptyMs,
-      registries,
-      nowMs,
-    };
-    const desired = buildObjects(catalog, naming, ledger?.vips, standing, objectOptions, memo);
-    memo = desired.memo;
-    const raw = plan({ ...desired, holds: [...desired.holds, ...(ledger?.holds ?? [])] }, standing, equal);
-    const policed = applyPolicy(raw, standing, catalog.authorities, endpointPeaks, {
-      ...config.policy,
-      allowDeletes,
-      nowMs,
-    });
-    return { standing, catalog, naming, ledger, desired, plan: policed };
+        : yield* allocateVipsSteps(hostsOf(naming, standing), standing, vipOptions, ledgerMemo);
+    const previous = last?.decision.desired.memo;
+    const { desired, plan } = yield* late.stages({ standing, catalog, naming, ledger, previous }, input);
+    const decision = { standing, catalog, naming, ledger, desired, plan };
+    last = startFrom(decision, readings);
+    isCurrent = true;
+    return decision;
+  }
+
+  function some(input: ComputeInput, changed: ReadonlySet<ObjectKey> | undefined): PartialDecision | undefined {
+    if (!isCurrent || last === undefined || changed === undefined) return undefined;
+    const decided = decideSome(last, input, changed, late, config.merge);
+    isCurrent = decided !== undefined;
+    return decided;
+  }
+
+  return { all, some };
+}
+
+/** The stages after names and VIPs. They look at each service by itself, but for the brakes. */
+function lateStages(config: Settings): LateStages {
+  const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
+  const { owner, policy } = config;
+  const { namespace } = config.target;
+  const equal: EqualMemo = new WeakMap();
+  return {
+    settled: new WeakMap(),
+    *stages({ standing, catalog, naming, ledger, previous }, { nowMs, allowDeletes, endpointPeaks }) {
+      const objectOptions = { owner, namespace, keepEmptyMs: policy.keepEmptyMs, registries, nowMs };
+      const desired = yield* buildObjectsSteps(catalog, naming, ledger?.vips, standing, objectOptions, previous);
+      const wanted = { ...desired, holds: [...desired.holds, ...(ledger?.holds ?? [])] };
+      const raw = yield* planSteps(wanted, standing, equal);
+      const policyOptions = { ...policy, allowDeletes, nowMs };
+      const plan = yield* applyPolicySteps(raw, standing, catalog.authorities, endpointPeaks, policyOptions);
+      return { desired, plan };
+    },
   };
 }
 

@@ -2,14 +2,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
-import type { Target, WriteResult } from "../model/target.ts";
-import { type Computation, createCompute, type Settings } from "./compute.ts";
+import type { Target, WriteReport, WriteResult } from "../model/target.ts";
+import { type Computation, type ComputeInput, createPipeline, type Decision, type Settings } from "./compute.ts";
 import { createHoldLog } from "./holds.ts";
 import type { Leadership } from "./leadership.ts";
 import { backOff, firstOf, loop } from "./loop.ts";
-import { type PassResult, pass } from "./pass.ts";
+import { type PassOptions, pass, writeUpdates } from "./pass.ts";
 import { createEndpointPeaks } from "./peaks.ts";
 import { type Readers, startReaders } from "./readers.ts";
+import { inTurns } from "./turns.ts";
 
 export interface ControllerOptions {
   readonly config: Settings;
@@ -25,8 +26,8 @@ export interface ControllerOptions {
 
 export interface Controller {
   readonly readers: Readers;
-  /** The last pass's decision; `undefined` before the first. */
-  latest(): Computation | undefined;
+  /** The last pass's decision; `undefined` before the first. Read it synchronously. */
+  latest(): Decision | undefined;
   /** Whether the first pass has ended, well or not. */
   hasPassed(): boolean;
   /** Resolves when everything has ended after `signal` aborts. */
@@ -35,6 +36,8 @@ export interface Controller {
 
 /** An object that someone else moved is looked at again at once, one that was refused after a while. */
 const SETTLING_MS = 50;
+/** What keeps moving in the target is looked at as a whole in a fifth of the time at most. */
+const REST = 4;
 const MOST_TICK_MS = 10_000;
 const PROGRESS_MS = 2_000;
 
@@ -46,28 +49,38 @@ export function startController(options: ControllerOptions): Controller {
     poll: config.registries.find(({ name }) => name === adapter.registry)?.poll ?? "*/30 * * * * *",
   }));
   const readers = startReaders(jobs, { signal, log, metrics });
-  const compute = createCompute(config);
+  const pipeline = createPipeline(config);
   const peaks = createEndpointPeaks(config.policy.keepEmptyMs);
   const holds = createHoldLog(log, metrics);
   // Tombstones end and quarantines run out without any event.
   const tickMs = Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4));
   const seen = { readings: -1, target: -1, leadership: -1 };
-  let latest: Computation | undefined;
+  let latest: Decision | undefined;
   let hasPassed = false;
   let unfinished = 0;
+  /** Nothing may be decided in part before everything was looked at. */
+  let isAllDue = true;
+  /** When everything is looked at again, and when it may be again for what moves in the target; by the monotonic clock. */
+  let allDueMs = 0;
+  let restedMs = 0;
 
   const passes = loop(onePass, {
     signal,
     onFailure(error, failures) {
       hasPassed = true;
+      isAllDue = true;
       metrics.passRuns.inc({ result: "failed" });
       if (failures === 1) log.error({ error }, "the pass failed; it is tried again");
     },
     async nextTurn(failures) {
       if (failures > 0) return backOff(failures, signal);
       await firstOf(signal, ...waits());
-      // What comes in a burst (a list of changes, our own writes coming back) is one turn.
-      if (seen.readings === readers.changes.version()) await delay(SETTLING_MS, undefined, { signal });
+      // What comes from the target in a burst is one turn; but no registry waits for that.
+      await firstOf(
+        signal,
+        (inner) => delay(SETTLING_MS, undefined, { signal: inner }),
+        (inner) => readers.changes.wait(seen.readings, inner),
+      );
     },
   });
   return {
@@ -82,51 +95,91 @@ export function startController(options: ControllerOptions): Controller {
       (inner) => readers.changes.wait(seen.readings, inner),
       (inner) => target.waitForChange(seen.target, inner),
       (inner) => leadership.changes.wait(seen.leadership, inner),
-      (inner) => (unfinished > 0 ? backOff(unfinished, inner) : delay(tickMs, undefined, { signal: inner })),
+      (inner) => (unfinished > 0 ? backOff(unfinished, inner) : delay(msUntil(allDueMs), undefined, { signal: inner })),
     ];
   }
 
   async function onePass(): Promise<void> {
-    seen.readings = readers.changes.version();
-    seen.target = target.version();
-    seen.leadership = leadership.changes.version();
+    const isMoved = seen.readings !== readers.changes.version();
+    const hasTurned = seen.leadership !== leadership.changes.version();
+    // A change in a registry goes first, but for at most one tick.
+    if (isAllDue || hasTurned || unfinished > 0 || msUntil(allDueMs + (isMoved ? tickMs : 0)) === 0) return passAll();
+    const some = decideSome();
+    if (some !== undefined) await passSome(some.decision);
+    if (some?.isUnfinished === false) return;
+    if (some === undefined && isMoved) return passAll();
+    allDueMs = Math.min(allDueMs, Math.max(restedMs, performance.now() + (isMoved ? SETTLING_MS : 0)));
+    if (msUntil(allDueMs) === 0) await passAll();
+  }
+
+  async function passAll(): Promise<void> {
     const started = performance.now();
+    let computeMs = 0;
+    isAllDue = true;
+    seen.leadership = leadership.changes.version();
     const isLeader = leadership.isLeader();
-    metrics.leaderState.set(isLeader ? 1 : 0);
     const released = leadership.allowDeletes();
     const isAnswered = [...readers.readings.values()].every(({ state }) => state !== "unread");
-    const result = await pass({
-      target,
-      isDryRun: !isLeader || config.policy.mode === "dry-run",
-      signal,
-      mayWrite: () => leadership.isLeader() && !signal.aborted,
-      onProgress: progressLog(log),
-      compute: () => {
-        const nowMs = target.nowMs();
-        return compute({
-          readings: readers.readings,
-          standing: target.standing(),
-          nowMs,
-          allowDeletes: new Set(released),
-          endpointPeaks: peaks.peaks(nowMs),
-        });
+    const { computation, report, ledgerWrites } = await pass({
+      ...passOptions(isLeader),
+      async compute() {
+        const beganMs = performance.now();
+        seen.readings = readers.changes.version();
+        seen.target = target.version();
+        const decided = await inTurns(pipeline.all(input(released)), signal);
+        computeMs += performance.now() - beganMs;
+        return decided;
       },
     });
-    latest = result.computation;
-    record(result, started);
+    latest = computation;
+    isAllDue = false;
+    allDueMs = performance.now() + tickMs;
+    restedMs = performance.now() + REST * computeMs;
+    recordAll(computation);
+    record(computation, report, ledgerWrites, started);
     if (isLeader && released.length > 0) leadership.releaseDone();
     // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
     hasPassed ||= isAnswered;
   }
 
-  function record({ computation, report, ledgerWrites }: PassResult, started: number): void {
-    const { plan, ledger } = computation;
-    peaks.record(plan.endpointTotals, target.nowMs());
-    holds.record(plan.hold, report, unreadRegistries(computation));
-    const counts = countOutcomes(report.results);
-    unfinished = counts.written < report.results.length ? unfinished + 1 : 0;
-    metrics.passRuns.inc({ result: "ok" });
-    metrics.passDuration.observe((performance.now() - started) / 1000);
+  function decideSome() {
+    const changed = target.changesSince(seen.target);
+    seen.readings = readers.changes.version();
+    seen.target = target.version();
+    return pipeline.some(input(leadership.allowDeletes()), changed);
+  }
+
+  async function passSome(decision: Decision): Promise<void> {
+    const started = performance.now();
+    const report = await writeUpdates(decision, passOptions(leadership.isLeader()));
+    latest = decision;
+    record(decision, report, 0, started);
+  }
+
+  function passOptions(isLeader: boolean): Omit<PassOptions, "compute"> {
+    return {
+      target,
+      isDryRun: !isLeader || config.policy.mode === "dry-run",
+      signal,
+      mayWrite: () => leadership.isLeader() && !signal.aborted,
+      onProgress: progressLog(log),
+    };
+  }
+
+  function input(released: readonly string[]): ComputeInput {
+    const nowMs = target.nowMs();
+    return {
+      readings: readers.readings,
+      standing: target.standing(),
+      nowMs,
+      allowDeletes: new Set(released),
+      endpointPeaks: peaks.peaks(nowMs),
+    };
+  }
+
+  /** What only a look at everything can change. */
+  function recordAll({ plan, ledger }: Computation): void {
+    metrics.leaderState.set(leadership.isLeader() ? 1 : 0);
     for (const { name: registry } of config.registries) {
       for (const kind of ["services", "endpoints"] as const) {
         metrics.brakeState.set(
@@ -135,12 +188,21 @@ export function startController(options: ControllerOptions): Controller {
         );
       }
     }
-    if (ledger !== undefined) {
-      const lines = [...ledger.lines.values()].filter(({ owner }) => owner === config.owner);
-      const resting = lines.filter(({ restingSinceMs }) => restingSinceMs !== undefined).length;
-      metrics.vipsUsed.set(lines.length - resting);
-      metrics.vipsResting.set(resting);
-    }
+    if (ledger === undefined) return;
+    const lines = [...ledger.lines.values()].filter(({ owner }) => owner === config.owner);
+    const resting = lines.filter(({ restingSinceMs }) => restingSinceMs !== undefined).length;
+    metrics.vipsUsed.set(lines.length - resting);
+    metrics.vipsResting.set(resting);
+  }
+
+  function record(decision: Decision, report: WriteReport, ledgerWrites: number, started: number): void {
+    const { plan } = decision;
+    peaks.record(plan.endpointTotals, target.nowMs());
+    holds.record(plan.hold, report, unreadRegistries(decision));
+    const counts = countOutcomes(report.results);
+    unfinished = counts.written < report.results.length ? unfinished + 1 : 0;
+    metrics.passRuns.inc({ result: "ok" });
+    metrics.passDuration.observe((performance.now() - started) / 1000);
     if (report.results.length > 0 || ledgerWrites > 0) {
       log.info(
         {
@@ -156,7 +218,12 @@ export function startController(options: ControllerOptions): Controller {
   }
 }
 
-function unreadRegistries({ catalog }: Computation): ReadonlySet<string> {
+/** Milliseconds left until a time of the monotonic clock; 0 when it is over. */
+function msUntil(timeMs: number): number {
+  return Math.max(0, timeMs - performance.now());
+}
+
+function unreadRegistries({ catalog }: Decision): ReadonlySet<string> {
   const unread = [...catalog.authorities].filter(([, { state }]) => state === "unread" || state === "failed");
   return new Set(unread.map(([registry]) => registry));
 }

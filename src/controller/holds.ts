@@ -17,32 +17,41 @@ export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
   let counted: readonly Hold[] = [];
   let refused = new Map<string, string>();
   return {
-    record(holds, { results }, unread) {
-      const said = holds.filter(({ reason, registry }) => reason !== "unread" || !unread.has(registry));
-      const now = new Map(said.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
-      const begun = [...now].filter(([key]) => !held.has(key));
-      const ended = [...held].filter(([key]) => !now.has(key));
-      for (const [, { reason, subject, service, message }] of begun.slice(0, MOST_LINES)) {
-        log.warn({ reason, subject, service, why: message }, "held");
-      }
-      for (const [, { reason, subject }] of ended.slice(0, MOST_LINES)) log.info({ reason, subject }, "no longer held");
-      const unsaid = Math.max(0, begun.length - MOST_LINES) + Math.max(0, ended.length - MOST_LINES);
-      if (unsaid > 0) log.warn({ unsaid }, "more began or ended to be held; x2istio plan shows all");
-      countHolds(counted, holds);
-      counted = holds;
-      held = now;
-      const failed = new Map<string, string>();
-      for (const { change, outcome, error } of results) {
-        metrics.passChanges.inc({ kind: change.kind, outcome });
-        if (outcome !== "failed") continue;
-        const key = change.kind === "delete" ? change.standing.key : change.object.key;
-        const why = String(error instanceof Error ? error.message : error);
-        failed.set(key, why);
-        if (refused.get(key) !== why) log.error({ object: key, error }, "an object could not be written");
-      }
-      refused = failed;
+    record(holds, report, unread) {
+      // What was decided on single services leaves the list as it is.
+      if (holds !== counted) recordHolds(holds, unread);
+      recordResults(report);
     },
   };
+
+  function recordHolds(holds: readonly Hold[], unread: ReadonlySet<string>): void {
+    const said = holds.filter(({ reason, registry }) => reason !== "unread" || !unread.has(registry));
+    const now = new Map(said.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
+    const begun = [...now].filter(([key]) => !held.has(key));
+    const ended = [...held].filter(([key]) => !now.has(key));
+    for (const [, { reason, subject, service, message }] of begun.slice(0, MOST_LINES)) {
+      log.warn({ reason, subject, service, why: message }, "held");
+    }
+    for (const [, { reason, subject }] of ended.slice(0, MOST_LINES)) log.info({ reason, subject }, "no longer held");
+    const unsaid = Math.max(0, begun.length - MOST_LINES) + Math.max(0, ended.length - MOST_LINES);
+    if (unsaid > 0) log.warn({ unsaid }, "more began or ended to be held; x2istio plan shows all");
+    countHolds(counted, holds);
+    counted = holds;
+    held = now;
+  }
+
+  function recordResults({ results }: WriteReport): void {
+    const failed = new Map<string, string>();
+    for (const { change, outcome, error } of results) {
+      metrics.passChanges.inc({ kind: change.kind, outcome });
+      if (outcome !== "failed") continue;
+      const key = change.kind === "delete" ? change.standing.key : change.object.key;
+      const why = String(error instanceof Error ? error.message : error);
+      failed.set(key, why);
+      if (refused.get(key) !== why) log.error({ object: key, error }, "an object could not be written");
+    }
+    refused = failed;
+  }
 
   function countHolds(before: Iterable<Hold>, now: Iterable<Hold>): void {
     for (const { reason } of before) metrics.passHeld.set({ reason }, 0);

@@ -1,11 +1,11 @@
 import { ConflictError } from "../errors.ts";
 import type { Target, WriteOptions, WriteReport } from "../model/target.ts";
-import type { Computation } from "./compute.ts";
+import type { Computation, Decision } from "./compute.ts";
 
 export interface PassOptions extends WriteOptions {
   readonly target: Target;
   /** From what stands now; asked again after a conflict. */
-  readonly compute: () => Computation;
+  readonly compute: () => Computation | Promise<Computation>;
   readonly isDryRun: boolean;
 }
 
@@ -29,7 +29,7 @@ const MAX_CLAIMS = 5;
 export async function pass(options: PassOptions): Promise<PassResult> {
   const { target, compute, isDryRun } = options;
   for (let attempt = 1; ; attempt++) {
-    const computation = compute();
+    const computation = await compute();
     const claims = computation.ledger?.writes ?? [];
     const { create, update, delete: remove, hold } = computation.plan;
     if (isDryRun) return { computation, report: { results: [] }, ledgerWrites: 0 };
@@ -48,13 +48,21 @@ export async function pass(options: PassOptions): Promise<PassResult> {
   }
 }
 
+/** Write a decision that changes only what stands: it claims no VIP, frees none, and holds what was held before. */
+export async function writeUpdates(
+  { plan }: Pick<Decision, "plan">,
+  { target, isDryRun, ...options }: Omit<PassOptions, "compute">,
+): Promise<WriteReport> {
+  return isDryRun || plan.update.length === 0 ? { results: [] } : target.write(plan.update, options);
+}
+
 /** The VIPs of entries that were just deleted begin their rest now and not with the next pass, which may never come. */
 async function restFreed({ target, compute, ...options }: PassOptions, report: WriteReport): Promise<number> {
   const isFreed = report.results.some(
     ({ change, outcome }) =>
       change.kind === "delete" && outcome === "written" && change.standing.manifest.kind === "ServiceEntry",
   );
-  const releases = isFreed ? (compute().ledger?.writes ?? []) : [];
+  const releases = isFreed ? ((await compute()).ledger?.writes ?? []) : [];
   if (releases.length === 0 || !options.mayWrite()) return 0;
   try {
     await target.writeLedger(releases, options);

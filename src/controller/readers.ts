@@ -1,11 +1,13 @@
 import { schedule } from "node-cron";
-import { describeError } from "../errors.ts";
+import { describeError, readFailure } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter, Snapshot } from "../model/adapter.ts";
 import type { Reading } from "../plan/merge.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { backOff, firstOf, loop } from "./loop.ts";
+import { differences, type ReadPair } from "./snapshots.ts";
+import { createTally } from "./tally.ts";
 
 /** A registry to be read, with its poll schedule (cron with seconds). */
 export interface ReadJob {
@@ -35,6 +37,7 @@ export function startReaders(
   const readings = new Map<string, Reading>(jobs.map(({ adapter }) => [adapter.registry, { state: "unread" }]));
   const readAtMs = new Map<string, number>();
   const changes = createChanges();
+  const tallies = new Map(jobs.map(({ adapter }) => [adapter.registry, createTally()]));
   const done = Promise.all(jobs.map((job) => readLoop(job)));
   return { readings, readAtMs, changes, done };
 
@@ -62,6 +65,7 @@ export function startReaders(
           signal,
           onFailure(error, failures) {
             metrics.registryReads.inc({ registry, result: "failed" });
+            metrics.registryFailures.inc({ registry, kind: readFailure(error) });
             fail(registry, describeError(error), failures);
           },
           async nextTurn(failures) {
@@ -97,23 +101,29 @@ export function startReaders(
 
   function keep(registry: string, snapshot: Snapshot): void {
     const before = readings.get(registry);
+    const { incomplete, skipped } = snapshot;
     readings.set(registry, { state: "read", snapshot });
     readAtMs.set(registry, Date.now());
-    metrics.registryReads.inc({ registry, result: snapshot.incomplete === undefined ? "ok" : "incomplete" });
-    if (snapshot.incomplete === undefined) metrics.registryLastSuccess.set({ registry }, Date.now() / 1000);
-    if (before?.state === "read" && isSame(before.snapshot, snapshot)) return;
+    metrics.registryReads.inc({ registry, result: incomplete === undefined ? "ok" : "incomplete" });
+    if (incomplete === undefined) metrics.readComplete(registry);
+    for (const kind of metrics.skipKinds) metrics.registrySkipped.set({ registry, kind }, skipped?.[kind] ?? 0);
+    const differs = before?.state === "read" ? differences(before.snapshot, snapshot) : undefined;
+    if (differs?.length === 0) return;
     if (before?.state === "failed") log.info({ registry }, "the registry can be read again");
-    if (snapshot.incomplete !== undefined)
-      log.warn(
-        { registry, why: snapshot.incomplete },
-        "the registry could be read only in part; nothing of it is taken away",
-      );
-    metrics.registryServices.set({ registry }, snapshot.services.length);
-    metrics.registryEndpoints.set(
-      { registry },
-      snapshot.services.reduce((sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0), 0),
-    );
+    if (incomplete !== undefined)
+      log.warn({ registry, why: incomplete }, "the registry could be read only in part; nothing of it is taken away");
+    count(registry, snapshot, differs);
     changes.notify();
+  }
+
+  function count(registry: string, snapshot: Snapshot, differs: readonly ReadPair[] | undefined): void {
+    const tally = tallies.get(registry);
+    for (const cause of tally?.update(snapshot, differs) ?? [])
+      metrics.registryFailures.inc({ registry, kind: readFailure(cause) });
+    metrics.registryServices.set({ registry }, snapshot.services.length);
+    metrics.registryEndpoints.set({ registry }, tally?.endpoints() ?? 0);
+    for (const kind of metrics.leftOutKinds)
+      metrics.registryLeftOut.set({ registry, kind }, tally?.leftOut().get(kind) ?? 0);
   }
 
   function fail(registry: string, why: string, failures: number): void {
@@ -123,19 +133,4 @@ export function startReaders(
     if (failures === 1) log.warn({ registry, why }, "the registry cannot be read; its objects stay as they are");
     if (before?.state !== "failed" || before.why !== why) changes.notify();
   }
-}
-
-/** Adapters hand back unchanged services as the same objects. */
-function isSame(a: Snapshot, b: Snapshot): boolean {
-  if (a.incomplete !== b.incomplete || a.services.length !== b.services.length) return false;
-  return a.services.every((read, at) => {
-    const other = b.services[at];
-    if (read.state === "ok" && other?.state === "ok") return read.service === other.service;
-    return (
-      read.state === "failed" &&
-      other?.state === "failed" &&
-      read.key === other.key &&
-      describeError(read.cause) === describeError(other.cause)
-    );
-  });
 }

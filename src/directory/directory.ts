@@ -68,6 +68,7 @@ export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: 
     standing: () => state.standing,
     version: state.version,
     waitForChange: state.waitForChange,
+    changesSince: state.changesSince,
     nowMs: Date.now,
     writeLedger: writer.writeLedger,
     write: writer.write,

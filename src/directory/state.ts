@@ -1,3 +1,4 @@
+import { changeLog } from "../model/change-log.ts";
 import { type ObjectKey, objectKey } from "../model/objects.ts";
 import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
 import { type DirectoryFile, servicePath } from "./file.ts";
@@ -13,8 +14,7 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
   const foreign = new Map<ObjectKey, ForeignObject>();
   const ledger = new Map<string, StandingLedgerBlock>();
   const standing: Standing = { objects, foreign, ledger, namespaces: undefined };
-  const waiting = new Set<() => void>();
-  let version = 0;
+  const log = changeLog();
 
   /** Put a file's new content, or with `undefined` its absence, in place of the old. */
   function put(path: string, file: DirectoryFile | undefined): void {
@@ -29,9 +29,7 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     for (const { key } of file?.objects ?? []) place(key, [...without(places.get(key), path), path]);
     for (const clash of file?.foreign ?? []) foreign.set(foreignKey(clash), clash);
     if (file?.ledger !== undefined) ledger.set(file.ledger.name, file.ledger);
-    if (!matters(before) && !matters(file)) return;
-    version++;
-    for (const wake of waiting) wake();
+    for (const key of new Set([...keysOf(before), ...keysOf(file)])) log.add(key);
   }
 
   function place(key: ObjectKey, paths: readonly string[]): void {
@@ -58,34 +56,23 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     );
   }
 
-  function waitForChange(seen: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const done = (settle: () => void) => () => {
-        waiting.delete(wake);
-        signal.removeEventListener("abort", abort);
-        settle();
-      };
-      const wake = done(resolve);
-      const abort = done(() => reject(signal.reason as Error));
-      if (signal.aborted) return abort();
-      if (version !== seen) return resolve();
-      waiting.add(wake);
-      signal.addEventListener("abort", abort);
-    });
-  }
-
   return {
     standing,
     files: files as ReadonlyMap<string, DirectoryFile>,
     put,
     placeOf: (key: ObjectKey) => places.get(key)?.[0],
-    version: () => version,
-    waitForChange,
+    version: log.version,
+    waitForChange: log.wait,
+    changesSince: log.since,
   };
 }
 
-function matters(file: DirectoryFile | undefined): boolean {
-  return file !== undefined && (file.objects.length > 0 || file.foreign.length > 0 || file.ledger !== undefined);
+/** What a file can change in `standing`. */
+function keysOf(file: DirectoryFile | undefined): readonly ObjectKey[] {
+  if (file === undefined) return [];
+  const { objects, foreign, ledger } = file;
+  const blocks = ledger === undefined ? [] : [`ConfigMap/${ledger.name}`];
+  return [...objects.map(({ key }) => key), ...foreign.map(foreignKey), ...blocks];
 }
 
 function without(paths: readonly string[] = [], path: string): readonly string[] {

@@ -2,11 +2,22 @@ import type { NameRow, NameTable } from "../model/name-table.ts";
 import { CLASS_IN, RCODE, TYPE } from "./codes.ts";
 import type { Question, Reply } from "./message.ts";
 import type { ResourceRecord } from "./records.ts";
+import { reversedAddress } from "./reverse.ts";
 
 /** TTL of "there is no such name" and "no such type" (RFC 2308 §5): a service created on demand must not stay denied for long. */
 export const NEGATIVE_TTL_SECONDS = 5;
 /** Longest chain of CNAMEs that is followed. */
 export const MAX_CNAMES = 8;
+
+/** What all SOA records share: RNAME as in RFC 6303 §3; refresh, retry and expire concern secondaries, of which there are none. */
+export const SOA_TIMES = {
+  ttlSeconds: NEGATIVE_TTL_SECONDS,
+  mailbox: "nobody.invalid",
+  refreshSeconds: 3600,
+  retrySeconds: 1200,
+  expireSeconds: 604_800,
+  minimumSeconds: NEGATIVE_TTL_SECONDS,
+} as const;
 
 /** Where another DNS server listens. */
 export interface Upstream {
@@ -21,13 +32,28 @@ export interface Zone {
   readonly forward: readonly Upstream[];
 }
 
-/** What besides the names decides an answer. */
-export interface Zones {
+/** The part of a name table that answers are made from. */
+export interface AnswerTable {
+  readonly names: Pick<NameTable["names"], "get">;
+  readonly parents: Pick<NameTable["parents"], "has">;
+  readonly serial: number;
+  /** The host that has an address, in canonical text, as its VIP. */
+  readonly hostOf?: (address: string) => string | undefined;
+}
+
+/** Zones as they are looked up. */
+export interface ZoneIndex {
   /** By name, lower case without trailing dot; see `zonesByName`. */
   readonly byName: ReadonlyMap<string, Zone>;
+}
+
+/** What besides the names decides an answer. */
+export interface Zones extends ZoneIndex {
   /** Asked for names outside of all zones; empty: they are REFUSED. */
   readonly forward: readonly Upstream[];
   readonly ttlSeconds: number;
+  /** Whether TXT tells which service a name leads to. */
+  readonly tellsServices?: boolean;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
 }
@@ -53,15 +79,40 @@ export function zonesByName(zones: readonly Zone[]): ReadonlyMap<string, Zone> {
  *
  * Classes other than IN and zone transfers are REFUSED; types that can only be meta-data are FORMERR or NOTIMP (RFC 6895 §3.1).
  * An address that the mesh may not have yet is `held`.
+ *
+ * Besides rows there are names made of them: `_port._tcp.` before a name with ports (SRV, RFC 2782), and the reverse names of
+ * hosts' VIPs (PTR, RFC 1035 §3.5, RFC 3596 §2.5).
  */
-export function answer(question: Question, table: NameTable, zones: Zones): Answer {
+export function answer(question: Question, table: AnswerTable, zones: Zones): Answer {
   const refusal = refuse(question);
   if (refusal !== undefined) return bare(refusal);
   const zone = zoneOf(question.name, zones.byName);
   const isOurs = zone !== undefined && zone.forward.length === 0;
-  const row = table.names.get(question.name);
+  const row = table.names.get(question.name) ?? derivedRow(question.name, table);
   if (row === undefined && !isOurs) return askOthers(zone?.forward ?? zones.forward);
   return resolve(question, row, table, zones);
+}
+
+/** A row of the table, or one made of another. */
+interface AnyRow extends NameRow {
+  readonly srv?: readonly { readonly port: number; readonly target: string }[];
+  readonly ptr?: string;
+}
+
+/** What stands in no row but follows from one. `_tcp.host` is an empty non-terminal. */
+function derivedRow(name: string, table: AnswerTable): AnyRow | undefined {
+  const bare = { name, a: [], aaaa: [], settledAtMs: 0 };
+  const [, label, transport, target = ""] = /^(?:_([^.]+)\.)?_(tcp|udp)\.(.+)$/.exec(name) ?? [];
+  if (transport !== undefined) {
+    const row = table.names.get(target);
+    const ports = (row?.ports ?? []).filter((port) => port.transport === transport);
+    const found = label === undefined ? ports : ports.filter((port) => port.name === label);
+    const srv = label === undefined ? [] : found.map(({ number }) => ({ port: number, target }));
+    return found.length === 0 ? undefined : { ...bare, host: row?.host ?? target, srv };
+  }
+  const address = reversedAddress(name);
+  const host = address === undefined ? undefined : table.hostOf?.(address);
+  return host === undefined ? undefined : { ...bare, host, ptr: host };
 }
 
 function refuse({ type, class: qclass }: Question): number | undefined {
@@ -75,7 +126,7 @@ function askOthers(upstreams: readonly Upstream[]): Answer {
 }
 
 /** Follow CNAMEs as far as the table goes (RFC 1034 §3.6.2), then answer for the last name, whose code the answer has (RFC 6604 §3). */
-function resolve({ name: asked, type }: Question, first: NameRow | undefined, table: NameTable, zones: Zones): Answer {
+function resolve({ name: asked, type }: Question, first: AnyRow | undefined, table: AnswerTable, zones: Zones): Answer {
   const chain: ResourceRecord[] = [];
   let name = asked;
   let row = first;
@@ -85,7 +136,7 @@ function resolve({ name: asked, type }: Question, first: NameRow | undefined, ta
     chain.push({ name, type: "CNAME", ttlSeconds: zones.ttlSeconds, target: row.cname });
     name = row.cname.toLowerCase();
     row = table.names.get(name);
-    if (row === undefined && ownZoneOf(name, zones) === undefined) return reply(RCODE.NOERROR, chain);
+    if (row === undefined && denyingZone(name, zones) === undefined) return reply(RCODE.NOERROR, chain);
   }
   const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, zones.nowMs);
   if (heldUntilMs > 0) return { kind: "held", untilMs: heldUntilMs };
@@ -96,13 +147,13 @@ function resolve({ name: asked, type }: Question, first: NameRow | undefined, ta
 
 function recordsOf(
   name: string,
-  row: NameRow | undefined,
+  row: AnyRow | undefined,
   type: number,
-  table: NameTable,
+  table: AnswerTable,
   zones: Zones,
 ): readonly ResourceRecord[] {
   const { ttlSeconds } = zones;
-  const isApex = ownZoneOf(name, zones) === name;
+  const isApex = denyingZone(name, zones) === name;
   switch (type) {
     case TYPE.A:
       return row?.a.map((address) => ({ name, type: "A", ttlSeconds, address })) ?? [];
@@ -110,6 +161,13 @@ function recordsOf(
       return row?.aaaa.map((address) => ({ name, type: "AAAA", ttlSeconds, address })) ?? [];
     case TYPE.CNAME:
       return cnameOf(name, row, ttlSeconds);
+    case TYPE.SRV:
+      return (row?.srv ?? []).map((place) => ({ name, type: "SRV", ttlSeconds, priority: 0, weight: 100, ...place }));
+    case TYPE.PTR:
+      return row?.ptr === undefined ? [] : [{ name, type: "PTR", ttlSeconds, target: row.ptr }];
+    case TYPE.TXT:
+      if (zones.tellsServices !== true || row?.service === undefined) return [];
+      return [{ name, type: "TXT", ttlSeconds, texts: [`service=${row.service}`.slice(0, 255)] }];
     case TYPE.SOA:
       return soaOwner(name, zones) === name ? [soa(name, table)] : [];
     case TYPE.NS:
@@ -137,39 +195,30 @@ function deny(
   name: string,
   row: NameRow | undefined,
   chain: readonly ResourceRecord[],
-  table: NameTable,
+  table: AnswerTable,
   zones: Zones,
 ): Answer {
-  const exists = row !== undefined || table.parents.has(name) || hasZoneAtOrBelow(name, zones);
+  const exists = row !== undefined || isNameAbove(name, table, zones);
   return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, zones), table)]);
 }
 
-function hasZoneAtOrBelow(name: string, { byName }: Zones): boolean {
-  return byName.has(name) || [...byName.keys()].some((zone) => zone.endsWith(`.${name}`));
+/** Whether a name without row is a zone's or has names or zones below it. */
+export function isNameAbove(name: string, { parents }: AnswerTable, { byName }: ZoneIndex): boolean {
+  if (parents.has(name) || byName.has(name)) return true;
+  for (const zone of byName.keys()) if (zone.length > name.length && zone.endsWith(`.${name}`)) return true;
+  return false;
 }
 
 /**
  * The zone that denies `name`. A legacy name outside of our zones is a zone of its own: an SOA further up would claim authority over
  * neighbours that are not ours, and one without SOA would not be cached at all (RFC 2308 §5).
  */
-function soaOwner(name: string, zones: Zones): string {
-  return ownZoneOf(name, zones) ?? name;
+export function soaOwner(name: string, zones: ZoneIndex): string {
+  return denyingZone(name, zones) ?? name;
 }
 
-/** MNAME and RNAME as in RFC 6303 §3; refresh, retry and expire concern secondaries, of which there are none. */
-function soa(zone: string, table: NameTable): ResourceRecord {
-  return {
-    name: zone,
-    type: "SOA",
-    ttlSeconds: NEGATIVE_TTL_SECONDS,
-    primary: zone,
-    mailbox: "nobody.invalid",
-    serial: table.serial % 2 ** 32,
-    refreshSeconds: 3600,
-    retrySeconds: 1200,
-    expireSeconds: 604_800,
-    minimumSeconds: NEGATIVE_TTL_SECONDS,
-  };
+function soa(zone: string, table: AnswerTable): ResourceRecord {
+  return { name: zone, type: "SOA", primary: zone, serial: table.serial % 2 ** 32, ...SOA_TIMES };
 }
 
 /** Until when an answer would give out an address too early; 0 if it would not. */
@@ -179,11 +228,11 @@ function unsettledUntilMs(row: NameRow, type: number, nowMs: number): number {
 }
 
 function isApexData(name: string, type: number, zones: Zones): boolean {
-  return (type === TYPE.SOA || type === TYPE.NS) && ownZoneOf(name, zones) === name;
+  return (type === TYPE.SOA || type === TYPE.NS) && denyingZone(name, zones) === name;
 }
 
 /** Name of the zone of ours that `name` lies in; undefined in an overlay and outside of all zones. */
-function ownZoneOf(name: string, zones: Zones): string | undefined {
+export function denyingZone(name: string, zones: ZoneIndex): string | undefined {
   const zone = zoneOf(name, zones.byName);
   return zone?.forward.length === 0 ? zone.name : undefined;
 }

@@ -1,4 +1,5 @@
-import { RCODE, TYPE } from "./codes.ts";
+import { OPTION, RCODE, TYPE } from "./codes.ts";
+import { isCookie } from "./cookies.ts";
 import { encodeRecords, type ResourceRecord } from "./records.ts";
 import { readName, skipName } from "./wire-name.ts";
 
@@ -30,7 +31,16 @@ export interface Edns {
   readonly version: number;
   /** The DO bit, which an answer copies (RFC 3225 §3). */
   readonly dnssecOk: boolean;
+  /** The largest UDP answer that the client can take (RFC 6891 §6.2.3). */
+  readonly udpBytes: number;
+  /** Whether it wants to know which server answers (RFC 5001 §2.1). */
+  readonly wantsNsid: boolean;
+  /** Data of its COOKIE option (RFC 7873 §4). */
+  readonly cookie: Uint8Array | undefined;
 }
+
+/** Data of options of an answer, by code. */
+export type EdnsOptions = Readonly<Record<number, Uint8Array>>;
 
 interface QueryBase {
   /** The whole message as received. */
@@ -61,6 +71,7 @@ export interface Reply {
  * Faults: FORMERR for anything but exactly one question (RFC 9619 §4), names and records that do not fit the message, bytes after
  * it, an OPT record that is not alone, at the root and in the additional section (RFC 6891 §6.1.1); NOTIMP for every opcode but
  * QUERY (RFC 1035 §4.1.1); BADVERS for EDNS versions above 0 (RFC 6891 §6.1.3). Unknown EDNS options are ignored (§6.1.2).
+ * A COOKIE option of a wrong length is FORMERR (RFC 7873 §5.2.2); a query without question that has one is NOERROR (§5.4).
  *
  * dns2's Packet.parse is not used here. As of 3.1.1 it reads a label `a.b` as two labels, follows pointers forwards, needs more than a
  * second for one datagram of pointers that lead to pointers, takes the version of an OPT whose TTL has its high bit set for 255,
@@ -69,10 +80,7 @@ export interface Reply {
 export function decodeQuery(packet: Buffer): Query | undefined {
   if (packet.length < HEADER_BYTES || (packet.readUInt16BE(2) & FLAG_QR) !== 0) return undefined;
   const read = packet.readUInt16BE(4) === 1 ? readQuestion(packet) : undefined;
-  if (read === undefined) {
-    const fault = opcodeOf(packet) === 0 ? RCODE.FORMERR : RCODE.NOTIMP;
-    return { packet, questionEnd: HEADER_BYTES, question: undefined, edns: undefined, fault };
-  }
+  if (read === undefined) return withoutQuestion(packet);
   const records = readRecords(packet, read.end);
   const base = { packet, questionEnd: read.end, question: read.question, edns: records.edns };
   const fault = opcodeOf(packet) === 0 ? faultOf(records) : RCODE.NOTIMP;
@@ -86,7 +94,7 @@ export function decodeQuery(packet: Buffer): Query | undefined {
 export function encodeReply(
   query: Query,
   reply: Reply,
-  options: { readonly maxBytes: number; readonly recursionAvailable: boolean },
+  options: { readonly maxBytes: number; readonly recursionAvailable: boolean; readonly edns?: EdnsOptions },
 ): Buffer {
   const records = encodeRecords(query, [...reply.answers, ...reply.authority]);
   const flags =
@@ -95,7 +103,7 @@ export function encodeReply(
     (reply.authoritative ? FLAG_AA : 0) |
     (options.recursionAvailable ? FLAG_RA : 0) |
     (reply.rcode & 0xf);
-  const opt = encodeOpt(query.edns, reply.rcode);
+  const opt = encodeOpt(query.edns, reply.rcode, options.edns);
   if (query.questionEnd + records.length + opt.length > options.maxBytes)
     return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], opt);
   return assemble(query, flags, records, [reply.answers.length, reply.authority.length], opt);
@@ -142,6 +150,14 @@ export function rcodeOf(message: Buffer): number {
   return message.readUInt16BE(2) & 0xf;
 }
 
+function withoutQuestion(packet: Buffer): Query {
+  const { edns, wellFormed } = readRecords(packet, HEADER_BYTES);
+  const onlyCookie = packet.readUInt16BE(4) === 0 && wellFormed && edns?.version === 0 && edns.cookie !== undefined;
+  const base = { packet, questionEnd: HEADER_BYTES, question: undefined };
+  if (opcodeOf(packet) !== 0) return { ...base, edns: undefined, fault: RCODE.NOTIMP };
+  return onlyCookie ? { ...base, edns, fault: RCODE.NOERROR } : { ...base, edns: undefined, fault: RCODE.FORMERR };
+}
+
 function opcodeOf(packet: Buffer): number {
   return (packet.readUInt16BE(2) >> 11) & 0xf;
 }
@@ -176,24 +192,55 @@ function readRecords(packet: Buffer, start: number): Records {
     if (end > packet.length) return { edns, wellFormed: false };
     if (packet.readUInt16BE(nameEnd) === TYPE.OPT) {
       const misplaced = edns !== undefined || index < additionalFrom || nameEnd !== at + 1;
-      edns ??= { version: packet[nameEnd + 5] as number, dnssecOk: ((packet[nameEnd + 6] as number) & 0x80) !== 0 };
-      if (misplaced || !optionsFit(packet, nameEnd + 10, end)) return { edns, wellFormed: false };
+      const options = readOptions(packet, nameEnd + 10, end);
+      edns ??= {
+        version: packet[nameEnd + 5] as number,
+        dnssecOk: ((packet[nameEnd + 6] as number) & 0x80) !== 0,
+        udpBytes: packet.readUInt16BE(nameEnd + 2),
+        wantsNsid: options?.wantsNsid ?? false,
+        cookie: options?.cookie,
+      };
+      if (misplaced || options === undefined) return { edns, wellFormed: false };
     }
     at = end;
   }
   return { edns, wellFormed: at === packet.length };
 }
 
-/** Whether the option list fills its record exactly (RFC 6891 §6.1.2). */
-function optionsFit(packet: Buffer, start: number, end: number): boolean {
+/** The options that we know, the first of each; undefined where the list does not fill its record exactly or a cookie is none (RFC 6891 §6.1.2). */
+function readOptions(packet: Buffer, start: number, end: number): Pick<Edns, "wantsNsid" | "cookie"> | undefined {
+  let wantsNsid = false;
+  let cookie: Uint8Array | undefined;
   let at = start;
-  while (at + 4 <= end) at += 4 + packet.readUInt16BE(at + 2);
-  return at === end;
+  while (at + 4 <= end) {
+    const code = packet.readUInt16BE(at);
+    const next = at + 4 + packet.readUInt16BE(at + 2);
+    if (next > end) return undefined;
+    if (code === OPTION.NSID) wantsNsid = true;
+    if (code === OPTION.COOKIE) {
+      cookie ??= packet.subarray(at + 4, next);
+      if (!isCookie(cookie)) return undefined;
+    }
+    at = next;
+  }
+  return at === end ? { wantsNsid, cookie } : undefined;
 }
 
-function encodeOpt(edns: Edns | undefined, rcode: number): Buffer {
+function encodeOptions(options: EdnsOptions): Buffer {
+  const parts = Object.entries(options).flatMap(([code, data]) => {
+    const head = Buffer.alloc(4);
+    head.writeUInt16BE(Number(code), 0);
+    head.writeUInt16BE(data.length, 2);
+    return [head, data];
+  });
+  return Buffer.concat(parts);
+}
+
+function encodeOpt(edns: Edns | undefined, rcode: number, options: EdnsOptions = {}): Buffer {
   if (edns === undefined) return NOTHING;
-  const opt = Buffer.alloc(OPT_BYTES);
+  const data = encodeOptions(options);
+  const opt = Buffer.concat([Buffer.alloc(OPT_BYTES), data]);
+  opt.writeUInt16BE(data.length, 9);
   opt.writeUInt16BE(TYPE.OPT, 1);
   opt.writeUInt16BE(EDNS_UDP_BYTES, 3);
   opt[5] = rcode >> 4;

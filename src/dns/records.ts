@@ -2,11 +2,20 @@ import { Packet } from "dns2";
 import ipaddr from "ipaddr.js";
 import { CLASS_IN, TYPE } from "./codes.ts";
 import type { Query } from "./message.ts";
+import { encodeName } from "./wire-name.ts";
 
-/** One record of an answer (RFC 1035 §3.2.1; AAAA: RFC 3596 §2.2). Names in lower case without trailing dot. */
+/** One record of an answer (RFC 1035 §3.2.1; AAAA: RFC 3596 §2.2; SRV: RFC 2782). Names in lower case without trailing dot. */
 export type ResourceRecord = { readonly name: string; readonly ttlSeconds: number } & (
   | { readonly type: "A" | "AAAA"; readonly address: string }
-  | { readonly type: "CNAME" | "NS"; readonly target: string }
+  | { readonly type: "CNAME" | "NS" | "PTR"; readonly target: string }
+  | {
+      readonly type: "SRV";
+      readonly priority: number;
+      readonly weight: number;
+      readonly port: number;
+      readonly target: string;
+    }
+  | { readonly type: "TXT"; readonly texts: readonly string[] }
   | { readonly type: "HINFO"; readonly cpu: string; readonly os: string }
   | {
       readonly type: "SOA";
@@ -36,8 +45,22 @@ export function encodeRecords(query: Query, records: readonly ResourceRecord[]):
   // It also makes a buffer of all that was written so far after every record, which is quadratic and of no use here.
   const toBuffer = writer.toBuffer.bind(writer);
   writer.toBuffer = () => NOTHING;
-  for (const record of records) Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
+  for (const record of records) {
+    if (record.type === "SRV") writeSrv(record, writer);
+    else Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
+  }
   return toBuffer().subarray(query.questionEnd);
+}
+
+/** dns2 compresses the target, which RFC 2782 forbids. */
+function writeSrv(record: ResourceRecord & { readonly type: "SRV" }, writer: InstanceType<typeof Packet.Writer>): void {
+  const target = encodeName(record.target);
+  if (target === undefined) throw new Error(`Cannot write "${record.target}" as a DNS name`);
+  Packet.Name.encode(record.name, writer);
+  for (const word of [TYPE.SRV, CLASS_IN]) writer.write(word, 16);
+  writer.write(record.ttlSeconds, 32);
+  for (const word of [6 + target.length, record.priority, record.weight, record.port]) writer.write(word, 16);
+  for (const octet of target) writer.write(octet, 8);
 }
 
 /** Offsets of the question's name and of its parents, as dns2 looks them up. */
@@ -54,7 +77,9 @@ function questionNames({ packet, question }: Query): Map<string, number> {
   return offsets;
 }
 
-function toDns2(record: ResourceRecord): ConstructorParameters<typeof Packet.Resource>[0] {
+function toDns2(
+  record: Exclude<ResourceRecord, { readonly type: "SRV" }>,
+): ConstructorParameters<typeof Packet.Resource>[0] {
   const head = { name: record.name, type: TYPE[record.type], class: CLASS_IN, ttl: record.ttlSeconds };
   switch (record.type) {
     case "A":
@@ -65,6 +90,10 @@ function toDns2(record: ResourceRecord): ConstructorParameters<typeof Packet.Res
       return { ...head, domain: record.target };
     case "NS":
       return { ...head, ns: record.target };
+    case "PTR":
+      return { ...head, domain: record.target };
+    case "TXT":
+      return { ...head, data: [...record.texts] };
     case "HINFO":
       return { ...head, data: Buffer.concat([characterString(record.cpu), characterString(record.os)]) };
     case "SOA":

@@ -1,10 +1,12 @@
-import type { NameTable } from "../model/name-table.ts";
-import { type Answer, answer, type Upstream, type Zone, zonesByName } from "./answer.ts";
-import { RCODE, rcodeName, typeName } from "./codes.ts";
+import { type Answer, type AnswerTable, answer, type Upstream, type ZoneIndex } from "./answer.ts";
+import { OPTION, RCODE, rcodeName, typeName } from "./codes.ts";
+import type { Cookies } from "./cookies.ts";
 import type { Forwarder, Transport } from "./forward.ts";
 import type { Hold } from "./hold.ts";
 import {
   decodeQuery,
+  EDNS_UDP_BYTES,
+  type EdnsOptions,
   encodeReply,
   MAX_UDP_BYTES,
   type Query,
@@ -28,7 +30,8 @@ export interface AnswerEvent {
 
 /** Called while answering, so they must be quick and must not throw. */
 export interface DnsHooks {
-  onAnswer?(event: AnswerEvent): void;
+  /** `count` answers of one kind, 1 if left out. */
+  onAnswer?(event: AnswerEvent, count?: number): void;
   /** An exception while answering; the client got SERVFAIL. */
   onException?(error: unknown): void;
 }
@@ -36,10 +39,17 @@ export interface DnsHooks {
 /** What answers are made from. */
 export interface RespondOptions {
   readonly ttlSeconds: number;
-  readonly zones: readonly Zone[];
+  readonly zones: ZoneIndex;
   readonly forward: readonly Upstream[];
+  /** RA: someone else can be asked (RFC 1035 §4.1.1). */
+  readonly recursionAvailable: boolean;
   /** The names; undefined as long as they are not known, which is answered with SERVFAIL. */
-  readonly table: () => NameTable | undefined;
+  readonly table: () => AnswerTable | undefined;
+  /** Whether TXT tells which service a name leads to. */
+  readonly tellsServices: boolean;
+  /** What this server calls itself to those who ask (RFC 5001). */
+  readonly nsid: string | undefined;
+  readonly cookies: Cookies;
   readonly isAllowed: (address: string) => boolean;
   readonly forwarder: Forwarder;
   readonly hold: Hold;
@@ -61,71 +71,89 @@ type Source = AnswerEvent["source"];
 
 /** From packet to packet, whatever it travels by. */
 export function responder(options: RespondOptions): Respond {
-  const { isAllowed, forwarder, hold, hooks, log } = options;
-  const byName = zonesByName(options.zones);
-  const recursionAvailable = options.forward.length > 0 || options.zones.some(({ forward }) => forward.length > 0);
+  const { isAllowed, forwarder, hold, hooks, log, cookies, nsid } = options;
+  const { recursionAvailable } = options;
 
   function lookUp(question: Question): Answer {
     const table = options.table();
     if (table === undefined) return { kind: "reply", ...failure(RCODE.SERVFAIL) };
     return answer(question, table, {
-      byName,
+      ...options.zones,
       forward: options.forward,
       ttlSeconds: options.ttlSeconds,
+      tellsServices: options.tellsServices,
       nowMs: Date.now(),
     });
   }
 
-  function count(query: Query, rcode: number, transport: Transport, source: Source) {
+  function count(query: Query, rcode: number, { transport }: Client, source: Source) {
     hooks.onAnswer?.({ transport, rcode: rcodeName(rcode), type: typeName(query.question?.type), source });
   }
 
-  function finish(query: Query, reply: Reply, transport: Transport, source: Source): Buffer {
-    const message = encodeReply(query, reply, {
-      maxBytes: transport === "udp" ? MAX_UDP_BYTES : 0xffff,
-      recursionAvailable,
-    });
-    count(query, reply.rcode, transport, source);
+  /** What a forged sender may cause is 512 octets; who has shown that it receives our answers gets what it can take (RFC 7873 §1). */
+  function maxBytes({ edns }: Query, { address, transport }: Client): number {
+    if (transport === "tcp") return 0xffff;
+    const isProven = edns?.cookie !== undefined && cookies.isValid(edns.cookie, address);
+    return isProven ? Math.min(Math.max(edns.udpBytes, MAX_UDP_BYTES), EDNS_UDP_BYTES) : MAX_UDP_BYTES;
+  }
+
+  function ednsOptions({ edns }: Query, { address }: Client): EdnsOptions {
+    return {
+      ...(edns?.wantsNsid && nsid !== undefined ? { [OPTION.NSID]: Buffer.from(nsid) } : {}),
+      ...(edns?.cookie === undefined ? {} : { [OPTION.COOKIE]: cookies.renew(edns.cookie, address) }),
+    };
+  }
+
+  function finish(query: Query, reply: Reply, client: Client, source: Source): Buffer {
+    const edns = ednsOptions(query, client);
+    const message = encodeReply(query, reply, { maxBytes: maxBytes(query, client), recursionAvailable, edns });
+    count(query, reply.rcode, client, source);
     return message;
   }
 
-  async function relay(query: Query, to: readonly Upstream[], transport: Transport): Promise<Buffer> {
-    const message = await forwarder.ask(query, to, transport);
-    if (message === undefined) return finish(query, failure(RCODE.SERVFAIL), transport, "forward");
-    count(query, rcodeOf(message), transport, "forward");
-    return relayedReply(query, message, transport === "udp" ? MAX_UDP_BYTES : 0xffff);
+  async function relay(query: Query, to: readonly Upstream[], client: Client): Promise<Buffer> {
+    const message = await forwarder.ask(query, to, client.transport);
+    if (message === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "forward");
+    count(query, rcodeOf(message), client, "forward");
+    return relayedReply(query, message, maxBytes(query, client));
   }
 
   async function conclude(
     query: Query & { fault: undefined },
     first: Exclude<Answer, { kind: "reply" }>,
-    transport: Transport,
+    client: Client,
   ) {
     const found = first.kind === "held" ? await hold.wait(first, () => lookUp(query.question)) : first;
-    if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), transport, "table");
-    if (found.kind === "forward") return relay(query, found.to, transport);
-    return finish(query, found, transport, sourceOf(found));
+    if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "table");
+    if (found.kind === "forward") return relay(query, found.to, client);
+    return finish(query, found, client, sourceOf(found));
   }
 
-  function fail(query: Query, transport: Transport, error: unknown): Buffer {
+  function fail(query: Query, client: Client, error: unknown): Buffer {
     log.warn({ error, name: query.question?.name }, "cannot answer a query");
     hooks.onException?.(error);
-    return finish(query, failure(RCODE.SERVFAIL), transport, "table");
+    return finish(query, failure(RCODE.SERVFAIL), client, "table");
   }
 
   return (packet, address, transport) => {
     const query = decodeQuery(packet);
     if (query === undefined) return undefined;
+    const client = { address, transport };
     try {
-      if (!isAllowed(address)) return finish(query, failure(RCODE.REFUSED), transport, "refused");
-      if (query.fault !== undefined) return finish(query, failure(query.fault), transport, "refused");
+      if (!isAllowed(address)) return finish(query, failure(RCODE.REFUSED), client, "refused");
+      if (query.fault !== undefined) return finish(query, failure(query.fault), client, "refused");
       const found = lookUp(query.question);
-      if (found.kind === "reply") return finish(query, found, transport, sourceOf(found));
-      return conclude(query, found, transport).catch((error: unknown) => fail(query, transport, error));
+      if (found.kind === "reply") return finish(query, found, client, sourceOf(found));
+      return conclude(query, found, client).catch((error: unknown) => fail(query, client, error));
     } catch (error) {
-      return fail(query, transport, error);
+      return fail(query, client, error);
     }
   };
+}
+
+interface Client {
+  readonly address: string;
+  readonly transport: Transport;
 }
 
 function sourceOf({ rcode, authoritative }: Reply): Source {

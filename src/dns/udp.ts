@@ -1,7 +1,8 @@
-import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
 import type { InFlight } from "./in-flight.ts";
+import { MAX_UDP_BYTES } from "./message.ts";
 import type { DnsLog } from "./quiet-log.ts";
 import type { Respond } from "./respond.ts";
 
@@ -18,20 +19,29 @@ export interface UdpOptions {
   readonly address: string;
   readonly port: number;
   readonly ipv6Only: boolean;
+  /** Let other sockets of this process listen here too; the kernel spreads clients over them (SO_REUSEPORT). */
+  readonly reusePort: boolean;
+  /** Tried first: writes an answer to `out` and gives its length, or 0 to leave the packet to `respond`. */
+  readonly fast: (packet: Buffer, address: string, out: Buffer) => number;
   readonly respond: Respond;
   readonly inFlight: InFlight;
   readonly log: DnsLog;
 }
+
+/** What may wait in the kernel while this thread does something else; Linux grants at most net.core.rmem_max. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /**
  * Answer on a UDP port (RFC 1035 §4.2.1).
  *
  * @throws The system's error when the port cannot be bound.
  */
-export async function listenUdp({ address, port, ipv6Only, respond, inFlight, log }: UdpOptions): Promise<UdpListener> {
-  const socket = createSocket(isIPv6(address) ? { type: "udp6", ipv6Only } : { type: "udp4" });
+export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
+  const { address, port, fast, respond, inFlight, log } = options;
+  const socket = createSocket(socketOptions(options));
   const onError = (error: unknown) => log.warn({ error }, "a UDP socket reports an error");
-
+  const scratch = answerBuffers();
+  let buffers = scratch;
   let isClosed = false;
 
   function send(reply: Buffer, client: RemoteInfo) {
@@ -46,6 +56,13 @@ export async function listenUdp({ address, port, ipv6Only, respond, inFlight, lo
   function onMessage(packet: Buffer, client: RemoteInfo) {
     // Port 0 is reserved (RFC 768 lets it mean "no reply wanted"); Node throws when asked to send there.
     if (client.port === 0) return;
+    const length = fast(packet, client.address, buffers.whole);
+    if (length > 0) {
+      socket.send(buffers.ofLength(length), client.port, client.address);
+      // Usually the kernel has it by now. If not, the buffer is the socket's until it was sent.
+      buffers = socket.getSendQueueCount() === 0 ? scratch : answerBuffers();
+      return;
+    }
     const reply = respond(packet, client.address, "udp");
     if (reply instanceof Promise) inFlight.track(reply.then((late) => late !== undefined && send(late, client)));
     else if (reply !== undefined) send(reply, client);
@@ -65,10 +82,36 @@ export async function listenUdp({ address, port, ipv6Only, respond, inFlight, lo
   };
 }
 
+function socketOptions({ address, ipv6Only, reusePort }: UdpOptions): SocketOptions {
+  const family = isIPv6(address) ? 6 : 4;
+  return {
+    ...(family === 6 ? { type: "udp6", ipv6Only } : { type: "udp4" }),
+    reusePort,
+    recvBufferSize: RECEIVE_BUFFER_BYTES,
+    // Clients' addresses are numeric: Node's own look-up would only put every answer off to a later tick.
+    lookup: (host, _options, done) => done(null, host, family),
+  };
+}
+
+/** A buffer for one answer, with its beginnings of every length made only once. */
+function answerBuffers() {
+  const whole = Buffer.alloc(MAX_UDP_BYTES);
+  const beginnings: Buffer[] = [];
+  return {
+    whole,
+    ofLength(length: number): Buffer {
+      beginnings[length] ??= whole.subarray(0, length);
+      return beginnings[length];
+    },
+  };
+}
+
 async function bind(socket: Socket, address: string, port: number): Promise<void> {
   try {
+    // With a look-up that answers at once, so does bind.
+    const listening = once(socket, "listening");
     socket.bind({ address, port, exclusive: true });
-    await once(socket, "listening");
+    await listening;
   } catch (error) {
     socket.close();
     throw error;

@@ -1,5 +1,5 @@
 /** Longest name on the wire, length octets and root label included (RFC 1035 §2.3.4). */
-const MAX_NAME_BYTES = 255;
+export const MAX_NAME_BYTES = 255;
 
 const DOT = 0x2e;
 const BACKSLASH = 0x5c;
@@ -18,7 +18,7 @@ export interface WireName {
  * A compression pointer is refused: a question's name has nothing before it that it could point to (RFC 1035 §4.1.4).
  * A dot inside a label becomes `\046`, so that the two-label name `a.b` and the one-label name `a\046b` stay two names.
  */
-export function readName(packet: Buffer, start: number): WireName | undefined {
+export function readName(packet: Uint8Array, start: number): WireName | undefined {
   let name = "";
   for (let at = start; at < packet.length; ) {
     const length = packet[at] as number;
@@ -47,6 +47,33 @@ export function skipName(packet: Buffer, start: number): number | undefined {
     if (length > 63 || at - start >= MAX_NAME_BYTES) return undefined;
   }
   return undefined;
+}
+
+/** Octets of a name as `readName` gives it, ASCII letters in lower case; undefined if none can be on the wire. */
+export function encodeName(name: string): Uint8Array | undefined {
+  if (name === "") return new Uint8Array(1);
+  const octets = new Uint8Array(MAX_NAME_BYTES);
+  let end = 0;
+  for (const label of name.toLowerCase().split(".")) {
+    const start = ++end;
+    for (let at = 0; at < label.length; at++, end++) {
+      if (end >= MAX_NAME_BYTES - 1 || end - start === 63) return undefined;
+      const isEscaped = label.charCodeAt(at) === BACKSLASH;
+      octets[end] = isEscaped ? Number(label.slice(at + 1, at + 4)) : label.charCodeAt(at);
+      if (isEscaped) at += 3;
+    }
+    if (end === start) return undefined;
+    octets[start - 1] = end - start;
+  }
+  return octets.subarray(0, end + 1);
+}
+
+/** How many labels a name has; the root has none. */
+export function labelsOf(name: string): number {
+  if (name === "") return 0;
+  let labels = 1;
+  for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) labels++;
+  return labels;
 }
 
 function characterOf(octet: number): string {

@@ -1,3 +1,5 @@
+import { jsonText } from "./json.ts";
+
 /** What the HTTP server tells; asked anew for each request. */
 export interface StatusSource {
   /** `reasons` are sentences without a full stop, empty when ready. */
@@ -67,11 +69,11 @@ export function text(status: number, body: string): Reply {
   return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
 }
 
-function json(status: number, value: unknown): Reply {
-  return { status, type: "application/json; charset=utf-8", body: `${JSON.stringify(value, null, 2)}\n` };
+async function json(status: number, value: unknown): Promise<Reply> {
+  return { status, type: "application/json; charset=utf-8", body: `${await jsonText(value)}\n` };
 }
 
-function readiness(source: StatusSource): Reply {
+function readiness(source: StatusSource): Promise<Reply> {
   const { ready, reasons } = source.ready();
   return json(ready ? 200 : 503, { ready, reasons });
 }

@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { Agent, type Dispatcher } from "undici";
 import { ConfigError } from "../errors.ts";
+import { type CredentialSource, type PodOptions, plainSource, podSource } from "./plain-credentials.ts";
 
 /** Where the API server is and how to be let in. */
 export interface Credentials {
@@ -31,9 +32,13 @@ export interface CredentialOptions {
   readonly kubeconfig?: string | undefined;
   /** A context other than the current one. */
   readonly context?: string | undefined;
+  /** Set in a pod. */
+  readonly pod?: PodOptions | undefined;
+  /** Where a pod has its service account. Default /var/run/secrets/kubernetes.io/serviceaccount. */
+  readonly podFolder?: string;
 }
 
-const POD_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+const POD_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** Tokens of pods are rotated well before they end; client-node itself reads them once a minute. */
 const FRESH_MS = 30_000;
 
@@ -43,40 +48,23 @@ const FRESH_MS = 30_000;
  * @throws {ConfigError} When there is none, or it cannot be used.
  */
 export async function loadCredentials(options: CredentialOptions): Promise<Credentials> {
-  const config = await loadKubeConfig(options);
-  const cluster = config.getCurrentCluster();
-  if (cluster === null || typeof cluster.server !== "string") {
-    const context = config.getCurrentContext() ?? "";
-    const why = context === "" ? "it has no current context" : `context "${context}" names no cluster`;
-    throw new ConfigError(`Cannot use the kubeconfig: ${why}`);
-  }
+  const source = (await plain(options)) ?? anySource(await loadKubeConfig(options));
   let access: Access | undefined;
   let readAtMs = Number.NEGATIVE_INFINITY;
   let material: string | undefined;
 
   async function read(): Promise<Access> {
-    const headers: Record<string, string> = {};
-    let offered: Dispatcher | undefined;
-    await config.applySecurityAuthentication({
-      // A token file may end in a line break.
-      setHeaderParam(name: string, value: string) {
-        headers[name.toLowerCase()] = value.trim();
-      },
-      setDispatcher(dispatcher: Dispatcher) {
-        offered = dispatcher;
-      },
-    } as Parameters<KubeConfig["applySecurityAuthentication"]>[0]);
-    // A new dispatcher is offered each time; taking it would drop the open connections.
-    const found = await tlsMaterial(config);
+    const { headers, material: found, connect } = await source.read();
+    // Another dispatcher would drop the open connections.
     const kept = found === material ? access?.dispatcher : undefined;
     if (kept === undefined) void access?.dispatcher.close();
     material = found;
-    return { headers, dispatcher: kept ?? offered ?? new Agent() };
+    return { headers, dispatcher: kept ?? connect() };
   }
 
   return {
-    server: cluster.server.replace(/\/+$/, ""),
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
+    server: source.server,
+    namespace: source.namespace,
     current: () => (performance.now() - readAtMs < FRESH_MS ? access : undefined),
     async refresh() {
       try {
@@ -93,14 +81,59 @@ export async function loadCredentials(options: CredentialOptions): Promise<Crede
   };
 }
 
+/** Credentials that are read here; `undefined` when `@kubernetes/client-node` has to. */
+async function plain({
+  kubeconfig,
+  context,
+  pod,
+  podFolder = POD_FOLDER,
+}: CredentialOptions): Promise<CredentialSource | undefined> {
+  const paths = pathsOf(kubeconfig);
+  const [path] = paths;
+  if (path !== undefined) return paths.length === 1 ? plainSource(path, context) : undefined;
+  if (!(await exists(join(podFolder, "token")))) return plainSource(join(homedir(), ".kube", "config"), context);
+  return pod === undefined || context !== undefined ? undefined : podSource(podFolder, pod);
+}
+
+function pathsOf(kubeconfig: string | undefined): readonly string[] {
+  return kubeconfig?.split(delimiter).filter((path) => path !== "") ?? [];
+}
+
+function anySource(config: KubeConfig): CredentialSource {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null || typeof cluster.server !== "string") {
+    const context = config.getCurrentContext() ?? "";
+    const why = context === "" ? "it has no current context" : `context "${context}" names no cluster`;
+    throw new ConfigError(`Cannot use the kubeconfig: ${why}`);
+  }
+  return {
+    server: cluster.server.replace(/\/+$/, ""),
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace,
+    async read() {
+      const headers: Record<string, string> = {};
+      let offered: Dispatcher | undefined;
+      await config.applySecurityAuthentication({
+        // A token file may end in a line break.
+        setHeaderParam(name: string, value: string) {
+          headers[name.toLowerCase()] = value.trim();
+        },
+        setDispatcher(dispatcher: Dispatcher) {
+          offered = dispatcher;
+        },
+      } as Parameters<KubeConfig["applySecurityAuthentication"]>[0]);
+      return { headers, material: await tlsMaterial(config), connect: () => offered ?? new Agent() };
+    },
+  };
+}
+
 async function loadKubeConfig({ kubeconfig, context }: CredentialOptions): Promise<KubeConfig> {
-  // Loaded on use: it takes 0.5 s and 55 MB, which the directory target need not pay.
+  // Loaded on use: it takes 0.5 s and 50 MB, which few need to pay.
   const { KubeConfig } = await import("@kubernetes/client-node");
   const config = new KubeConfig();
-  const paths = kubeconfig?.split(delimiter).filter((path) => path !== "") ?? [];
+  const paths = pathsOf(kubeconfig);
   try {
     if (paths.length > 0) loadFiles(config, paths, () => new KubeConfig());
-    else if (await exists(POD_TOKEN)) config.loadFromCluster();
+    else if (await exists(join(POD_FOLDER, "token"))) config.loadFromCluster();
     else config.loadFromFile(join(homedir(), ".kube", "config"));
     // A cluster without TLS is refused here already.
     config.createDispatcherOptions(config.getCurrentCluster(), {});

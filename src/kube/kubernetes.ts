@@ -113,6 +113,7 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
     standing: () => state.standing,
     version: state.version,
     waitForChange: state.waitForChange,
+    changesSince: state.changesSince,
     nowMs: client.nowMs,
     writeLedger: (writes, how) => writeLedgerBlocks(writes, ledgerNamespace, writer, how),
     write: (changes, how) => writeChanges(changes, writer, how),

@@ -71,12 +71,17 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
 }
 
 /** Reduce an object of anyone else to what can clash with ours. */
-export function toForeign(kind: string, raw: RawObject, clusterDomain: string): ForeignObject {
+export function toForeign(
+  kind: string,
+  raw: RawObject,
+  clusterDomain: string,
+  pooled: Pool = (value) => value,
+): ForeignObject {
   const { name = "", namespace = "", uid = "", creationTimestamp, labels } = raw.metadata ?? {};
   const owner = labels?.[OWNER_LABEL];
   return {
     kind,
-    namespace,
+    namespace: pooled(namespace),
     name,
     uid,
     hosts: hostsOf(kind, raw, name, namespace, clusterDomain),
@@ -88,8 +93,15 @@ export function toForeign(kind: string, raw: RawObject, clusterDomain: string): 
 
 function slimSpec(spec: Readonly<Record<string, unknown>>, pooled: Pool): object {
   const slim: Record<string, unknown> = { ...spec };
-  for (const field of ["ports", "location", "exportTo"])
+  for (const field of ["ports", "location", "resolution", "exportTo"])
     if (slim[field] !== undefined) slim[field] = pooled(slim[field]);
+  if (Array.isArray(spec.endpoints)) slim.endpoints = spec.endpoints.map((endpoint) => slimEndpoint(endpoint, pooled));
+  return slim;
+}
+
+function slimEndpoint(endpoint: unknown, pooled: Pool): object {
+  const slim: Record<string, unknown> = { ...fieldsOf(endpoint) };
+  for (const field of ["labels", "locality", "ports"]) if (slim[field] !== undefined) slim[field] = pooled(slim[field]);
   return slim;
 }
 

@@ -41,7 +41,7 @@ interface Floor {
 }
 
 /** Guard a store against news that is older than what it holds. */
-export function createSink(store: Store, onChange: () => void): Sink {
+export function createSink(store: Store, onChange: (key: string) => void): Sink {
   const floors = new Map<string, Floor>();
   /** Keys with a write under way, with the newest revision seen meanwhile. */
   const awaited = new Map<string, string>();
@@ -62,8 +62,8 @@ export function createSink(store: Store, onChange: () => void): Sink {
     return isLater && !isOfTheDead;
   }
 
-  const changed = (isChange: boolean) => {
-    if (isChange) onChange();
+  const changed = (key: string, isChange: boolean) => {
+    if (isChange) onChange(key);
   };
 
   return {
@@ -73,7 +73,7 @@ export function createSink(store: Store, onChange: () => void): Sink {
       if (key === undefined) return undefined;
       const { resourceVersion = "", uid } = raw.metadata ?? {};
       noteSeen(key, resourceVersion);
-      if (passesFloor(key, resourceVersion, uid, false)) changed(store.put(key, raw));
+      if (passesFloor(key, resourceVersion, uid, false)) changed(key, store.put(key, raw));
       return key;
     },
     remove(raw) {
@@ -81,7 +81,7 @@ export function createSink(store: Store, onChange: () => void): Sink {
       if (key === undefined) return;
       const { resourceVersion = "", uid } = raw.metadata ?? {};
       noteSeen(key, resourceVersion);
-      if (passesFloor(key, resourceVersion, uid, true)) changed(store.drop(key));
+      if (passesFloor(key, resourceVersion, uid, true)) changed(key, store.drop(key));
     },
     sweep(seen, revision) {
       for (const [key, floor] of floors) {
@@ -89,7 +89,7 @@ export function createSink(store: Store, onChange: () => void): Sink {
         if (!seen.has(key) && (floor.goneUid !== undefined || !isNewer(floor.revision, revision))) floors.delete(key);
       }
       const vanished = [...store.keys()].filter((key) => !seen.has(key) && !floors.has(key));
-      for (const key of vanished) changed(store.drop(key));
+      for (const key of vanished) changed(key, store.drop(key));
     },
     expect(key) {
       awaited.set(key, "");
@@ -99,12 +99,12 @@ export function createSink(store: Store, onChange: () => void): Sink {
           const revision = raw.metadata?.resourceVersion ?? "";
           if (isOvertaken(revision)) return;
           floors.set(key, { revision });
-          changed(store.put(key, raw));
+          changed(key, store.put(key, raw));
         },
         gone(uid, revision) {
           if (isNewer(awaited.get(key) ?? "", revision)) return;
           floors.set(key, { revision, goneUid: uid });
-          changed(store.drop(key));
+          changed(key, store.drop(key));
         },
         end: () => void awaited.delete(key),
       };

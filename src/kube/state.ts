@@ -1,4 +1,5 @@
-import { type MeshKind, objectKey } from "../model/objects.ts";
+import { changeLog } from "../model/change-log.ts";
+import { type MeshKind, type ObjectKey, objectKey } from "../model/objects.ts";
 import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
 import { isOurs, toForeign, toStanding, valuePool } from "./project.ts";
 import { fieldsOf, type RawObject, stringMapOf } from "./raw.ts";
@@ -14,6 +15,8 @@ export interface ClusterState {
   version(): number;
   /** Resolve when `version()` differs from `version`, or reject when `signal` aborts. */
   waitForChange(version: number, signal: AbortSignal): Promise<void>;
+  /** What changed since; `undefined` when that is not known any more. */
+  changesSince(version: number): ReadonlySet<ObjectKey> | undefined;
 }
 
 /** Options of {@link clusterState}. */
@@ -37,15 +40,7 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
   const ledger = new Map<string, StandingLedgerBlock>();
   const namespaces = new Map<string, "active" | "terminating">();
   const pooled = valuePool();
-  let version = 0;
-  let waiting: (() => void)[] = [];
-
-  const onChange = () => {
-    version++;
-    const woken = waiting;
-    waiting = [];
-    for (const wake of woken) wake();
-  };
+  const log = changeLog();
 
   function putForeign(key: string, object: ForeignObject): boolean {
     const wasOurs = objects.delete(key);
@@ -59,10 +54,12 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
     keyOf: keyByKind(kind),
     put(key, raw) {
       if (!isOurs(raw, owner) || (kind !== "Service" && raw.metadata?.namespace !== namespace))
-        return putForeign(key, toForeign(kind, raw, clusterDomain));
+        return putForeign(key, toForeign(kind, raw, clusterDomain, pooled));
+      const known = objects.get(key);
+      if (known !== undefined && known.resourceVersion === raw.metadata?.resourceVersion) return false;
+      const object = toStanding(kind, raw, pooled);
       foreign.delete(key);
-      if (objects.get(key)?.resourceVersion === raw.metadata?.resourceVersion) return false;
-      objects.set(key, toStanding(kind, raw, pooled));
+      objects.set(key, object);
       return true;
     },
     drop(key) {
@@ -75,7 +72,7 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
   const routeStore: Store = {
     keyOf: keyByKind("HTTPRoute"),
     put(key, raw) {
-      const object = toForeign("HTTPRoute", raw, clusterDomain);
+      const object = toForeign("HTTPRoute", raw, clusterDomain, pooled);
       // A route of gateways only cannot clash with anything of ours.
       return object.hosts.length === 0 ? foreign.delete(key) : putForeign(key, object);
     },
@@ -111,29 +108,16 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
   return {
     standing: { objects, foreign, ledger, namespaces },
     sinks: {
-      ServiceEntry: createSink(meshStore("ServiceEntry"), onChange),
-      VirtualService: createSink(meshStore("VirtualService"), onChange),
-      Service: createSink(meshStore("Service"), onChange),
-      HTTPRoute: createSink(routeStore, onChange),
-      Namespace: createSink(namespaceStore, onChange),
-      ConfigMap: createSink(ledgerStore, onChange),
+      ServiceEntry: createSink(meshStore("ServiceEntry"), log.add),
+      VirtualService: createSink(meshStore("VirtualService"), log.add),
+      Service: createSink(meshStore("Service"), log.add),
+      HTTPRoute: createSink(routeStore, log.add),
+      Namespace: createSink(namespaceStore, (name) => log.add(`Namespace/${name}`)),
+      ConfigMap: createSink(ledgerStore, (name) => log.add(`ConfigMap/${name}`)),
     },
-    version: () => version,
-    waitForChange: (known, signal) =>
-      new Promise<void>((resolve, reject) => {
-        if (signal.aborted) return reject(signal.reason);
-        if (version !== known) return resolve();
-        const stop = () => {
-          waiting = waiting.filter((other) => other !== wake);
-          reject(signal.reason);
-        };
-        const wake = () => {
-          signal.removeEventListener("abort", stop);
-          resolve();
-        };
-        signal.addEventListener("abort", stop, { once: true });
-        waiting.push(wake);
-      }),
+    version: log.version,
+    waitForChange: log.wait,
+    changesSince: log.since,
   };
 }
 

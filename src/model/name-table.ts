@@ -1,3 +1,11 @@
+/** A port by which a name's service is reached at its VIP. */
+export interface NamePort {
+  /** Lower case. */
+  readonly name: string;
+  readonly number: number;
+  readonly transport: "tcp" | "udp";
+}
+
 /** One DNS name that is answered. */
 export interface NameRow {
   /** Lower case, no trailing dot. */
@@ -8,6 +16,10 @@ export interface NameRow {
   readonly a: readonly string[];
   /** IPv6 VIPs, canonical text. */
   readonly aaaa: readonly string[];
+  /** Ports of the service, for SRV records. */
+  readonly ports?: readonly NamePort[];
+  /** `<registry>/<namespace>/<service>`, for TXT records. */
+  readonly service?: string;
   /** Set instead of addresses when the name is an alias of another name. */
   readonly cname?: string;
   /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
@@ -25,4 +37,6 @@ export interface NameTable {
   readonly parents: ReadonlySet<string>;
   /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
   readonly serial: number;
+  /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */
+  readonly changes?: { readonly since: number; readonly names: readonly string[] };
 }

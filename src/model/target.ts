@@ -1,3 +1,4 @@
+import type { ObjectKey } from "./objects.ts";
 import type { Change, Hold } from "./plan.ts";
 import type { Standing } from "./standing.ts";
 
@@ -53,6 +54,12 @@ export interface Target {
 
   /** Resolve when `version()` differs from `version`, or reject when `signal` aborts. */
   waitForChange(version: number, signal: AbortSignal): Promise<void>;
+
+  /**
+   * Keys of all that changed since `version()` was `version`, whosever it is; namespaces as `Namespace/<name>`, ledger blocks as
+   * `ConfigMap/<name>`. `undefined` when it is too much or not known any more.
+   */
+  changesSince(version: number): ReadonlySet<ObjectKey> | undefined;
 
   /** Milliseconds since the epoch by the target's clock (the API server's `Date` header, advanced monotonically). */
   nowMs(): number;

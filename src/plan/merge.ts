@@ -14,6 +14,7 @@ import { entryPort } from "./ports.ts";
 import { sameValue } from "./same.ts";
 import { type SettleMemo, settlePorts } from "./settle.ts";
 import type { IndexedStanding } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** How a registry's last read ended. `unread`: it has not answered since the process started. */
 export type Reading =
@@ -25,6 +26,8 @@ export type Reading =
 export interface CatalogService extends Service {
   /** Set on a merged service: how many of its endpoints, in order, came from which registry (`dc1+prod`: from both). */
   readonly provenance?: readonly { readonly registry: string; readonly count: number }[];
+  /** Set on a merged service of which a member could not be read: names that stand may be that member's. */
+  readonly isPartial?: true;
 }
 
 /** How far a registry's silence about a service can be trusted. Only `complete` proves that a service is gone. */
@@ -58,13 +61,17 @@ export interface Catalog {
  * @param previous the catalog of the pass before: an equal merged service keeps its identity
  * @param settled as the pass before left it
  */
-export function merge(
+export const merge = atOnce(mergeSteps);
+
+/** {@link merge} in steps. */
+export function* mergeSteps(
   readings: ReadonlyMap<string, Reading>,
   standing: IndexedStanding,
   group: readonly string[] = [],
   previous?: Catalog,
   settled: SettleMemo = new WeakMap(),
-): Catalog {
+): Steps<Catalog & { readonly services: Map<ServiceKey, CatalogService> }> {
+  let looked = 0;
   const services = new Map<ServiceKey, CatalogService>();
   const failed = new Map<ServiceKey, string>();
   const authorities = new Map<string, Authority>();
@@ -77,6 +84,7 @@ export function merge(
     authorities.set(registry, authorityOf(registry, reading));
     if (reading.state !== "read") continue;
     for (const read of reading.snapshot.services) {
+      if (++looked % ITEMS_PER_STEP === 0) yield;
       if (read.state === "failed") {
         failed.set(read.key, describeError(read.cause));
         continue;
@@ -85,7 +93,7 @@ export function merge(
       services.set(key, settlePorts(read.service, standing.entries.get(key)?.manifest, settled));
     }
   }
-  if (primary !== undefined) mergeGroup({ group, primary, readings, standing, previous, services, failed });
+  if (primary !== undefined) yield* mergeGroup({ group, primary, readings, standing, previous, services, failed });
   return { services, failed, authorities };
 }
 
@@ -123,7 +131,7 @@ interface GroupInput {
   readonly failed: Map<ServiceKey, string>;
 }
 
-function mergeGroup(input: GroupInput): void {
+function* mergeGroup(input: GroupInput): Steps<void> {
   const { group, primary, readings, standing, previous, services, failed } = input;
   const names = new Set<string>();
   const reads = new Map<string, Map<string, MemberRead>>();
@@ -138,7 +146,9 @@ function mergeGroup(input: GroupInput): void {
       names.add(name);
     }
   }
+  let looked = 0;
   for (const name of names) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const key = `${primary}/${name}`;
     const members = group.map((registry) => ({
       registry,
@@ -189,6 +199,9 @@ function join(key: ServiceKey, members: readonly Member[], entry: ServiceEntry |
     metadata: Object.assign({}, ...read.map((service) => service.metadata).reverse()),
     legacyNames: [...new Set(read.flatMap((service) => service.legacyNames))],
     aliases: read.flatMap((service) => service.aliases ?? []),
+    // Of two registries that know the name, one whose clients find the service by it is enough.
+    ...(read.every(({ aliasesOnly }) => aliasesOnly === true) ? { aliasesOnly: true as const } : {}),
+    ...(doubtful.length === 0 ? {} : { isPartial: true as const }),
     source: read.map((service) => service.source).join(", "),
     notes: [
       ...read.flatMap((service) => service.notes),

@@ -1,9 +1,11 @@
-import type { NameRow, NameTable } from "../model/name-table.ts";
-import { NAMES_ANNOTATION } from "../model/objects.ts";
+import type { NamePort, NameRow, NameTable } from "../model/name-table.ts";
+import { type EntryPort, NAMES_ANNOTATION, type ObjectKey, SERVICE_ANNOTATION } from "../model/objects.ts";
 import type { Standing, StandingObject } from "../model/standing.ts";
 import { canonical, familyOf } from "./addresses.ts";
 import { readNames } from "./names.ts";
+import { sameValue } from "./same.ts";
 import { isEntry, type StandingEntry } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 export interface NameTableOptions {
   /** How long after its entry is first seen a new name is held up, so that the mesh can have its VIP. */
@@ -21,19 +23,83 @@ export interface NameTableOptions {
  * @param previous the table before: rows of unchanged entries keep their identity, new names settle; without one (at start)
  *   everything that stands has settled
  */
-export function buildNameTable(standing: Standing, options: NameTableOptions, previous?: NameTable): NameTable {
+export const buildNameTable = atOnce(buildNameTableSteps);
+
+/** {@link buildNameTable} in steps. Entries are those that stood before the first. */
+export function* buildNameTableSteps(
+  standing: Pick<Standing, "objects">,
+  options: NameTableOptions,
+  previous?: NameTable,
+): Steps<NameTable> {
   const names = new Map<string, NameRow>();
   const parents = new Set<string>();
   const entries = [...standing.objects.values()].filter(isEntry).sort(byKey);
+  let looked = 0;
   for (const entry of entries) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     for (const row of rowsOf(entry)) {
       if (names.has(row.name)) continue;
       const before = previous?.names.get(row.name);
       names.set(row.name, keepRow(row, before, previous === undefined ? 0 : options.nowMs + options.settleMs));
     }
   }
-  for (const name of names.keys()) addParents(name, parents, names);
+  for (const name of names.keys()) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    addParents(name, parents, names);
+  }
   return { names, parents, serial: nextSerial(previous?.serial, options.nowMs) };
+}
+
+/** The table for one who asks again and again. */
+export interface NameTables {
+  /**
+   * The table of what stands, in steps; the one before when nothing that it is made of changed.
+   *
+   * @param changed keys of what changed since the call before; `undefined` when they are not known
+   */
+  renew(
+    standing: Pick<Standing, "objects">,
+    changed: ReadonlySet<ObjectKey> | undefined,
+    options: NameTableOptions,
+  ): Steps<NameTable>;
+}
+
+export function nameTables(): NameTables {
+  let table: NameTable | undefined;
+  /** Whether `entries` are what `table` was made of. */
+  let isCurrent = false;
+  let entries = new Map<ObjectKey, StandingEntry>();
+  return {
+    *renew({ objects: live }, changed, options) {
+      if (isCurrent && table !== undefined && changed !== undefined && !exchangeAll(live, changed)) return table;
+      isCurrent = false;
+      const objects = new Map(live);
+      table = yield* buildNameTableSteps({ objects }, options, table);
+      entries = new Map([...objects.values()].filter(isEntry).map((entry) => [entry.key, entry]));
+      isCurrent = true;
+      return table;
+    },
+  };
+
+  /** Take over entries that moved; tells whether names or addresses did. */
+  function exchangeAll(live: Standing["objects"], changed: ReadonlySet<ObjectKey>): boolean {
+    for (const key of changed) {
+      const object = live.get(key);
+      const now = object !== undefined && isEntry(object) ? object : undefined;
+      const before = entries.get(key);
+      if (before === now) continue;
+      if (before === undefined || now === undefined || !sameValue(sourceOf(before), sourceOf(now))) return true;
+      entries.set(key, now);
+    }
+    return false;
+  }
+}
+
+/** All that rows are made of. */
+function sourceOf({ manifest: { spec, metadata }, statusAddresses }: StandingEntry): object {
+  const { hosts, addresses, ports } = spec;
+  const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
+  return { host: hosts[0], addresses, statusAddresses, ports, names, service };
 }
 
 function byKey(a: StandingObject, b: StandingObject): number {
@@ -49,13 +115,22 @@ function rowsOf(entry: StandingEntry): readonly NameRow[] {
   const aaaa = addresses.filter((address) => familyOf(address) === "v6");
   if (addresses.length === 0) return [];
   const names = [host, ...readNames(metadata.annotations?.[NAMES_ANNOTATION])];
-  return names.map((name) => ({ name: name.toLowerCase(), host, a, aaaa, settledAtMs: 0 }));
+  const service = metadata.annotations?.[SERVICE_ANNOTATION];
+  const common = { host, a, aaaa, ports: spec.ports.map(portOf), ...(service === undefined ? {} : { service }) };
+  return names.map((name) => ({ name: name.toLowerCase(), ...common, settledAtMs: 0 }));
+}
+
+function portOf({ name, number, protocol }: EntryPort): NamePort {
+  return { name: name.toLowerCase(), number, transport: protocol.toUpperCase() === "UDP" ? "udp" : "tcp" };
 }
 
 function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: number): NameRow {
   if (before === undefined) return { ...row, settledAtMs };
   const isSame = before.host === row.host && before.a.join() === row.a.join() && before.aaaa.join() === row.aaaa.join();
-  return isSame ? before : { ...row, settledAtMs };
+  if (!isSame) return { ...row, settledAtMs };
+  // The mesh has its address, whatever else changed.
+  const isWhole = sameValue(before.ports, row.ports) && before.service === row.service;
+  return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
 }
 
 function addParents(name: string, parents: Set<string>, names: ReadonlyMap<string, NameRow>): void {

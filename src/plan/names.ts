@@ -3,9 +3,10 @@ import { NAMES_ANNOTATION, type ObjectKey, objectKey } from "../model/objects.ts
 import type { Hold } from "../model/plan.ts";
 import { type ServiceKey, serviceKey } from "../model/service.ts";
 import type { ForeignObject } from "../model/standing.ts";
+import { keptNames } from "./kept-names.ts";
 import type { Catalog, CatalogService } from "./merge.ts";
-import { sameValue } from "./same.ts";
 import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** A further DNS name of a service. */
 export interface LegacyName {
@@ -58,12 +59,15 @@ export interface NamingOptions {
   readonly aliases: readonly AliasRule[];
 }
 
-/** What a service would be called if nobody else wanted the same. */
+/** What a service would be called if nobody else wanted the same. Its aliases' object keys are in the order of the aliases. */
 interface Wishes {
   readonly host: string;
   readonly hostFault: string | undefined;
   readonly legacyNames: readonly (LegacyName & { readonly raw: string; readonly fault: string | undefined })[];
   readonly aliases: readonly AliasName[];
+  readonly aliasKeys: readonly ObjectKey[];
+  /** Of legacy names that DNS cannot carry. */
+  readonly notes: readonly string[];
 }
 
 /** Wishes of services and names of entries that were worked out before; the caller keeps it from pass to pass. */
@@ -78,41 +82,47 @@ export interface NameMemo {
  * Who holds a name in the target keeps it; then registry order, then service key. A host clash holds the newcomer, a clash
  * of a legacy name or alias withholds only that name. A host once written is kept when the template changes.
  */
-export function nameHosts(
+export const nameHosts = atOnce(nameHostsSteps);
+
+/** {@link nameHosts} in steps. */
+export function* nameHostsSteps(
   catalog: Catalog,
   standing: IndexedStanding,
   options: NamingOptions,
   previous?: Naming,
   memo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() },
-): Naming {
-  const claims = standingClaims(standing, memo);
-  const taken = foreignHosts(standing, options.clusterDomain);
+): Steps<Naming> {
+  const claims = yield* standingClaims(standing, memo);
+  const takenBy = foreignHosts(standing, options.clusterDomain);
   const routes = foreignRoutes(standing);
+  const kept = keptNames(catalog, options.legacyNames, fillLegacy);
+  let wished: ReadonlySet<string> | undefined;
   const services = new Map<ServiceKey, ServiceNames>();
   const heldAliases = new Set<string>();
   const holds: Hold[] = [];
-  const keys = inOrder(catalog);
-  const hosts = new Map<CatalogService, string>();
-  for (const key of keys) {
+  const named: { readonly key: ServiceKey; readonly service: CatalogService; wishes: Wishes; host: string }[] = [];
+  let serviceNames: ReadonlyMap<string, readonly NamedService[]> | undefined;
+  let looked = 0;
+  for (const key of inOrder(catalog)) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const service = catalog.services.get(key);
-    const host = service === undefined ? undefined : giveHost(key, service);
-    if (service !== undefined && host !== undefined) hosts.set(service, host);
+    if (service === undefined) continue;
+    const wishes = wishesOf(service);
+    const host = giveHost(key, service, wishes);
+    if (host !== undefined) named.push({ key, service, wishes, host });
   }
   // Hosts first: a legacy name must not take the host of a service that comes later.
-  for (const [service, host] of hosts) {
-    const key = serviceKey(service.registry, service.namespace, service.name);
-    const wanted = wishesOf(service).host;
+  for (const { key, service, wishes, host } of named) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const names: ServiceNames = {
       host,
-      ...(wanted === host ? {} : { templateHost: wanted }),
-      legacyNames: giveLegacyNames(key, service, host),
-      aliases: wishesOf(service).aliases.filter((alias) => mayHaveAlias(key, service, alias)),
-      notes: wishesOf(service).legacyNames.flatMap(({ raw, fault }) =>
-        fault === undefined ? [] : [droppedNote(raw, fault)],
-      ),
+      ...(wishes.host === host ? {} : { templateHost: wishes.host }),
+      legacyNames: giveLegacyNames(key, service, wishes, host),
+      aliases: wishes.aliases.filter((alias, at) => mayHaveAlias(key, service, alias, wishes.aliasKeys[at] ?? "")),
+      notes: wishes.notes,
     };
     const before = previous?.services.get(key);
-    services.set(key, before !== undefined && sameValue(before, names) ? before : names);
+    services.set(key, before !== undefined && sameNames(before, names) ? before : names);
   }
   return { services, holds, heldAliases };
 
@@ -135,14 +145,13 @@ export function nameHosts(
     return wishes;
   }
 
-  function giveHost(key: ServiceKey, service: CatalogService): string | undefined {
+  function giveHost(key: ServiceKey, service: CatalogService, { host: wanted, hostFault }: Wishes): string | undefined {
     const standingHost = standing.entries.get(key)?.manifest.spec.hosts[0];
-    const { host: wanted, hostFault } = wishesOf(service);
     const host = standingHost ?? wanted;
     const holder = claims.names.get(host);
     const isTaken = holder !== undefined && holder !== key;
     const fault = standingHost === undefined ? hostFault : undefined;
-    const foreign = standingHost === undefined ? taken.get(host) : undefined;
+    const foreign = standingHost === undefined ? takenBy(host) : undefined;
     if (fault !== undefined) hold(service, key, "invalid", host, fault);
     else if (isTaken) hold(service, key, "name", host, `host ${host} belongs to ${holder}`);
     else if (foreign !== undefined)
@@ -152,9 +161,22 @@ export function nameHosts(
     return host;
   }
 
-  function giveLegacyNames(key: ServiceKey, service: CatalogService, host: string): readonly LegacyName[] {
+  function giveLegacyNames(
+    key: ServiceKey,
+    service: CatalogService,
+    wishes: Wishes,
+    host: string,
+  ): readonly LegacyName[] {
+    const entry = standing.entries.get(key);
+    const before = entry === undefined ? NO_NAMES : namesOf(entry, memo);
+    const unread = before.filter((name) => isKept(service, wishes, name));
+    if (wishes.legacyNames.length + unread.length === 0) return NO_NAMES;
+    const all = [...wishes.legacyNames, ...unread.map(unreadName)];
+    // In the order in which they stand, so that nothing is written.
+    const place = (name: string) => before.indexOf(name) + 1 || all.length + 1;
+    if (unread.length > 0) all.sort((a, b) => place(a.name) - place(b.name));
     const given: LegacyName[] = [];
-    for (const { name, dnsOnly, fault } of wishesOf(service).legacyNames) {
+    for (const { name, dnsOnly, fault } of all) {
       if (fault !== undefined || name === host) continue;
       const clash = legacyClash(key, name, host);
       if (clash !== undefined) hold(service, key, "name", name, `legacy name ${name} withheld: ${clash}`);
@@ -166,6 +188,14 @@ export function nameHosts(
     return given;
   }
 
+  /** Whether a name that stands and that nothing gives in this pass may be of an alias, or a member, that could not be read. */
+  function isKept({ registry, isPartial }: CatalogService, { legacyNames }: Wishes, name: string): boolean {
+    if (legacyNames.some((one) => one.name === name)) return false;
+    if (isPartial !== true && !kept.mayBeOfAlias(registry, name)) return false;
+    wished ??= new Set(named.flatMap(({ wishes }) => wishes.legacyNames.map((one) => one.name)));
+    return !wished.has(name);
+  }
+
   function legacyClash(key: ServiceKey, name: string, host: string): string | undefined {
     const holder = claims.names.get(name);
     if (holder !== undefined && holder !== key) return `it belongs to ${holder}`;
@@ -173,7 +203,7 @@ export function nameHosts(
     if (short !== undefined) return `it also means ${short}`;
     // Who holds it keeps it: anyone who can write a ServiceEntry could take it away otherwise.
     if (holder === key) return undefined;
-    const foreign = taken.get(name);
+    const foreign = takenBy(name);
     if (foreign !== undefined) return `it also means ${notOurs(foreign)}`;
     const route = routes.get(name);
     // Someone's route for our host may well name our legacy names: held VirtualServices ask for just that.
@@ -181,11 +211,12 @@ export function nameHosts(
     return `${describe(route)}, which is not ours, routes it`;
   }
 
-  /** `orders.shop` is also Kubernetes' short form of a Service, and `orders` that of one in the caller's namespace. */
+  /** `orders.shop`, or `orders.shop.svc`, is also Kubernetes' short form of a Service, and `orders` that of one in the caller's namespace. */
   function shortForm(key: ServiceKey, name: string): string | undefined {
-    const [first = "", namespace, ...more] = name.split(".");
+    const [first = "", namespace, ...more] = name.replace(/\.svc$/, "").split(".");
     if (more.length > 0) return undefined;
-    const meant = claims.serviceNames.get(first) ?? [];
+    serviceNames ??= allServices(standing);
+    const meant = serviceNames.get(first) ?? [];
     // An alias of this service itself leads to the same place.
     const other = meant.find((one) => one.service !== key && (namespace === undefined || one.namespace === namespace));
     if (other === undefined) return undefined;
@@ -193,12 +224,11 @@ export function nameHosts(
     return other.service === undefined ? notOurs(what) : `${what} of ${other.service}`;
   }
 
-  function mayHaveAlias(key: ServiceKey, service: CatalogService, alias: AliasName): boolean {
-    const id = `${alias.namespace}/${alias.name}`;
-    const object = objectKey("Service", alias.namespace, alias.name);
-    const holder = claims.aliases.get(id);
+  function mayHaveAlias(key: ServiceKey, service: CatalogService, alias: AliasName, object: ObjectKey): boolean {
+    const holder = claims.aliases.get(object);
     const phase = standing.namespaces === undefined ? "active" : standing.namespaces.get(alias.namespace);
     const withhold = (reason: Hold["reason"], why: string, regarding?: ObjectKey) => {
+      const id = `${alias.namespace}/${alias.name}`;
       hold(service, key, reason, id, `alias ${id} held: ${why}`, regarding);
       return false;
     };
@@ -206,7 +236,7 @@ export function nameHosts(
     if (holder !== undefined && holder !== key) return withhold("name", `it belongs to ${holder}`);
     if (standing.foreign.has(object))
       return withhold("foreign", "a Service of that name exists and is not ours", object);
-    claims.aliases.set(id, key);
+    claims.aliases.set(object, key);
     if (phase === "active") return true;
     heldAliases.add(object);
     return withhold(
@@ -221,21 +251,57 @@ function wish(service: CatalogService, options: NamingOptions): Wishes {
   const templates = options.legacyNames.get(service.registry) ?? [];
   const legacyNames = new Map<string, Wishes["legacyNames"][number]>();
   const { registry } = service;
-  const filled = [service, ...(service.aliases ?? [])].flatMap(({ namespace, name }) =>
-    templates.map((template) => fill(template, { registry, namespace, name: legacySid(name) })),
-  );
-  for (const raw of [...service.legacyNames, ...filled]) {
+  const known = service.aliasesOnly === true ? [] : [service];
+  const put = (raw: string, moreFault?: string) => {
     const name = legacyName(raw);
     const dnsOnly = carryFault(name);
+    const fault = dnsFault(name) ?? moreFault;
     if (!legacyNames.has(name))
-      legacyNames.set(name, { raw, name, fault: dnsFault(name), ...(dnsOnly === undefined ? {} : { dnsOnly }) });
-  }
+      legacyNames.set(name, { raw, name, fault, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
+  };
+  for (const raw of service.legacyNames) put(raw);
+  for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
+    for (const template of templates) {
+      const raw = fill(template, { registry, namespace, name: legacySid(name) });
+      put(raw, clusterFault(legacyName(raw), template, options.clusterDomain));
+    }
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
     const name = fill(rule.as, service).toLowerCase();
     if (ruleMatches(rule, service)) aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
   }
-  return { host, hostFault: hostFault(host), legacyNames: [...legacyNames.values()], aliases: [...aliases.values()] };
+  return {
+    host,
+    hostFault: hostFault(host),
+    legacyNames: [...legacyNames.values()],
+    aliases: [...aliases.values()],
+    aliasKeys: [...aliases.values()].map(({ namespace, name }) => objectKey("Service", namespace, name)),
+    notes: [...legacyNames.values()].flatMap(({ raw, fault }) =>
+      fault === undefined ? [] : [droppedNote(raw, fault)],
+    ),
+  };
+}
+
+const NO_NAMES: readonly never[] = [];
+
+/** A name that stands, as the wishes have it. */
+function unreadName(name: string): LegacyName & { readonly fault?: string } {
+  const dnsOnly = carryFault(name);
+  return dnsOnly === undefined ? { name } : { name, dnsOnly };
+}
+
+function sameNames(a: ServiceNames, b: ServiceNames): boolean {
+  return (
+    a.host === b.host &&
+    a.templateHost === b.templateHost &&
+    sameList(a.legacyNames, b.legacyNames, (one, other) => one.name === other.name && one.dnsOnly === other.dnsOnly) &&
+    sameList(a.aliases, b.aliases, (one, other) => one.name === other.name && one.namespace === other.namespace) &&
+    sameList(a.notes, b.notes, (one, other) => one === other)
+  );
+}
+
+function sameList<Item>(a: readonly Item[], b: readonly Item[], isSame: (a: Item, b: Item) => boolean): boolean {
+  return a === b || (a.length === b.length && a.every((item, at) => isSame(item, b[at] as Item)));
 }
 
 function droppedNote(raw: string, fault: string): string {
@@ -262,10 +328,8 @@ function inOrder(catalog: Catalog): readonly ServiceKey[] {
 interface Claims {
   /** Host or legacy name → service. */
   readonly names: Map<string, ServiceKey>;
-  /** `namespace/name` of an alias → service. */
-  readonly aliases: Map<string, ServiceKey>;
-  /** Name of a Service, aliases of ours among them → all such Services. */
-  readonly serviceNames: Map<string, NamedService[]>;
+  /** Object key of an alias → service. */
+  readonly aliases: Map<ObjectKey, ServiceKey>;
 }
 
 interface NamedService {
@@ -274,35 +338,51 @@ interface NamedService {
   readonly service: ServiceKey | undefined;
 }
 
-function standingClaims(standing: IndexedStanding, memo: NameMemo): Claims {
-  const claims: Claims = { names: new Map(), aliases: new Map(), serviceNames: new Map() };
+function* standingClaims(standing: IndexedStanding, memo: NameMemo): Steps<Claims> {
+  const claims: Claims = { names: new Map(), aliases: new Map() };
+  const further: (readonly [ServiceKey, readonly string[]])[] = [];
+  let looked = 0;
   for (const [key, entry] of standing.entries) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     for (const host of entry.manifest.spec.hosts) claims.names.set(host, key);
+    if (entry.manifest.metadata.annotations?.[NAMES_ANNOTATION] !== undefined)
+      further.push([key, namesOf(entry, memo)]);
   }
-  for (const [key, entry] of standing.entries) {
-    const names = memo.names.get(entry) ?? readNames(entry.manifest.metadata.annotations?.[NAMES_ANNOTATION]);
-    memo.names.set(entry, names);
+  for (const [key, names] of further) {
     for (const name of names) {
       if (!claims.names.has(name)) claims.names.set(name, key);
     }
   }
-  for (const object of standing.objects.values()) {
-    if (object.manifest.kind !== "Service" || object.service === undefined) continue;
-    const { namespace, name } = object.manifest.metadata;
-    const { service } = object;
-    claims.aliases.set(`${namespace}/${name}`, service);
-    nameService(name, { namespace, service });
-  }
-  for (const foreign of standing.foreign.values()) {
-    if (foreign.kind !== "Service") continue;
-    const { namespace, name } = foreign;
-    nameService(name, { namespace, service: undefined });
+  for (const { key, manifest, service } of standing.objects.values()) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    if (manifest.kind === "Service" && service !== undefined) claims.aliases.set(key, service);
   }
   return claims;
+}
 
-  function nameService(name: string, service: NamedService): void {
-    const others = claims.serviceNames.get(name);
-    if (others === undefined) claims.serviceNames.set(name, [service]);
+function namesOf(entry: StandingEntry, memo: NameMemo): readonly string[] {
+  const known = memo.names.get(entry);
+  if (known !== undefined) return known;
+  const names = readNames(entry.manifest.metadata.annotations?.[NAMES_ANNOTATION]);
+  memo.names.set(entry, names);
+  return names;
+}
+
+/** Name of a Service, aliases of ours among them → all such Services. */
+function allServices(standing: IndexedStanding): ReadonlyMap<string, readonly NamedService[]> {
+  const services = new Map<string, NamedService[]>();
+  for (const { manifest, service } of standing.objects.values()) {
+    if (manifest.kind !== "Service" || service === undefined) continue;
+    add(manifest.metadata.name, { namespace: manifest.metadata.namespace, service });
+  }
+  for (const { kind, namespace, name } of standing.foreign.values()) {
+    if (kind === "Service") add(name, { namespace, service: undefined });
+  }
+  return services;
+
+  function add(name: string, service: NamedService): void {
+    const others = services.get(name);
+    if (others === undefined) services.set(name, [service]);
     else others.push(service);
   }
 }
@@ -321,16 +401,23 @@ function notOurs(what: string): string {
   return `${what}, which is not ours`;
 }
 
-/** Host → who has it. */
-function foreignHosts(standing: IndexedStanding, clusterDomain: string): ReadonlyMap<string, string> {
-  const hosts = new Map<string, string>();
+/** Who else has a host. A Service has its name in the cluster's domain. */
+function foreignHosts(standing: IndexedStanding, clusterDomain: string): (host: string) => string | undefined {
+  const hosts = new Map<string, ForeignObject>();
   for (const foreign of standing.foreign.values()) {
-    if (foreign.kind === "Service")
-      hosts.set(`${foreign.name}.${foreign.namespace}.svc.${clusterDomain}`, describe(foreign));
-    else if (foreign.kind === "ServiceEntry")
-      for (const host of foreign.hosts) hosts.set(host.toLowerCase(), describe(foreign));
+    if (foreign.kind === "ServiceEntry") for (const host of foreign.hosts) hosts.set(host.toLowerCase(), foreign);
   }
-  return hosts;
+  const suffix = `.svc.${clusterDomain}`;
+  return (host) => {
+    const foreign =
+      hosts.get(host) ?? (host.endsWith(suffix) ? serviceNamed(host.slice(0, -suffix.length)) : undefined);
+    return foreign === undefined ? undefined : describe(foreign);
+  };
+
+  function serviceNamed(text: string): ForeignObject | undefined {
+    const [name = "", namespace = "", ...more] = text.split(".");
+    return more.length > 0 ? undefined : standing.foreign.get(objectKey("Service", namespace, name));
+  }
 }
 
 function describe({ kind, namespace, name }: ForeignObject): string {
@@ -392,6 +479,11 @@ function fill(template: string, service: Pick<Service, "registry" | "namespace" 
   return template.replace(/\{(service|namespace|registry)\}/g, (_, name: string) => values[name] ?? "");
 }
 
+/** The legacy name that a template gives. */
+function fillLegacy(template: string, { registry, namespace, name }: Pick<Service, "registry" | "namespace" | "name">) {
+  return legacyName(fill(template, { registry, namespace, name: legacySid(name) }));
+}
+
 /** Lower case, without a trailing dot; an L5 sid as `modid.cmdid`. */
 export function legacyName(raw: string): string {
   return legacySid(raw).replace(/\.$/, "").toLowerCase();
@@ -419,6 +511,13 @@ function dnsFault(name: string): string | undefined {
       return `its label ${JSON.stringify(label)} has characters that a DNS name cannot have`;
   }
   return undefined;
+}
+
+/** Why a registry's own words cannot make a name in the cluster's domain; the operator's template may end in it. */
+function clusterFault(name: string, template: string, clusterDomain: string): string | undefined {
+  const domain = `.${clusterDomain}`;
+  if (!name.endsWith(domain) || template.toLowerCase().endsWith(domain)) return undefined;
+  return `only a template that ends in ${clusterDomain} can give names in that domain`;
 }
 
 /** Why Istio cannot carry a DNS name as a host, or `undefined`. */

@@ -23,7 +23,9 @@ import type { StandingObject } from "../model/standing.ts";
 import type { Authority, Catalog, CatalogService } from "./merge.ts";
 import { foreignRoutes, type Naming, type ServiceNames, writeNames } from "./names.ts";
 import { entryPort, isHttp } from "./ports.ts";
+import { sameValue } from "./same.ts";
 import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 import { entryFault } from "./validate.ts";
 
 export interface ObjectOptions {
@@ -49,7 +51,7 @@ export interface Desired {
 }
 
 /** What a service's objects were made of; the same parts give the same objects (identity) in the next pass. */
-export type ObjectMemo = ReadonlyMap<ServiceKey, Built>;
+export type ObjectMemo = Map<ServiceKey, Built>;
 
 interface Parts {
   readonly service: CatalogService;
@@ -74,27 +76,34 @@ interface Built extends Parts {
  *
  * @param vips by host; `undefined` when Istio allocates them
  */
-export function buildObjects(
+export const buildObjects = atOnce(buildObjectsSteps);
+
+/** {@link buildObjects} in steps. */
+export function* buildObjectsSteps(
   catalog: Catalog,
   naming: Naming,
   vips: ReadonlyMap<string, readonly string[]> | undefined,
   standing: IndexedStanding,
   options: ObjectOptions,
   previous: ObjectMemo = new Map(),
-): Desired {
+): Steps<Desired> {
+  let looked = 0;
   const objects: OwnedObject[] = [];
   const holds: Hold[] = [...naming.holds];
   const kept = new Map<ServiceKey, Hold>();
   const keptObjects = new Set<ObjectKey>(naming.heldAliases);
   const memo = new Map<ServiceKey, Built>();
   const routed = foreignRoutes(standing);
+  let nameHolds: ReadonlyMap<ServiceKey | undefined, Hold> | undefined;
 
   for (const [key, service] of catalog.services) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const names = naming.services.get(key);
     const addresses = names === undefined ? undefined : vips === undefined ? [] : vips.get(names.host);
     if (names === undefined || addresses === undefined) {
       // The names or VIP stage has said why; what stands of such a service stays.
-      const hold = names === undefined ? naming.holds.find((one) => one.service === key) : undefined;
+      nameHolds ??= new Map(naming.holds.map((one) => [one.service, one]));
+      const hold = names === undefined ? nameHolds.get(key) : undefined;
       kept.set(key, hold ?? holdOf(key, service.registry, "address", "no VIP could be given"));
       continue;
     }
@@ -104,6 +113,7 @@ export function buildObjects(
     else for (const object of built.objects) if (!routesElsewhere(key, object)) objects.push(object);
   }
   for (const [key, siblings] of standing.byService) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     if (!catalog.services.has(key)) silentService(key, siblings);
   }
   for (const [key, why] of catalog.failed) {
@@ -127,12 +137,12 @@ export function buildObjects(
       standingPorts: service.ports.length === 0 ? entry?.manifest.spec.ports : undefined,
     };
     const before = previous.get(key);
-    if (before !== undefined && sameParts(before, parts)) return before;
+    if (before !== undefined && sameParts(before, parts)) return shared(before, entry);
     const made = manifests(key, parts, addresses, options);
     const fault = made
       .map((manifest) => (manifest.kind === "ServiceEntry" ? entryFault(manifest) : undefined))
       .find((one) => one !== undefined);
-    return { ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) };
+    return shared({ ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) }, entry);
   }
 
   /** Two VirtualServices on one host do not merge for sidecars, the older wins silently: ours is held instead. */
@@ -194,6 +204,15 @@ function holdOf(
   subject: string = service,
 ): Hold {
   return { reason, subject, service, registry, message };
+}
+
+/** An entry that is to be what it is takes over the spec that stands: thousands of endpoints are then there once. */
+function shared(built: Built, entry: StandingEntry | undefined): Built {
+  const [object, ...others] = built.objects;
+  if (entry === undefined || object === undefined || object.manifest.kind !== "ServiceEntry") return built;
+  const { spec } = entry.manifest;
+  if (object.manifest.spec === spec || !sameValue(object.manifest.spec, spec)) return built;
+  return { ...built, objects: [{ ...object, manifest: { ...object.manifest, spec } }, ...others] };
 }
 
 function sameParts(a: Parts, b: Parts): boolean {

@@ -5,6 +5,7 @@ import type { StandingObject } from "../model/standing.ts";
 import type { Desired } from "./objects.ts";
 import { hasFields, sameValue } from "./same.ts";
 import { type IndexedStanding, isCompanion } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** Objects found equal before: desired object → the standing version it equals. The caller keeps it from pass to pass. */
 export type EqualMemo = WeakMap<OwnedObject, StandingObject>;
@@ -14,7 +15,11 @@ export type EqualMemo = WeakMap<OwnedObject, StandingObject>;
  *
  * An object of ours that is not desired goes, unless its service or itself is kept. What is not ours is never changed.
  */
-export function plan(desired: Desired, standing: IndexedStanding, equal: EqualMemo = new WeakMap()): Plan {
+export const plan = atOnce(planSteps);
+
+/** {@link plan} in steps. */
+export function* planSteps(desired: Desired, standing: IndexedStanding, equal: EqualMemo = new WeakMap()): Steps<Plan> {
+  let looked = 0;
   const create: Create[] = [];
   const update: Update[] = [];
   const remove: Delete[] = [];
@@ -24,6 +29,7 @@ export function plan(desired: Desired, standing: IndexedStanding, equal: EqualMe
   /** Services whose entry cannot be made: nothing may point to it. */
   const entryless = new Set<ServiceKey>();
   for (const object of desired.objects) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     wanted.add(object.key);
     const existing = standing.objects.get(object.key);
     if (desired.keptObjects.has(object.key)) continue;
@@ -36,12 +42,14 @@ export function plan(desired: Desired, standing: IndexedStanding, equal: EqualMe
       } else if (!entryless.has(object.service)) create.push({ kind: "create", object });
     } else if (existing.service === undefined) hold.push(unknown(existing));
     else if (existing.yielded !== undefined) hold.push(yielded(existing, existing.yielded));
-    else if (equal.get(object) === existing || sameObject(object, existing)) {
+    else if (equal.get(object) === existing) unchanged++;
+    else if (sameObject(object, existing)) {
       equal.set(object, existing);
       unchanged++;
     } else update.push({ kind: "update", object, standing: existing });
   }
   for (const object of standing.objects.values()) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     if (wanted.has(object.key) || desired.keptObjects.has(object.key)) continue;
     if (object.service === undefined) hold.push(unknown(object));
     else if (object.yielded !== undefined) hold.push(yielded(object, object.yielded));

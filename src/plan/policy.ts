@@ -10,6 +10,7 @@ import type { StandingObject } from "../model/standing.ts";
 import type { Authority } from "./merge.ts";
 import { sameValue } from "./same.ts";
 import { type IndexedStanding, isCompanion, type StandingEntry } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 export interface PolicyOptions {
   readonly mode: "sync" | "upsert-only" | "dry-run";
@@ -46,17 +47,22 @@ export interface PolicedPlan extends Plan {
  *
  * @param endpointPeaks the most endpoints each registry had in the window, from the process's own memory
  */
-export function applyPolicy(
+export const applyPolicy = atOnce(applyPolicySteps);
+
+/** {@link applyPolicy} in steps. */
+export function* applyPolicySteps(
   plan: Plan,
   standing: IndexedStanding,
   authorities: ReadonlyMap<string, Authority>,
   endpointPeaks: ReadonlyMap<string, number>,
   options: PolicyOptions,
-): PolicedPlan {
+): Steps<PolicedPlan> {
   const brakes: Brake[] = [];
   const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing) : plan;
+  yield;
   const serviceBraked = brakeServices(upserts, standing, authorities, options, brakes);
-  const { plan: braked, totals } = brakeEndpoints(serviceBraked, standing, endpointPeaks, options, brakes);
+  yield;
+  const { plan: braked, totals } = yield* brakeEndpoints(serviceBraked, standing, endpointPeaks, options, brakes);
   return { ...braked, brakes, endpointTotals: totals };
 }
 
@@ -115,15 +121,14 @@ function brakeServices(
   return withheld(plan, held, "brake", (change) => messages.get(registryOf(change)) ?? "");
 }
 
-function brakeEndpoints(
+function* brakeEndpoints(
   plan: Plan,
   standing: IndexedStanding,
   peaks: ReadonlyMap<string, number>,
   options: PolicyOptions,
   brakes: Brake[],
-): { plan: Plan; totals: ReadonlyMap<string, number> } {
-  const before = new Map<string, number>();
-  for (const entry of standing.entries.values()) count(before, entry.registry, endpointsOf(entry.manifest).length);
+): Steps<{ plan: Plan; totals: ReadonlyMap<string, number> }> {
+  const before = standing.endpoints;
   const after = new Map(before);
   for (const change of [...plan.create, ...plan.update]) {
     const manifest = entryOf(change);
@@ -135,20 +140,23 @@ function brakeEndpoints(
   for (const [registry, now] of after) {
     const peak = Math.max(peaks.get(registry) ?? 0, before.get(registry) ?? 0);
     const lost = peak - now;
-    const shrinks = plan.update.some(
-      (change) => registryOf(change) === registry && missingEndpoints(change).length > 0,
-    );
-    if (!shrinks || options.allowDeletes.has(registry) || lost <= options.minDeletes || lost * 2 <= peak) continue;
+    if (options.allowDeletes.has(registry) || lost <= options.minDeletes || lost * 2 <= peak) continue;
+    if (!(yield* shrinks(registry, plan.update))) continue;
     braked.add(registry);
     const message = `brake: registry ${registry} would lose ${lost} of ${peak} endpoints, more than half`;
     brakes.push({ registry, kind: "endpoints", message });
   }
   if (braked.size === 0) return { plan, totals: after };
   const hold: Hold[] = [...plan.hold];
-  let unchanged = plan.unchanged;
-  const update = plan.update.flatMap((change) => {
+  const update: Update[] = [];
+  let looked = 0;
+  for (const change of plan.update) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const missing = braked.has(registryOf(change)) ? missingEndpoints(change) : [];
-    if (missing.length === 0) return [change];
+    if (missing.length === 0) {
+      update.push(change);
+      continue;
+    }
     const message =
       brakes.find((brake) => brake.registry === registryOf(change) && brake.kind === "endpoints")?.message ?? "";
     hold.push({
@@ -159,11 +167,19 @@ function brakeEndpoints(
     const stays = kept === undefined ? change.standing.manifest : kept.object.manifest;
     const wanted = change.object.manifest as ServiceEntry;
     count(after, registryOf(change), endpointsOf(stays as ServiceEntry).length - endpointsOf(wanted).length);
-    if (kept !== undefined) return [kept];
-    unchanged++;
-    return [];
-  });
+    if (kept !== undefined) update.push(kept);
+  }
+  const unchanged = plan.unchanged + plan.update.length - update.length;
   return { plan: { ...plan, update, hold, unchanged }, totals: after };
+}
+
+function* shrinks(registry: string, updates: readonly Update[]): Steps<boolean> {
+  let looked = 0;
+  for (const change of updates) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    if (registryOf(change) === registry && missingEndpoints(change).length > 0) return true;
+  }
+  return false;
 }
 
 function entryOf(change: Change): ServiceEntry | undefined {

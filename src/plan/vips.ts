@@ -7,6 +7,7 @@ import type { ForeignObject, StandingLedgerBlock } from "../model/standing.ts";
 import type { LedgerWrite } from "../model/target.ts";
 import { type AddressRange, addressRange, canonical, familyOf, ledgerAddress, ledgerSpot } from "./addresses.ts";
 import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** Whose an address is. A line that cannot be read has no host: its address is never handed out. */
 export interface LedgerLine {
@@ -55,13 +56,16 @@ export interface VipOptions {
  * @param hosts every host that is to have a VIP or has an entry that stands, with its service
  * @see istio/istio pilot/pkg/features/pilot.go: Istio's own range is 240.240.0.0/16
  */
-export function allocateVips(
+export const allocateVips = atOnce(allocateVipsSteps);
+
+/** {@link allocateVips} in steps. */
+export function* allocateVipsSteps(
   hosts: ReadonlyMap<string, ServiceKey>,
   standing: IndexedStanding,
   options: VipOptions,
   memo: LedgerMemo = new WeakMap(),
-): VipLedger {
-  const lines = readLedger(standing.ledger, memo);
+): Steps<VipLedger> {
+  const lines = yield* readLedger(standing.ledger, memo);
   const dirty = new Set<string>();
   const holds: Hold[] = [];
   const vips = new Map<string, readonly string[]>();
@@ -71,15 +75,18 @@ export function allocateVips(
   );
   /** Families without a free address: looked through once, not for each host. */
   const full = new Set<string>();
-  const own = importStanding(hosts, standing, lines, options, dirty);
+  const own = yield* importStanding(hosts, standing, lines, options, dirty);
+  let looked = 0;
   const lacking: [host: string, service: ServiceKey, kept: readonly (string | undefined)[]][] = [];
   for (const [host, service] of hosts) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const kept = families.map(([family]) => keep(host, service, family));
     if (kept.every((address) => address !== undefined)) vips.set(host, kept);
     else lacking.push([host, service, kept]);
   }
   // In a stable order, so that the same hosts get the same addresses again.
   for (const [host, service, kept] of lacking.sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const given = families.map(([family, candidates], at) => kept[at] ?? allocate(host, family, candidates));
     const faults = families.flatMap(([, candidates], at) => (given[at] === undefined ? [exhausted(candidates)] : []));
     const registry = service.slice(0, service.indexOf("/"));
@@ -94,11 +101,12 @@ export function allocateVips(
       holds.push({ reason: "address", subject: host, service, registry, message: faults.join("; ") });
   }
   for (const [address, line] of lines) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     if (line.owner !== options.owner || line.host === undefined || line.restingSinceMs !== undefined) continue;
     if (vips.get(line.host)?.includes(address) === true || (hosts.has(line.host) && !vips.has(line.host))) continue;
     put({ ...line, restingSinceMs: options.nowMs });
   }
-  return { lines, vips, holds, writes: blockWrites(lines, dirty, standing.ledger, options) };
+  return { lines, vips, holds, writes: yield* blockWrites(lines, dirty, standing.ledger, options) };
 
   function put(line: LedgerLine): void {
     lines.set(line.address, line);
@@ -155,15 +163,17 @@ export function allocateVips(
 }
 
 /** Which hosts of this owner hold which addresses; entries that stand and are in no ledger are written into it. */
-function importStanding(
+function* importStanding(
   hosts: ReadonlyMap<string, ServiceKey>,
   standing: IndexedStanding,
   lines: Map<string, LedgerLine>,
   options: VipOptions,
   dirty: Set<string>,
-): ReadonlyMap<string, readonly string[]> {
+): Steps<ReadonlyMap<string, readonly string[]>> {
   const own = new Map<string, string[]>();
+  let looked = 0;
   for (const [host, service] of hosts) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const entry = standing.entries.get(service);
     for (const raw of entry?.manifest.spec.addresses ?? []) {
       const address = plainAddress(raw);
@@ -177,6 +187,7 @@ function importStanding(
     }
   }
   for (const [address, line] of lines) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     if (line.owner !== options.owner || line.host === undefined || !hosts.has(line.host)) continue;
     if (own.get(line.host)?.includes(address) !== true) append(own, line.host, address);
   }
@@ -224,9 +235,13 @@ function plainAddress(raw: string): string | undefined {
   return isIP(raw) === 4 ? raw : canonical(raw);
 }
 
-function readLedger(blocks: ReadonlyMap<string, StandingLedgerBlock>, memo: LedgerMemo): Map<string, LedgerLine> {
+function* readLedger(
+  blocks: ReadonlyMap<string, StandingLedgerBlock>,
+  memo: LedgerMemo,
+): Steps<Map<string, LedgerLine>> {
   const lines = new Map<string, LedgerLine>();
   for (const block of blocks.values()) {
+    yield;
     const rows = memo.get(block) ?? readBlock(block);
     memo.set(block, rows);
     for (const line of rows) lines.set(line.address, line);
@@ -256,15 +271,17 @@ function writeLine({ host, owner, restingSinceMs }: LedgerLine): string {
     : `${host} ${owner} resting ${new Date(restingSinceMs).toISOString()}`;
 }
 
-function blockWrites(
+function* blockWrites(
   lines: ReadonlyMap<string, LedgerLine>,
   dirty: ReadonlySet<string>,
   blocks: ReadonlyMap<string, StandingLedgerBlock>,
   options: VipOptions,
-): readonly LedgerWrite[] {
+): Steps<readonly LedgerWrite[]> {
   if (dirty.size === 0) return [];
   const data = new Map<string, Record<string, string>>();
+  let looked = 0;
   for (const [address, line] of lines) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
     const { block, key } = ledgerSpot(address);
     if (!dirty.has(block)) continue;
     const rows = data.get(block) ?? {};

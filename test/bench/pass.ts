@@ -6,9 +6,11 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { adapters } from "../../adapters/adapters.ts";
 import { type Config, parseConfig } from "../../src/config.ts";
-import { createCompute } from "../../src/controller/compute.ts";
+import { type Computation, type ComputeInput, createPipeline } from "../../src/controller/compute.ts";
+import type { PartialDecision } from "../../src/controller/some.ts";
 import type { Service } from "../../src/model/service.ts";
 import type { Reading } from "../../src/plan/merge.ts";
+import { runSteps } from "../../src/plan/steps.ts";
 import { estate, estateConfig, REGISTRY } from "./estate.ts";
 import { memoryCluster } from "./memory-cluster.ts";
 import { stagesOf } from "./stages.ts";
@@ -19,7 +21,7 @@ export interface PassFigures {
   readonly cpuMs: readonly number[];
   /** Median milliseconds of each stage. */
   readonly stageMs: Readonly<Record<string, number>>;
-  /** Milliseconds of CPU of a pass after one service of all changed. */
+  /** Milliseconds of CPU of a decision after one service of all changed. */
   readonly changedMs: readonly number[];
   readonly rssMiB: number;
   readonly heapMiB: number;
@@ -37,7 +39,8 @@ function measure(services: number, endpoints: number): PassFigures {
   const config = parseConfig(estateConfig(), "x2istio.yaml", { env: {}, adapters });
   const list = estate(services, endpoints);
   const cluster = memoryCluster(config.owner);
-  const compute = createCompute(config);
+  const { all, some } = createPipeline(config);
+  const compute = (input: ComputeInput) => runSteps(all(input));
   const inputOf = (current: readonly Service[]) => ({
     readings: readingsOf(current),
     standing: cluster.state.standing,
@@ -56,7 +59,7 @@ function measure(services: number, endpoints: number): PassFigures {
   const changed = Array.from({ length: PASSES }, (_, round) => withOneChange(list, round));
   return {
     cpuMs: later.slice(-PASSES),
-    changedMs: changed.map((current) => cpuOf(() => compute(inputOf(current)))).slice(1),
+    changedMs: changed.map((current) => cpuOf(() => oneUpdate(some(inputOf(current), new Set())))).slice(1),
     stageMs: stages(config, list, inputOf),
     ...memory(),
   };
@@ -67,7 +70,11 @@ function readingsOf(services: readonly Service[]): ReadonlyMap<string, Reading> 
   return new Map([[REGISTRY, { state: "read", snapshot: { registry: REGISTRY, services: reads, revision: "1" } }]]);
 }
 
-function unchanged({ plan, ledger }: ReturnType<ReturnType<typeof createCompute>>): void {
+function oneUpdate(decided: PartialDecision | undefined): void {
+  if (decided?.decision.plan.update.length !== 1) throw new Error("A changed service must be decided on by itself");
+}
+
+function unchanged({ plan, ledger }: Computation): void {
   const { create, update, delete: remove, hold } = plan;
   const writes = create.length + update.length + remove.length + hold.length + (ledger?.writes.length ?? 0);
   if (writes > 0) throw new Error(`A pass over unchanged input must do nothing, but plans ${writes} changes or holds`);
@@ -89,7 +96,7 @@ function cpuOf(task: () => void): number {
 function stages(
   config: Config,
   list: readonly Service[],
-  inputOf: (current: readonly Service[]) => Parameters<ReturnType<typeof createCompute>>[0],
+  inputOf: (current: readonly Service[]) => ComputeInput,
 ): Readonly<Record<string, number>> {
   const run = stagesOf(config);
   const rounds = Array.from({ length: WARM_UP + PASSES }, () => run(inputOf(list))).slice(WARM_UP);

@@ -8,7 +8,7 @@ import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
 import type { Service } from "../../src/model/service.ts";
-import { service, snapshot } from "../plan/build.ts";
+import { endpoints, service, snapshot } from "../plan/build.ts";
 import { config, memoryTarget } from "../plan/memory.ts";
 
 const ENTRY = "ServiceEntry/mesh-services/orders.shop.dc1.mesh.internal";
@@ -96,6 +96,41 @@ test("startController() writes what a registry says, and what it says next", asy
   say([service(), service("stock")]);
   await until(() => target.objects.size === 2);
   await until(() => controller.latest()?.plan.unchanged === 2);
+});
+
+test("startController() writes a changed service once, and tells what stands then", async (t) => {
+  const { adapter, say } = registry(snapshot("dc1", five));
+  const { controller, target } = start(t, adapter, soleWriter("me"));
+  const isAtRest = () => controller.latest()?.plan.unchanged === five.length;
+  await until(isAtRest);
+  target.requests.length = 0;
+  for (const count of [3, 7, 5]) {
+    say(five.map((one) => (one.name === "orders" ? service("orders", { endpoints: endpoints(count) }) : one)));
+    await until(() => JSON.stringify(target.objects.get(ENTRY)).split('"address"').length === count + 1);
+    await until(isAtRest);
+    const latest = controller.latest();
+    assert.equal(latest?.standing.objects.get(ENTRY), target.objects.get(ENTRY));
+    assert.equal(latest?.catalog.services.get("dc1/shop/orders")?.endpoints.length, count);
+    assert.equal(latest?.plan.endpointTotals.get("dc1"), count + 4);
+    assert.deepEqual(target.requests.splice(0), [`update ${ENTRY}`]);
+  }
+});
+
+test("startController() puts back what someone changed or removed while registries change", async (t) => {
+  const { adapter, say } = registry(snapshot("dc1", five));
+  const { target } = start(t, adapter, soleWriter("me"));
+  await until(() => target.objects.size === five.length);
+  const [other = ""] = [...target.objects.keys()].filter((key) => key !== ENTRY);
+  const before = target.objects.get(ENTRY);
+  assert.ok(before?.manifest.kind === "ServiceEntry");
+  const drifted = { ...before.manifest, spec: { ...before.manifest.spec, endpoints: [] } };
+  target.objects.set(ENTRY, { ...before, manifest: drifted, resourceVersion: "drift" });
+  target.objects.delete(other);
+  await target.write([], { signal: AbortSignal.timeout(1000), mayWrite: () => true });
+  say(five.map((one) => (one.name === "e" ? service("e", { endpoints: endpoints(4) }) : one)));
+  await until(() => target.objects.has(other));
+  await until(() => JSON.stringify(target.objects.get(ENTRY)).includes("192.0.2.1"));
+  await until(() => JSON.stringify([...target.objects.values()]).includes("192.0.2.4"));
 });
 
 test("startController() puts back at once what someone removed", async (t) => {

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { createChanges } from "../../src/controller/changes.ts";
 import { type Readers, startReaders } from "../../src/controller/readers.ts";
+import { ReadError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
-import { service, snapshot } from "../plan/build.ts";
+import type { LeftOutKind } from "../../src/model/service.ts";
+import { endpoints, service, snapshot } from "../plan/build.ts";
 
 const NEVER = "0 0 0 1 1 *";
 const EVERY_SECOND = "* * * * * *";
@@ -194,4 +197,60 @@ test("startReaders() ends while a read hangs, and calls that no failure", async 
   const { readers, said, stop } = start(t, [adapter]);
   await stop();
   assert.deepEqual([readers.readings.get("dc1")?.state, said()], ["unread", []]);
+});
+
+/** What a metric says, by the label `kind`, without zeros. */
+async function byKind(metric: { get(): Promise<{ values: { labels: object; value: number }[] }> }): Promise<object> {
+  const values = (await metric.get()).values.filter(({ value }) => value !== 0);
+  return Object.fromEntries(values.map(({ labels, value }) => ["kind" in labels ? labels.kind : "", value]));
+}
+
+test("startReaders() counts what is listed, left out and passed over, also when single services change", async (t) => {
+  const out = (kind: LeftOutKind) => ({ address: "192.0.2.9:80", kind, reason: kind });
+  const [orders, stock] = [service("orders", { leftOut: [out("health"), out("weight")] }), service("stock")];
+  const before = { ...snapshot("dc1", [orders, stock]), skipped: { filter: 3 } };
+  const changed = service("orders", { endpoints: endpoints(5), leftOut: [out("health")] });
+  const after = { ...snapshot("dc1", [changed, stock]), revision: "2", skipped: { infrastructure: 1 } };
+  const shorter = { ...snapshot("dc1", [stock]), revision: "3" };
+  const said = [before, after, shorter];
+  const want = [
+    { endpoints: 2, leftOut: { health: 1, weight: 1 }, skipped: { filter: 3 } },
+    { endpoints: 6, leftOut: { health: 1 }, skipped: { infrastructure: 1 } },
+    { endpoints: 1, leftOut: {}, skipped: {} },
+  ];
+  const step = createChanges();
+  const { adapter } = fake("dc1", said, {
+    waitForChange: (revision, signal) => step.wait(Number(revision) - 1, signal),
+  });
+  const { readers, metrics } = start(t, [adapter]);
+  for (const [at, expected] of want.entries()) {
+    await until(readers, () => readers.changes.version() === at + 1);
+    const [first] = (await metrics.registryEndpoints.get()).values;
+    const [leftOut, skipped] = await Promise.all([metrics.registryLeftOut, metrics.registrySkipped].map(byKind));
+    assert.deepEqual({ endpoints: first?.value, leftOut, skipped }, expected);
+    step.notify();
+  }
+});
+
+test("startReaders() counts failures by kind: of the list each time, of a service when it begins to fail", async (t) => {
+  const denied = new ReadError("denied", "403");
+  const broken = (key: string, cause: unknown) => ({ state: "failed", key, cause }) as const;
+  const slow = broken("dc1/shop/stock", new Error("Cannot read stock", { cause: new ReadError("timeout", "late") }));
+  const odd = broken("dc1/shop/orders", new Error("odd"));
+  const { adapter } = fake(
+    "dc1",
+    [
+      denied,
+      denied,
+      snapshot("dc1", [service("orders"), slow]),
+      snapshot("dc1", [odd, broken("dc1/shop/stock", new ReadError("timeout", "late again"))]),
+      snapshot("dc1", [odd, slow, service("web")]),
+      snapshot("dc1", [odd, service("stock"), service("web")]),
+      snapshot("dc1", [odd, slow, service("web")]),
+    ],
+    { waitForChange: async () => undefined },
+  );
+  const { readers, metrics } = start(t, [adapter]);
+  await until(readers, () => readers.changes.version() === 6);
+  assert.deepEqual(await byKind(metrics.registryFailures), { denied: 2, timeout: 2, other: 1 });
 });

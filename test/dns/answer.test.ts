@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Answer, answer, type Upstream, type Zone, zonesByName } from "../../src/dns/answer.ts";
+import { type Answer, type AnswerTable, answer, type Upstream, type Zone, zonesByName } from "../../src/dns/answer.ts";
 import { RCODE, TYPE } from "../../src/dns/codes.ts";
 import type { ResourceRecord } from "../../src/dns/records.ts";
 import { table } from "./wire.ts";
@@ -19,6 +19,16 @@ const allZones: readonly Zone[] = [
 const names = table({
   "orders.shop.mesh.internal": { a: ["240.241.0.7"], aaaa: ["fd00::7"] },
   "v4.shop.mesh.internal": { a: ["240.241.0.8", "240.241.0.9"] },
+  "ports.shop.mesh.internal": {
+    a: ["240.241.0.20"],
+    aaaa: ["fd00::20"],
+    service: "vms/shop/ports",
+    ports: [
+      { name: "http", number: 8080, transport: "tcp" },
+      { name: "grpc", number: 9090, transport: "tcp" },
+      { name: "dns", number: 53, transport: "udp" },
+    ],
+  },
   "alias.mesh.internal": { cname: "orders.shop.mesh.internal" },
   "twice.mesh.internal": { cname: "alias.mesh.internal" },
   "dangling.mesh.internal": { cname: "gone.mesh.internal" },
@@ -40,12 +50,19 @@ const names = table({
   ),
 });
 
+const hosts: Readonly<Record<string, string>> = {
+  "240.241.0.20": "ports.shop.mesh.internal",
+  "fd00::20": "ports.shop.mesh.internal",
+};
+const withHosts: AnswerTable = { ...names, hostOf: (address) => hosts[address] };
+
 function ask(
   name: string,
   type: number = TYPE.A,
-  { qclass = 1, forward = [upstream] as readonly Upstream[], zones = allZones } = {},
+  { qclass = 1, forward = [upstream] as readonly Upstream[], zones = allZones, tellsServices = false } = {},
 ): Answer {
-  return answer({ name, type, class: qclass }, names, { byName: zonesByName(zones), forward, ttlSeconds: 30, nowMs });
+  const how = { byName: zonesByName(zones), forward, ttlSeconds: 30, tellsServices, nowMs };
+  return answer({ name, type, class: qclass }, withHosts, how);
 }
 
 /** An answer as one line: code, answers, authority. */
@@ -60,7 +77,12 @@ function show(found: Answer): string {
         return record.address;
       case "CNAME":
       case "NS":
+      case "PTR":
         return record.target;
+      case "SRV":
+        return `${record.priority} ${record.weight} ${record.port} ${record.target}`;
+      case "TXT":
+        return record.texts.join();
       case "HINFO":
         return record.cpu;
       case "SOA":
@@ -231,6 +253,63 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["refuses IXFR", () => ask("mesh.internal", TYPE.IXFR), "REFUSED"],
   ["gives FORMERR for OPT as a question (RFC 6891 §6.1.1)", () => ask("mesh.internal", TYPE.OPT), "FORMERR"],
   ["gives NOTIMP for MAILB", () => ask("mesh.internal", TYPE.MAILB), "NOTIMP"],
+  [
+    "answers SRV for a port by its name (RFC 2782)",
+    () => ask("_http._tcp.ports.shop.mesh.internal", TYPE.SRV),
+    "NOERROR AA; _http._tcp.ports.shop.mesh.internal 30 SRV 0 100 8080 ports.shop.mesh.internal",
+  ],
+  [
+    "answers SRV for a UDP port only below _udp (RFC 2782)",
+    () => ask("_dns._udp.ports.shop.mesh.internal", TYPE.SRV),
+    "NOERROR AA; _dns._udp.ports.shop.mesh.internal 30 SRV 0 100 53 ports.shop.mesh.internal",
+  ],
+  [
+    "gives NODATA for an address of a port's name",
+    () => ask("_http._tcp.ports.shop.mesh.internal", TYPE.A),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  [
+    "gives NODATA between a host and its ports' names (RFC 8020 §2)",
+    () => ask("_tcp.ports.shop.mesh.internal", TYPE.SRV),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  [
+    "gives NXDOMAIN for a port that there is not",
+    () => ask("_https._tcp.ports.shop.mesh.internal", TYPE.SRV),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
+  [
+    "gives NXDOMAIN for ports of a host that tells none",
+    () => ask("_http._tcp.v4.shop.mesh.internal", TYPE.SRV),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
+  [
+    "answers PTR for a VIP (RFC 1035 §3.5)",
+    () => ask("20.0.241.240.in-addr.arpa", TYPE.PTR),
+    "NOERROR AA; 20.0.241.240.in-addr.arpa 30 PTR ports.shop.mesh.internal",
+  ],
+  [
+    "answers PTR for an IPv6 VIP (RFC 3596 §2.5)",
+    () => ask("0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", TYPE.PTR),
+    "NOERROR AA; 0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa 30 PTR ports.shop.mesh.internal",
+  ],
+  [
+    "gives NODATA for other types of a reverse name",
+    () => ask("20.0.241.240.in-addr.arpa"),
+    "NOERROR AA; authority 20.0.241.240.in-addr.arpa 5 SOA 20.0.241.240.in-addr.arpa 7 5",
+  ],
+  ["forwards reverse names of others", () => ask("21.0.241.240.in-addr.arpa", TYPE.PTR), "forward 192.0.2.53"],
+  [
+    "does not take 020 for 20 in a reverse name",
+    () => ask("020.0.241.240.in-addr.arpa", TYPE.PTR),
+    "forward 192.0.2.53",
+  ],
+  [
+    "tells the service by TXT where that is wanted",
+    () => ask("ports.shop.mesh.internal", TYPE.TXT, { tellsServices: true }),
+    "NOERROR AA; ports.shop.mesh.internal 30 TXT service=vms/shop/ports",
+  ],
+  ["gives NODATA for TXT where it is not", () => ask("ports.shop.mesh.internal", TYPE.TXT), `NOERROR AA; ${meshSoa}`],
   [
     "does not find a name by the dots inside a label",
     () => ask("orders\\046shop.mesh.internal"),

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { Packet } from "dns2";
 import fc from "fast-check";
 import { allowList } from "../../src/dns/allow.ts";
+import { zonesByName } from "../../src/dns/answer.ts";
+import { cookies } from "../../src/dns/cookies.ts";
 import { forwarder } from "../../src/dns/forward.ts";
 import { holdQuestions } from "../../src/dns/hold.ts";
 import { decodeQuery } from "../../src/dns/message.ts";
@@ -18,8 +20,12 @@ const names = table({
 const exceptions: unknown[] = [];
 const respond = responder({
   ttlSeconds: 30,
-  zones: [{ name: "mesh.internal", forward: [] }],
+  zones: { byName: zonesByName([{ name: "mesh.internal", forward: [] }]) },
   forward: [],
+  recursionAvailable: false,
+  tellsServices: false,
+  nsid: undefined,
+  cookies: cookies(Buffer.alloc(32)),
   table: () => names,
   isAllowed: allowList(["127.0.0.0/8"]),
   forwarder: forwarder({ log: silent }),

@@ -1,7 +1,7 @@
 import { adapters } from "../../adapters/adapters.ts";
 import { type Config, parseConfig } from "../../src/config.ts";
-import { createChanges } from "../../src/controller/changes.ts";
 import { ConflictError } from "../../src/errors.ts";
+import { changeLog } from "../../src/model/change-log.ts";
 import { type Manifest, objectKey } from "../../src/model/objects.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { ForeignObject, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
@@ -38,7 +38,7 @@ export function memoryTarget(
   namespaces?: ReadonlyMap<string, "active" | "terminating">,
   fields: Partial<Pick<MemoryTarget, "objects" | "ledger" | "clockMs">> = {},
 ): MemoryTarget {
-  const changes = createChanges();
+  const log = changeLog();
   const objects = fields.objects ?? new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
   const ledger = fields.ledger ?? new Map<string, StandingLedgerBlock>();
@@ -54,12 +54,13 @@ export function memoryTarget(
     fault: () => undefined,
     start: async () => undefined,
     standing: () => ({ objects, foreign, ledger, namespaces }),
-    version: changes.version,
-    waitForChange: changes.wait,
+    version: log.version,
+    waitForChange: log.wait,
+    changesSince: log.since,
     nowMs: () => memory.clockMs,
     async writeLedger(writes, { mayWrite }) {
       for (const write of writes) writeBlock(write, mayWrite);
-      changes.notify();
+      notify();
     },
     async write(wanted, { mayWrite, onProgress }) {
       const results: WriteResult[] = [];
@@ -73,13 +74,23 @@ export function memoryTarget(
         if (outcome !== "written" && change.kind !== "update") stuck.add(service);
         onProgress?.(results.length, wanted.length);
       }
-      changes.notify();
+      notify();
       return { results };
     },
     report: async () => undefined,
     close: async () => undefined,
   };
+  let seen = new Map<string, unknown>();
   return memory;
+
+  /** Also of what was changed by hand, behind the target's back. */
+  function notify(): void {
+    const blocks = [...ledger].map(([name, block]) => [`ConfigMap/${name}`, block] as const);
+    const now = new Map<string, unknown>([...foreign, ...objects, ...blocks]);
+    const keys = [...new Set([...seen.keys(), ...now.keys()])].filter((key) => seen.get(key) !== now.get(key));
+    seen = now;
+    for (const key of keys) log.add(key);
+  }
 
   function writeBlock({ name, resourceVersion, data }: LedgerWrite, mayWrite: () => boolean): void {
     if (!mayWrite()) return;

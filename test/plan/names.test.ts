@@ -15,7 +15,18 @@ import {
   readNames,
   writeNames,
 } from "../../src/plan/names.ts";
-import { alias, entry, foreign, readings, type Said, type StandingFields, service, standing } from "./build.ts";
+import {
+  alias,
+  entry,
+  failed,
+  foreign,
+  incomplete,
+  readings,
+  type Said,
+  type StandingFields,
+  service,
+  standing,
+} from "./build.ts";
 
 const TEMPLATE = "{service}.{namespace}.{registry}.mesh.internal";
 const hash = (key: string) => createHash("sha256").update(key).digest("hex").slice(0, 8);
@@ -141,6 +152,40 @@ function run({ said = { dc1: [orders] }, stands = {}, options = {} }: Case, prev
   return nameHosts(merge(readings(said), live), live, all, previous);
 }
 
+const OLD_NAMES = { legacyNames: new Map([["dc1", ["{service}.{namespace}.old.example.org"]]]) };
+const unreadAliases: { name: string; said: Readonly<Record<string, Said>>; stands: string[]; want: string }[] = [
+  {
+    name: "of an alias whose read failed, in its place",
+    said: { dc1: [orders, failed("dc1/default/stock")] },
+    stands: ["stock.default.old.example.org", "orders.shop.old.example.org"],
+    want: "stock.default.old.example.org orders.shop.old.example.org",
+  },
+  {
+    name: "of an L5 sid whose read failed",
+    said: { dc1: [orders, failed("dc1/Production/64001:65536")] },
+    stands: ["64001.65536.production.old.example.org"],
+    want: "64001.65536.production.old.example.org orders.shop.old.example.org",
+  },
+  {
+    name: "only if it is that of the alias whose read failed",
+    said: { dc1: [orders, failed("dc1/default/other")] },
+    stands: ["stock.default.old.example.org"],
+    want: "orders.shop.old.example.org",
+  },
+  {
+    name: "of an alias that a list may lack which is known in part",
+    said: { dc1: incomplete("dc1", [orders]) },
+    stands: ["stock.default.old.example.org"],
+    want: "stock.default.old.example.org orders.shop.old.example.org",
+  },
+  {
+    name: "only if a template gives it, though the list is known in part",
+    said: { dc1: incomplete("dc1", [orders]) },
+    stands: ["stock.example.org"],
+    want: "orders.shop.old.example.org",
+  },
+];
+
 const cases: Case[] = [
   { name: "gives a host", want: { "dc1/shop/orders": host("orders") } },
   {
@@ -237,6 +282,56 @@ const cases: Case[] = [
     want: {
       "dc1/shop/orders": `${host("orders")} orders.shop.old.example.org stock.default.old.example.org 64001.65536.production.old.example.org`,
     },
+  },
+  {
+    name: "makes no legacy name of a service's own name where callers know it by its aliases only",
+    said: {
+      dc1: [service("64001:65536", { aliases: [{ namespace: "default", name: "stock" }], aliasesOnly: true })],
+    },
+    options: { legacyNames: new Map([["dc1", ["{service}.l5.example.org"]]]), template: "{namespace}.mesh.internal" },
+    want: { "dc1/shop/64001:65536": "shop.mesh.internal stock.l5.example.org" },
+  },
+  ...unreadAliases.map(({ name, said, stands, want }) => ({
+    name: `keeps a standing name ${name}`,
+    said,
+    stands: { objects: [entry("dc1/shop/orders", withNames(...stands))] },
+    options: OLD_NAMES,
+    want: { "dc1/shop/orders": `${host("orders")} ${want}` },
+  })),
+  {
+    name: "lets no name of a registry make one in the cluster's domain",
+    said: { dc1: [service("orders"), service("web-0.web.apps", { namespace: "svc.Cluster.local" })] },
+    options: { ...plainTemplate, legacyNames: new Map([["dc1", ["{service}.{namespace}"]]]) },
+    want: {
+      "dc1/shop/orders": "orders.shop.mesh.internal orders.shop",
+      "dc1/svc.Cluster.local/web-0.web.apps": "web-0.web.apps.svc.cluster.local.mesh.internal",
+    },
+    notes: [
+      'legacy name "web-0.web.apps.svc.Cluster.local" was dropped: only a template that ends in cluster.local can give names in that domain',
+    ],
+  },
+  {
+    name: "withholds a legacy name that is Kubernetes' short form with svc behind",
+    said: { dc1: [service("orders.shop", { namespace: "svc" })] },
+    options: { legacyNames: new Map([["dc1", ["{service}.{namespace}"]]]) },
+    stands: { foreign: [clusterService("shop/orders")] },
+    want: { "dc1/svc/orders.shop": "orders.shop.svc.dc1.mesh.internal" },
+    holds: [
+      "name orders.shop.svc: legacy name orders.shop.svc withheld: it also means Service shop/orders, which is not ours",
+    ],
+  },
+  {
+    name: "keeps no standing name that another service is called by now",
+    said: { dc1: incomplete("dc1", [orders, service("stock", { namespace: "default" })]) },
+    stands: { objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org"))] },
+    options: OLD_NAMES,
+    want: {
+      "dc1/default/stock": "stock.default.dc1.mesh.internal",
+      "dc1/shop/orders": `${host("orders")} orders.shop.old.example.org`,
+    },
+    holds: [
+      "name stock.default.old.example.org: legacy name stock.default.old.example.org withheld: it belongs to dc1/shop/orders",
+    ],
   },
   {
     name: "gives a service's other names to nobody without a template",
@@ -490,6 +585,24 @@ for (const one of cases) {
     );
   });
 }
+
+test("nameHosts() keeps the standing names of a merged service while a member cannot be read", () => {
+  const aliases = [{ namespace: "default", name: "stock" }];
+  const stands = standing({
+    objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org", "x.example.org"))],
+  });
+  const options = { template: TEMPLATE, clusterDomain: "cluster.local", aliases: [], ...OLD_NAMES };
+  const names = (prod: Said) => {
+    const catalog = merge(readings({ dc1: [orders], prod }), stands, ["dc1", "prod"]);
+    const given = nameHosts(catalog, stands, options).services.get("dc1/shop/orders");
+    return given?.legacyNames.map(({ name }) => name);
+  };
+  const own = "orders.shop.old.example.org";
+  assert.deepEqual(names([failed("prod/shop/orders")]), ["stock.default.old.example.org", "x.example.org", own]);
+  assert.deepEqual(names("refused"), ["stock.default.old.example.org", "x.example.org", own]);
+  assert.deepEqual(names([inProd("orders", { aliases })]), [own, "stock.default.old.example.org"]);
+  assert.deepEqual(names([]), [own]);
+});
 
 test("nameHosts() names the host that the template would give now", () => {
   const naming = run({ name: "", stands: { objects: [entry("dc1/shop/orders", { host: "orders.old.internal" })] } });

@@ -1,0 +1,42 @@
+import { rcodeName, typeName } from "./codes.ts";
+import type { AnswerEvent, DnsHooks } from "./respond.ts";
+
+/** Counts ready-made answers without the cost of a report for each. */
+export interface Tally {
+  add(type: number, rcode: number): void;
+  /** Report what was counted since the last report. */
+  flush(): void;
+}
+
+/** A tally of answers by UDP from the table, reported once in every turn of the event loop in which there were any. */
+export function tally(hooks: Pick<DnsHooks, "onAnswer">): Tally {
+  /** By type * 16 + code; types of ready-made answers are below 128. */
+  const counts = new Uint32Array(128 * 16);
+  const touched: number[] = [];
+
+  function flush(): void {
+    for (const at of touched.splice(0)) {
+      const count = counts[at] as number;
+      counts[at] = 0;
+      const event: AnswerEvent = {
+        transport: "udp",
+        rcode: rcodeName(at & 0xf),
+        type: typeName(at >> 4),
+        source: "table",
+      };
+      hooks.onAnswer?.(event, count);
+    }
+  }
+
+  return {
+    add(type, rcode) {
+      const at = (type << 4) | rcode;
+      if (counts[at] === 0) {
+        if (touched.length === 0) setImmediate(flush);
+        touched.push(at);
+      }
+      counts[at] = (counts[at] as number) + 1;
+    },
+    flush,
+  };
+}

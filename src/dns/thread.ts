@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { allowList } from "./allow.ts";
+import { type AnswerTable, zonesByName } from "./answer.ts";
+import { cookies } from "./cookies.ts";
+import { forwarder } from "./forward.ts";
+import { holdQuestions } from "./hold.ts";
+import { countInFlight } from "./in-flight.ts";
+import { type Listener, listenAll } from "./listen.ts";
+import type { NamesMaker } from "./names.ts";
+import { quietLog } from "./quiet-log.ts";
+import { readyAnswers } from "./ready-answers.ts";
+import { responder } from "./respond.ts";
+import type { DnsLimits, DnsServer, DnsServerOptions } from "./server.ts";
+import { tally } from "./tally.ts";
+import { countConnections } from "./tcp.ts";
+
+/** What one thread needs to answer. */
+export interface ThreadOptions extends Omit<DnsServerOptions, "table" | "workers"> {
+  readonly names: NamesMaker;
+  readonly cookieSecret: Uint8Array;
+  /** Whether this thread also takes TCP; of several threads one does, so that its limits hold for all. */
+  readonly tcp: boolean;
+  /** Whether other threads listen on the same ports. */
+  readonly reusePort: boolean;
+}
+
+const DEFAULT_LIMITS: DnsLimits = {
+  maxConnections: 256,
+  maxConnectionsPerClient: 32,
+  idleMs: 10_000,
+  maxHeld: 256,
+  maxForwarded: 512,
+  upstreamTimeoutMs: 2000,
+};
+
+/** How long a stop waits for answers under way, then for the SERVFAILs that replace them. Together well under 1 s. */
+const STOP_GRACE_MS = 600;
+const STOP_FLUSH_MS = 100;
+
+/**
+ * A DNS server in one thread. Shares nothing with those of other threads.
+ *
+ * @throws {Error} When a range in `allow` cannot be read.
+ */
+export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "stop"> {
+  const { hooks = {}, tcp, reusePort, forward, ttlSeconds } = options;
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const log = quietLog(options.log);
+  const isAllowed = allowList(options.allow);
+  const inFlight = countInFlight();
+  const hold = holdQuestions({ limit: limits.maxHeld });
+  const upstreams = forwarder({ timeoutMs: limits.upstreamTimeoutMs, maxInFlight: limits.maxForwarded, log });
+  const zones = { byName: zonesByName(options.zones) };
+  const recursionAvailable = forward.length > 0 || options.zones.some((zone) => zone.forward.length > 0);
+  const counts = tally(hooks);
+  const names = options.names((table) =>
+    readyAnswers({ zones, ttlSeconds, recursionAvailable, table, onAnswer: counts.add }),
+  );
+  const { nsid, tellsServices = false } = options;
+  const answering = { ttlSeconds, forward, zones, recursionAvailable, nsid, tellsServices };
+  const common = { ...answering, cookies: cookies(options.cookieSecret), isAllowed, hooks, log };
+  const table = (): AnswerTable | undefined => names.current()?.table;
+  const respond = responder({ ...common, table, forwarder: upstreams, hold });
+  let listeners: readonly Listener[] = [];
+
+  function fast(packet: Buffer, address: string, out: Buffer): number {
+    try {
+      const state = names.current();
+      return state !== undefined && isAllowed(address) ? state.ready.answer(packet, out) : 0;
+    } catch {
+      return 0; // The full path meets the same fault, and tells.
+    }
+  }
+
+  return {
+    async start() {
+      fast(Buffer.alloc(0), "", Buffer.alloc(0)); // The names are taken over before the first question comes.
+      const { idleMs } = limits;
+      const connections = countConnections(limits);
+      const listen = { fast, respond, inFlight, log, reusePort, tcp, isAllowed, connections, idleMs };
+      const bound = await listenAll(options.listen, listen);
+      listeners = bound.listeners;
+      return bound.addresses;
+    },
+    async stop() {
+      for (const listener of listeners) listener.wind();
+      await Promise.race([inFlight.idle(), sleep(STOP_GRACE_MS, undefined, { ref: false })]);
+      hold.release();
+      upstreams.close();
+      await Promise.race([inFlight.idle(), sleep(STOP_FLUSH_MS, undefined, { ref: false })]);
+      await Promise.all(listeners.map((listener) => listener.close()));
+      listeners = [];
+      counts.flush();
+    },
+  };
+}

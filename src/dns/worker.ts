@@ -1,0 +1,75 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { toldNames } from "./names.ts";
+import { dnsThread } from "./thread.ts";
+import type { AnswerCount, FromWorker, ToWorker, WorkerSetup } from "./worker-messages.ts";
+
+/** How often answers are reported. */
+const REPORT_MS = 500;
+
+const port = parentPort;
+if (port === null) throw new Error("This file is a thread of the DNS server, not a program");
+const tell = (message: FromWorker) => port.postMessage(message);
+const { options, tcp, reusePort, namesFirst } = workerData as WorkerSetup;
+const known = Promise.withResolvers<void>();
+if (!namesFirst) known.resolve();
+const names = toldNames();
+const answers = countAnswers();
+const thread = dnsThread({
+  ...options,
+  tcp,
+  reusePort,
+  names: names.maker,
+  hooks: { onAnswer: answers.add, onException: (error) => tell({ kind: "exception", error: asText(error) }) },
+  log: {
+    warn: (fields, message) =>
+      tell({ kind: "log", fields: "error" in fields ? { ...fields, error: asText(fields.error) } : fields, message }),
+  },
+});
+const reports = setInterval(answers.report, REPORT_MS);
+
+port.on("message", (message: ToWorker) => {
+  if (message.kind === "stop") return void stop();
+  names.take(message);
+  if (message.serial !== undefined) known.resolve();
+  // In a later turn, so that questions that came meanwhile are answered between two parts.
+  setImmediate(tell, { kind: "taken" });
+});
+
+await known.promise;
+try {
+  tell({ kind: "listening", bound: await thread.start() });
+} catch (error) {
+  tell({ kind: "failed", message: error instanceof Error ? error.message : String(error), cause: asText(error) });
+  end();
+}
+
+async function stop(): Promise<void> {
+  await thread.stop();
+  answers.report();
+  end();
+}
+
+function end(): void {
+  clearInterval(reports);
+  port?.close();
+}
+
+/** An error as it may travel between threads, whatever it holds. */
+function asText(error: unknown): unknown {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** Answers by kind, to be told of in one message. */
+function countAnswers() {
+  const counts = new Map<string, AnswerCount>();
+  return {
+    add(event: AnswerCount[0], count = 1): void {
+      const key = Object.values(event).join();
+      counts.set(key, [event, (counts.get(key)?.[1] ?? 0) + count]);
+    },
+    report(): void {
+      if (counts.size > 0) tell({ kind: "answers", counts: [...counts.values()] });
+      counts.clear();
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { execFile, execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** One run of dnsperf against one server. */
+export interface Load {
+  readonly queriesPerSecond: number;
+  /** Queries for each second of processor time that the server used: alike however busy the machine is. */
+  readonly queriesPerCpuSecond: number;
+  readonly lost: number;
+}
+
+/** How to ask. */
+export interface LoadOptions {
+  readonly port: number;
+  readonly file: string;
+  readonly seconds: number;
+  readonly edns?: boolean;
+}
+
+/** Whether a command can be found. */
+export function isInstalled(command: string): boolean {
+  try {
+    execFileSync("which", [command], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The command line that runs a command on one core only. */
+export function pinned(core: number, command: string, args: readonly string[]): readonly [string, string[]] {
+  return ["taskset", ["-c", String(core), command, ...args]];
+}
+
+/** As many questions as the server of process `pid` answers, 64 under way, from the second core. */
+export async function load(pid: number, { port, file, seconds, edns = false }: LoadOptions): Promise<Load> {
+  const before = cpuSeconds(pid);
+  const text = await dnsperf(port, file, ["-l", String(seconds), "-q", "64", ...(edns ? ["-e"] : [])]);
+  const used = cpuSeconds(pid) - before;
+  const completed = figure(text, /Queries completed:\s+(\d+)/);
+  return {
+    queriesPerSecond: figure(text, /Queries per second:\s+([\d.]+)/),
+    queriesPerCpuSecond: completed / used,
+    lost: figure(text, /Queries lost:\s+(\d+)/),
+  };
+}
+
+/** 99th percentile of the latency in milliseconds, at a given rate. */
+export async function latencyMs(options: LoadOptions, queriesPerSecond: number): Promise<number> {
+  const args = ["-l", String(options.seconds), "-v", "-Q", String(Math.round(queriesPerSecond))];
+  const text = await dnsperf(options.port, options.file, args);
+  const seconds = [...text.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm)]
+    .map(([, value]) => Number(value))
+    .sort((a, b) => a - b);
+  return (seconds[Math.ceil(seconds.length * 0.99) - 1] ?? Number.NaN) * 1000;
+}
+
+async function dnsperf(port: number, file: string, args: readonly string[]): Promise<string> {
+  const common = ["-s", "127.0.0.1", "-p", String(port), "-d", file, "-c", "4", "-T", "1"];
+  const { stdout } = await run(...pinned(1, "dnsperf", [...common, ...args]), { maxBuffer: 2 ** 30 });
+  return stdout;
+}
+
+function figure(text: string, pattern: RegExp): number {
+  return Number(pattern.exec(text)?.[1] ?? Number.NaN);
+}
+
+/** User and system time of a process, its threads and its children; the clock ticks 100 times a second (getconf CLK_TCK). */
+function cpuSeconds(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .split(" ")
+    .filter((text) => text !== "");
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  const own = (Number(fields[11]) + Number(fields[12])) / 100;
+  return children.reduce((sum, child) => sum + cpuSeconds(Number(child)), own);
+}

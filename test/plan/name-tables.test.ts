@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { StandingObject } from "../../src/model/standing.ts";
+import { nameTables } from "../../src/plan/name-table.ts";
+import { runSteps } from "../../src/plan/steps.ts";
+import { alias, entry, standing } from "./build.ts";
+
+const OPTIONS = { settleMs: 0, nowMs: 1_000_000 };
+const names = (list: readonly string[]) => ({ "x2istio.io/names": JSON.stringify(list.map((name) => ({ name }))) });
+const web = entry("dc1/shop/web", { addresses: ["240.241.0.1"] });
+
+const cases: readonly { name: string; now: StandingObject | undefined; isSame: boolean }[] = [
+  {
+    name: "stays when an entry has other endpoints",
+    now: entry("dc1/shop/web", { addresses: ["240.241.0.1"], endpoints: [{ address: "192.0.2.9" }] }),
+    isSame: true,
+  },
+  { name: "is made anew for another VIP", now: entry("dc1/shop/web", { addresses: ["240.241.0.2"] }), isSame: false },
+  {
+    name: "is made anew for a further name",
+    now: entry("dc1/shop/web", { addresses: ["240.241.0.1"], annotations: names(["web.example.org"]) }),
+    isSame: false,
+  },
+  {
+    name: "is made anew for another host",
+    now: entry("dc1/shop/web", { addresses: ["240.241.0.1"], host: "other.example.org" }),
+    isSame: false,
+  },
+  { name: "is made anew when an entry has gone", now: undefined, isSame: false },
+];
+for (const { name, now, isSame } of cases) {
+  test(`nameTables(): the table ${name}`, () => {
+    const tables = nameTables();
+    const before = runSteps(tables.renew(standing({ objects: [web] }), undefined, OPTIONS));
+    const objects = now === undefined ? [] : [{ ...now, key: web.key }];
+    const after = runSteps(tables.renew(standing({ objects }), new Set([web.key]), OPTIONS));
+    assert.equal(after === before, isSame);
+    assert.deepEqual(
+      [...after.names.keys()],
+      [...runSteps(nameTables().renew(standing({ objects }), undefined, OPTIONS)).names.keys()],
+    );
+  });
+}
+
+test("nameTables(): the table stays when what changed is no entry, and is made anew when that is not known", () => {
+  const tables = nameTables();
+  const objects = [web, alias("dc1/shop/web", "shop/web")];
+  const first = runSteps(tables.renew(standing({ objects }), undefined, OPTIONS));
+  assert.equal(runSteps(tables.renew(standing({ objects }), new Set(["Service/shop/web"]), OPTIONS)), first);
+  assert.notEqual(runSteps(tables.renew(standing({ objects }), undefined, OPTIONS)), first);
+});
+
+test("nameTables(): a table whose making was broken off is made anew", () => {
+  const tables = nameTables();
+  runSteps(tables.renew(standing({ objects: [web] }), undefined, OPTIONS));
+  const many = Array.from({ length: 100 }, (_, n) => entry(`dc1/shop/s${n}`, { addresses: [`240.241.1.${n}`] }));
+  const changed = new Set(many.map(({ key }) => key));
+  tables.renew(standing({ objects: many }), changed, OPTIONS).next();
+  const { names: rows } = runSteps(tables.renew(standing({ objects: many }), new Set(), OPTIONS));
+  assert.equal(rows.size, 100);
+});

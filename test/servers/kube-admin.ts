@@ -94,7 +94,7 @@ interface Definition {
  *
  * @throws When one is refused or does not come up.
  */
-export async function installDefinitions(admin: Admin, file: string): Promise<void> {
+export async function installDefinitions(admin: Pick<Admin, "request">, file: string): Promise<void> {
   const documents = (await readFile(file, "utf8")).split(/^---$/m).filter((document) => /^kind:/m.test(document));
   const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
   await Promise.all(
@@ -113,7 +113,7 @@ export async function installDefinitions(admin: Admin, file: string): Promise<vo
   );
 }
 
-async function isServed(admin: Admin, path: string, plural: string): Promise<boolean> {
+async function isServed(admin: Pick<Admin, "request">, path: string, plural: string): Promise<boolean> {
   if ((await admin.request("GET", `${path}/${plural}?limit=1`)).status !== 200) return false;
   const { status, body } = await admin.request<{ readonly resources?: readonly { readonly name: string }[] }>(
     "GET",

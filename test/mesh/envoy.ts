@@ -1,0 +1,207 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Agent, request } from "undici";
+import { startChild } from "../servers/child.ts";
+import { until } from "../servers/kube-admin.ts";
+import { type StartContext, XDS } from "./istiod.ts";
+import { type PodNetwork, SIDECAR_MARK } from "./network.ts";
+
+/** Who a pod is to istiod. */
+export interface Workload {
+  readonly name: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly locality: { readonly region?: string; readonly zone?: string; readonly sub_zone?: string };
+  readonly addresses: readonly string[];
+  /** Further metadata of its proxy. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+/** A proxy that istiod configures. */
+export interface Envoy {
+  /** Its whole configuration, as its `/config_dump` shows it. */
+  configDump(): Promise<ConfigDump>;
+  /** What of it tells where a call goes: listeners, virtual hosts with their domains, endpoints; for people. */
+  summary(): Promise<string>;
+  /** Where calls to a port of a host can go. */
+  endpoints(host: string, port: number): Promise<readonly { readonly address: string; readonly port: number }[]>;
+  /** One counter or gauge; 0 if there is none of that name. */
+  stat(name: string): Promise<number>;
+  logTail(): string;
+}
+
+/** As far as the tests look at it. */
+export interface ConfigDump {
+  // biome-ignore lint/suspicious/noExplicitAny: it is a tree of some forty message types
+  readonly configs: readonly any[];
+}
+
+/** Identity that istiod knows a client of its by. */
+export function nodeOf(
+  { name, namespace, labels, locality, addresses, metadata }: Workload,
+  kind: "sidecar" | "router",
+  mode: Readonly<Record<string, string>>,
+) {
+  return {
+    id: `${kind}~${addresses[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    cluster: `${name}.${namespace}`,
+    locality,
+    metadata: {
+      NAME: name,
+      NAMESPACE: namespace,
+      CLUSTER_ID: "Kubernetes",
+      LABELS: labels,
+      INSTANCE_IPS: addresses.join(),
+      ...mode,
+      ...metadata,
+    },
+  };
+}
+
+/** Start a proxy in a pod: a sidecar that takes what leaves the pod, or a gateway. Resolves once it has its configuration. */
+export async function startEnvoy(
+  { binary, dir, onChild }: Omit<StartContext, "kube">,
+  network: PodNetwork,
+  workload: Workload,
+  kind: "sidecar" | "router",
+): Promise<Envoy> {
+  const name = `${workload.name}.${workload.namespace}`;
+  const socket = join(dir, `${name}.admin`);
+  const bootstrap = join(dir, `${name}.json`);
+  const mode = kind === "sidecar" ? { INTERCEPTION_MODE: "REDIRECT" } : {};
+  await writeFile(bootstrap, JSON.stringify(bootstrapOf(nodeOf(workload, kind, mode), socket)));
+  const [command = "", ...words] = network.enter;
+  const flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--drain-time-s", "1"];
+  const child = await startChild(command, [...words, binary, "-c", bootstrap, ...flags], join(dir, `${name}.out`));
+  onChild(child, `Envoy of ${name}`);
+  const admin = adminOf(socket);
+  await until(
+    `Envoy of ${name} has its configuration`,
+    async () => !child.isRunning() || (await admin("/ready")).startsWith("LIVE"),
+    30_000,
+  ).catch((cause) => {
+    throw new Error(`Cannot start Envoy:\n${child.logTail()}`, { cause });
+  });
+  if (!child.isRunning()) throw new Error(`Cannot start Envoy as it ended:\n${child.logTail()}`);
+  const configDump = async () => JSON.parse(await admin("/config_dump?include_eds")) as ConfigDump;
+  return {
+    configDump,
+    async endpoints(host, port) {
+      const wanted = `outbound|${port}||${host}`;
+      return endpointsOf(await configDump()).get(wanted) ?? [];
+    },
+    summary: async () => summarize(await configDump()),
+    async stat(of) {
+      const line = (await admin("/stats")).split("\n").find((one) => one.startsWith(`${of}: `));
+      return line === undefined ? 0 : Number(line.slice(of.length + 2));
+    },
+    logTail: () => child.logTail(),
+  };
+}
+
+function adminOf(socketPath: string): (path: string) => Promise<string> {
+  const dispatcher = new Agent({ connect: { socketPath } });
+  return async (path) => (await request(`http://envoy${path}`, { dispatcher })).body.text();
+}
+
+function bootstrapOf(node: object, adminSocket: string): object {
+  const ads = { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" };
+  const xds = "xds-grpc";
+  return {
+    node,
+    admin: { address: { pipe: { path: adminSocket } } },
+    dynamic_resources: {
+      lds_config: ads,
+      cds_config: ads,
+      ads_config: {
+        api_type: "DELTA_GRPC", // as pilot-agent asks
+        transport_api_version: "V3",
+        set_node_on_first_message_only: true,
+        grpc_services: [{ envoy_grpc: { cluster_name: xds } }],
+      },
+    },
+    // Istio tells a sidecar's own traffic by its user instead; a user namespace may have one user only.
+    cluster_manager: {
+      upstream_bind_config: {
+        socket_options: [
+          { description: "mark", level: 1, name: 36, int_value: SIDECAR_MARK, state: "STATE_PREBIND" }, // SOL_SOCKET, SO_MARK
+        ],
+      },
+    },
+    static_resources: {
+      clusters: [
+        {
+          name: xds,
+          type: "STATIC",
+          connect_timeout: "1s",
+          typed_extension_protocol_options: {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+              "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+              explicit_http_config: { http2_protocol_options: {} },
+            },
+          },
+          load_assignment: {
+            cluster_name: xds,
+            endpoints: [
+              {
+                lb_endpoints: [
+                  { endpoint: { address: { socket_address: { address: XDS.address, port_value: XDS.port } } } },
+                ],
+              },
+            ],
+          },
+        },
+      ],
+    },
+  };
+}
+
+/* biome-ignore-start lint/suspicious/noExplicitAny: see ConfigDump */
+function summarize({ configs }: ConfigDump): string {
+  const all = (field: string): any[] => configs.flatMap((config) => config[field] ?? []);
+  const listeners = all("dynamic_listeners").map(
+    ({ name, error_state: error, active_state: active }) =>
+      `listener ${name}${active === undefined ? " (not active)" : ""}${error === undefined ? "" : ` refused: ${error.details}`}`,
+  );
+  const hosts = all("dynamic_route_configs").flatMap(({ route_config: { name, virtual_hosts: found = [] } }) =>
+    found.map(
+      (host: any) =>
+        `route ${name}: ${host.domains.join(" ")} → ${(host.routes ?? [])
+          .map(({ route, direct_response: direct }: any) =>
+            JSON.stringify(route?.weighted_clusters?.clusters ?? route?.cluster ?? direct?.status),
+          )
+          .join(", ")}`,
+    ),
+  );
+  const endpoints = [...endpointsOf({ configs })].map(([name, found]) => {
+    const shown = found
+      .slice(0, 8)
+      .map(({ address, port, weight }) => `${address}:${port}${weight === undefined ? "" : `*${weight}`}`);
+    return `endpoints ${name}: ${shown.join(" ")}${found.length > 8 ? ` and ${found.length - 8} more` : ""}`;
+  });
+  return [...listeners, ...hosts, ...endpoints].join("\n");
+}
+
+interface KnownEndpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly weight?: number;
+}
+
+/** By cluster. */
+function endpointsOf({ configs }: ConfigDump): ReadonlyMap<string, readonly KnownEndpoint[]> {
+  const all: any[] = configs.flatMap((config) => config.dynamic_endpoint_configs ?? []);
+  return new Map(
+    all.map(({ endpoint_config: { cluster_name: name, endpoints: groups = [] } }) => [
+      name,
+      groups.flatMap((group: any) =>
+        (group.lb_endpoints ?? []).map(({ endpoint, load_balancing_weight: weight }: any) => ({
+          address: endpoint.address.socket_address?.address,
+          port: endpoint.address.socket_address?.port_value,
+          weight,
+        })),
+      ),
+    ]),
+  );
+}
+/* biome-ignore-end lint/suspicious/noExplicitAny: see ConfigDump */

@@ -1,0 +1,101 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Agent, request } from "undici";
+import { type Child, startChild } from "../servers/child.ts";
+import { until } from "../servers/kube-admin.ts";
+import type { Call, GrpcCall, HttpCall, LookUp, Reply, TcpCall } from "./calls.ts";
+import { nodeOf, type Workload } from "./envoy.ts";
+import { XDS } from "./istiod.ts";
+import { CLUSTER_DNS, type PodNetwork } from "./network.ts";
+
+/** How many of some calls each backend answered, and how many failed in which way. */
+export type Tally = Readonly<Record<string, number>>;
+
+/** A program in a pod, and what it can be asked to do. A call that fails is told as `"failed: <how>"`. */
+export interface App {
+  /** Who answers a GET. */
+  http(url: string, options?: Omit<HttpCall, "url">): Promise<string>;
+  /** Who answers a connection. */
+  tcp(host: string, port: number): Promise<string>;
+  /** Who answers a unary gRPC call; with xDS if the target says so. */
+  grpc(target: string): Promise<string>;
+  /** Addresses of a name, as the pod's C library finds them. */
+  lookUp(name: string, family?: LookUp["family"]): Promise<string>;
+  /** Make one call many times. */
+  tally(call: Call): Promise<Tally>;
+  /** Make one call many times, and tell of each. */
+  make(call: Call): Promise<readonly Reply[]>;
+}
+
+/** Start the program in a pod's network. Its /etc/resolv.conf is a pod's. */
+export async function startApp(dir: string, network: PodNetwork, workload: Workload): Promise<App & { child: Child }> {
+  const name = `${workload.name}.${workload.namespace}`;
+  const file = (kind: string) => join(dir, `${name}.${kind}`);
+  const { namespace } = workload;
+  await writeFile(
+    file("resolv.conf"),
+    `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${CLUSTER_DNS}\noptions ndots:5\n`,
+  );
+  await writeFile(file("grpc"), JSON.stringify(grpcBootstrap(workload)));
+  // The file may be a link to one that is not there: then it is made, in this process's own /run.
+  const mount =
+    'to=$(readlink -f /etc/resolv.conf); mkdir -p "${to%/*}"; [ -e "$to" ] || : > "$to"; mount --bind "$1" "$to"';
+  const [command = "", ...enter] = network.enter;
+  const program = ["env", "-u", "NODE_TEST_CONTEXT", `GRPC_XDS_BOOTSTRAP=${file("grpc")}`, process.execPath];
+  const child = await startChild(
+    command,
+    [...enter, "unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", file("resolv.conf")].concat(
+      ...program,
+      join(import.meta.dirname, "app.ts"),
+      file("app"),
+    ),
+    file("app.out"),
+  );
+  return { ...callerOf(file("app"), name, child), child };
+}
+
+/** What pilot-agent writes for a proxyless gRPC client. */
+function grpcBootstrap(workload: Workload): object {
+  return {
+    xds_servers: [
+      { server_uri: `${XDS.address}:${XDS.port}`, channel_creds: [{ type: "insecure" }], server_features: ["xds_v3"] },
+    ],
+    node: nodeOf(workload, "sidecar", { GENERATOR: "grpc" }),
+  };
+}
+
+function callerOf(socketPath: string, name: string, child: Child): App {
+  const dispatcher = new Agent({ connect: { socketPath }, headersTimeout: 120_000 });
+  let isUp = false;
+  const send = async (call: object) => {
+    const { body } = await request("http://app/", { method: "POST", body: JSON.stringify(call), dispatcher });
+    return (await body.json()) as Reply[];
+  };
+  const make = async (call: Call) => {
+    if (!isUp) {
+      await until(
+        `the program in ${name} is up`,
+        async () => Array.isArray(await send({ kind: "http", count: 0 })),
+        10_000,
+      ).catch((cause) => {
+        throw new Error(`Cannot start the program in ${name}:\n${child.logTail()}`, { cause });
+      });
+      isUp = true;
+    }
+    return send(call);
+  };
+  const saying = ({ who, failed }: Reply) => who ?? `failed: ${failed}`;
+  const one = async (call: Call) => (await make(call)).map(saying).join();
+  return {
+    http: (url, options = {}) => one({ kind: "http", url, ...options } satisfies HttpCall & Call),
+    tcp: (host, port) => one({ kind: "tcp", host, port } satisfies TcpCall & Call),
+    grpc: (target) => one({ kind: "grpc", target } satisfies GrpcCall & Call),
+    lookUp: (host, family) => one({ kind: "lookUp", name: host, ...(family !== undefined && { family }) }),
+    make,
+    async tally(call) {
+      const counts: Record<string, number> = {};
+      for (const who of (await make(call)).map(saying)) counts[who] = (counts[who] ?? 0) + 1;
+      return counts;
+    },
+  };
+}

@@ -1,3 +1,4 @@
+import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { describeError } from "../../src/errors.ts";
 import type { ServiceRead, SkipKind, Snapshot } from "../../src/model/adapter.ts";
@@ -40,8 +41,8 @@ export interface Catalog {
   /** Count a datacenter in. All are, before the first is read. */
   add(member: Member): void;
   put(member: Member, service: string, part: Part): void;
-  /** Take in the list of a datacenter's services. Each of them has been put before. */
-  list(member: Member, list: Listed): void;
+  /** Take in the list of a datacenter's services. Each of them has been put before. Many new ones are taken in by and by. */
+  list(member: Member, list: Listed): Promise<void>;
   /** The services of a datacenter are not known at the moment, so none that it may have is. */
   lose(member: Member, cause: unknown): void;
   /** Counts up with every change of what `snapshot` says. */
@@ -59,6 +60,9 @@ interface Kept {
   incomplete: string | undefined;
   lost: unknown;
 }
+
+/** Services that are composed in one turn of the event loop: together they take a few milliseconds. */
+const PER_TURN = 128;
 
 type Composed = ServiceRead | { readonly state: "skipped"; readonly why: SkipKind };
 
@@ -105,7 +109,7 @@ export function catalog(
     }
   }
 
-  function list(member: Member, { names, filtered, infrastructure, incomplete }: Listed): void {
+  async function list(member: Member, { names, filtered, infrastructure, incomplete }: Listed): Promise<void> {
     const entry = of(member);
     const before = entry.services ?? new Set();
     const wasLost = entry.lost !== undefined || entry.services === undefined;
@@ -116,8 +120,16 @@ export function catalog(
       entry.parts.delete(service);
       compose(service);
     }
-    for (const service of names) if (!before.has(service)) compose(service);
-    if (wasLost && kept.size > 1) for (const service of [...composed.keys()]) compose(service);
+    // Also those that an earlier list, broken off, did not come to.
+    await composeAll([...names].filter((service) => !before.has(service) || !composed.has(service)));
+    if (wasLost && kept.size > 1) await composeAll([...composed.keys()]);
+  }
+
+  async function composeAll(services: readonly string[]): Promise<void> {
+    for (const [at, service] of services.entries()) {
+      if (at % PER_TURN === PER_TURN - 1) await turnOfLoop();
+      compose(service);
+    }
   }
 
   function lose(member: Member, cause: unknown): void {

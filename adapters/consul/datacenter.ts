@@ -123,7 +123,7 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
       await readAll([...found.listed.names], signal);
     }
     const wentBack = wasDoubtful || isBack || isDoubtful;
-    settle(found.indexes, found.listed);
+    await settle(found.indexes, found.listed);
     evidence = found.evidence ?? "";
     isSure = false;
     isDoubtful = false;
@@ -191,12 +191,12 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
     };
   }
 
-  function settle(now: Indexes, listed: ReturnType<typeof list>): void {
+  async function settle(now: Indexes, listed: ReturnType<typeof list>): Promise<void> {
     for (const name of held.keys()) if (!listed.names.has(name)) held.delete(name);
     names = listed.names;
     incomplete = listed.incomplete;
     indexes = now;
-    catalog.list(member, listed);
+    await catalog.list(member, listed);
   }
 
   async function acceptList(answer: Answer, signal: AbortSignal): Promise<void> {
@@ -205,7 +205,7 @@ export function datacenter({ name: dc, client, options, catalog, pool, onRead }:
     await readAll(unknown, signal);
     // What is no longer listed may be out of sight or gone: a poll asks for each.
     if (listed.incomplete !== incomplete && listed.incomplete !== undefined) isDoubtful = true;
-    settle({ ...indexes, services: answer.index }, listed);
+    await settle({ ...indexes, services: answer.index }, listed);
   }
 
   async function readService(name: string, signal: AbortSignal): Promise<void> {

@@ -17,7 +17,7 @@ import { addedWrites } from "../servers/kube-writes.ts";
 import { change, fillConsul, KINDS, type Kind, placesOf } from "./consul-estate.ts";
 import { NAMESPACE } from "./estate.ts";
 import { polarisReport } from "./latency-polaris.ts";
-import { type BenchReplica, cpuMs, memoryMiB, type Stall, startBenchReplica } from "./replica.ts";
+import { type BenchReplica, buildReplica, cpuMs, memoryMiB, type Stall, startBenchReplica } from "./replica.ts";
 import { figuresLine } from "./table.ts";
 import { type EntryWatch, watchEntries } from "./watch-entries.ts";
 
@@ -70,6 +70,7 @@ const samples = Number(process.argv[2] ?? 100);
 const sizes = (process.argv[3] ?? "500,1000,10000").split(",").map(Number);
 const dir = await mkdtemp(join(tmpdir(), "x2istio-bench-"));
 try {
+  await buildReplica();
   const kube = await startKube({ namespaces: [NAMESPACE] });
   const consul = await startConsul({ tls: "server" });
   try {

@@ -1,8 +1,9 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { onDeathOfThisProcess } from "../servers/child.ts";
 
 /** A measured `x2istio run`. */
@@ -21,15 +22,27 @@ export interface Stall {
   readonly cpuMs: number;
 }
 
-const main = join(import.meta.dirname, "../../src/main.ts");
+const root = join(import.meta.dirname, "../..");
+/** As deploy/Dockerfile has them. */
+const FLAGS = ["--optimize-for-size"];
+const IMAGE = { NODE_OPTIONS: "--max-semi-space-size=4", MALLOC_ARENA_MAX: "2" };
 
-/** Start `x2istio run` with a look at its event loop. It ends with this process. */
+/** Build what {@link startBenchReplica} runs. */
+export async function buildReplica(): Promise<void> {
+  await promisify(execFile)("npm", ["run", "build"], { cwd: root });
+}
+
+/** Start `x2istio run` as the image does, with a look at its event loop. It ends with this process. */
 export function startBenchReplica(config: string, kubeconfig: string): BenchReplica {
   const preload = join(import.meta.dirname, "stalls.ts");
-  const child = spawn(process.execPath, ["--import", preload, main, "run", "--config", config], {
-    env: { ...process.env, KUBECONFIG: kubeconfig, NODE_OPTIONS: "" },
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
-  });
+  const child = spawn(
+    process.execPath,
+    [...FLAGS, "--import", preload, join(root, "dist/src/main.js"), "run", "--config", config],
+    {
+      env: { ...process.env, KUBECONFIG: kubeconfig, ...IMAGE },
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+    },
+  );
   const guard = onDeathOfThisProcess('kill -KILL "$1"', String(child.pid));
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   let output = "";

@@ -12,15 +12,27 @@ const MAX_REMEMBERED = 4096;
  * @throws {Error} When a range cannot be read.
  */
 export function allowList(cidrs: readonly string[]): (address: string) => boolean {
-  const ranges = cidrs.map(readRange);
-  const remembered = new Map<string, boolean>();
+  const find = firstMatch([{ clients: cidrs }]);
+  return (address) => find(address) !== undefined;
+}
+
+/**
+ * The first of `items` that has a client's address in its ranges.
+ *
+ * @throws {Error} When a range cannot be read.
+ */
+export function firstMatch<Item extends { readonly clients: readonly string[] }>(
+  items: readonly Item[],
+): (address: string) => Item | undefined {
+  const ranges = items.map((item) => ({ item, ranges: item.clients.map(readRange) }));
+  const remembered = new Map<string, { readonly item: Item | undefined }>();
   return (address) => {
     const known = remembered.get(address);
-    if (known !== undefined) return known;
-    const verdict = isInside(address, ranges);
+    if (known !== undefined) return known.item;
+    const item = ranges.find((one) => isInside(address, one.ranges))?.item;
     if (remembered.size >= MAX_REMEMBERED) remembered.clear();
-    remembered.set(address, verdict);
-    return verdict;
+    remembered.set(address, { item });
+    return item;
   };
 }
 

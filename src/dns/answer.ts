@@ -2,7 +2,9 @@ import type { NameRow, NameTable } from "../model/name-table.ts";
 import { CLASS_IN, RCODE, TYPE } from "./codes.ts";
 import type { Question, Reply } from "./message.ts";
 import type { ResourceRecord } from "./records.ts";
-import { reversedAddress } from "./reverse.ts";
+import { type AnyRow, findRow, srvOf } from "./rows.ts";
+import type { View } from "./views.ts";
+import { parentOf } from "./wire-name.ts";
 
 /** TTL of "there is no such name" and "no such type" (RFC 2308 §5): a service created on demand must not stay denied for long. */
 export const NEGATIVE_TTL_SECONDS = 5;
@@ -23,6 +25,13 @@ export const SOA_TIMES = {
 export interface Upstream {
   readonly address: string;
   readonly port: number;
+  /** Ask by TLS (RFC 7858). */
+  readonly tls?: {
+    /** The name that its certificate must have. */
+    readonly name: string;
+    /** Certificates in PEM to believe instead of those of the system. */
+    readonly ca?: string;
+  };
 }
 
 /** A zone of ours, or with upstreams an overlay: someone else's zone of which only some names are answered here. */
@@ -37,6 +46,8 @@ export interface AnswerTable {
   readonly names: Pick<NameTable["names"], "get">;
   readonly parents: Pick<NameTable["parents"], "has">;
   readonly serial: number;
+  /** Whether there are names that begin with `*` (RFC 4592). */
+  readonly hasWildcards?: boolean;
   /** The host that has an address, in canonical text, as its VIP. */
   readonly hostOf?: (address: string) => string | undefined;
 }
@@ -54,6 +65,10 @@ export interface Zones extends ZoneIndex {
   readonly ttlSeconds: number;
   /** Whether TXT tells which service a name leads to. */
   readonly tellsServices?: boolean;
+  /** What the client is given; by default the VIPs. */
+  readonly view?: View;
+  /** Counts questions, so that endpoints take turns. */
+  readonly turn?: number;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
 }
@@ -80,39 +95,17 @@ export function zonesByName(zones: readonly Zone[]): ReadonlyMap<string, Zone> {
  * Classes other than IN and zone transfers are REFUSED; types that can only be meta-data are FORMERR or NOTIMP (RFC 6895 §3.1).
  * An address that the mesh may not have yet is `held`.
  *
- * Besides rows there are names made of them: `_port._tcp.` before a name with ports (SRV, RFC 2782), and the reverse names of
- * hosts' VIPs (PTR, RFC 1035 §3.5, RFC 3596 §2.5).
+ * Besides rows there are names made of them: `_port._tcp.` before a name with ports (SRV, RFC 2782), `_name._tcp.rest` for `name.rest`,
+ * as Consul has it, the reverse names of hosts' VIPs (PTR, RFC 1035 §3.5, RFC 3596 §2.5), and what a row `*.rest` stands for (RFC 4592).
  */
 export function answer(question: Question, table: AnswerTable, zones: Zones): Answer {
   const refusal = refuse(question);
   if (refusal !== undefined) return bare(refusal);
   const zone = zoneOf(question.name, zones.byName);
   const isOurs = zone !== undefined && zone.forward.length === 0;
-  const row = table.names.get(question.name) ?? derivedRow(question.name, table);
+  const row = findRow(question.name, table, zones);
   if (row === undefined && !isOurs) return askOthers(zone?.forward ?? zones.forward);
   return resolve(question, row, table, zones);
-}
-
-/** A row of the table, or one made of another. */
-interface AnyRow extends NameRow {
-  readonly srv?: readonly { readonly port: number; readonly target: string }[];
-  readonly ptr?: string;
-}
-
-/** What stands in no row but follows from one. `_tcp.host` is an empty non-terminal. */
-function derivedRow(name: string, table: AnswerTable): AnyRow | undefined {
-  const bare = { name, a: [], aaaa: [], settledAtMs: 0 };
-  const [, label, transport, target = ""] = /^(?:_([^.]+)\.)?_(tcp|udp)\.(.+)$/.exec(name) ?? [];
-  if (transport !== undefined) {
-    const row = table.names.get(target);
-    const ports = (row?.ports ?? []).filter((port) => port.transport === transport);
-    const found = label === undefined ? ports : ports.filter((port) => port.name === label);
-    const srv = label === undefined ? [] : found.map(({ number }) => ({ port: number, target }));
-    return found.length === 0 ? undefined : { ...bare, host: row?.host ?? target, srv };
-  }
-  const address = reversedAddress(name);
-  const host = address === undefined ? undefined : table.hostOf?.(address);
-  return host === undefined ? undefined : { ...bare, host, ptr: host };
 }
 
 function refuse({ type, class: qclass }: Question): number | undefined {
@@ -135,7 +128,7 @@ function resolve({ name: asked, type }: Question, first: AnyRow | undefined, tab
     if (chain.length === MAX_CNAMES) return bare(RCODE.SERVFAIL);
     chain.push({ name, type: "CNAME", ttlSeconds: zones.ttlSeconds, target: row.cname });
     name = row.cname.toLowerCase();
-    row = table.names.get(name);
+    row = findRow(name, table, zones);
     if (row === undefined && denyingZone(name, zones) === undefined) return reply(RCODE.NOERROR, chain);
   }
   const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, zones.nowMs);
@@ -162,7 +155,11 @@ function recordsOf(
     case TYPE.CNAME:
       return cnameOf(name, row, ttlSeconds);
     case TYPE.SRV:
-      return (row?.srv ?? []).map((place) => ({ name, type: "SRV", ttlSeconds, priority: 0, weight: 100, ...place }));
+      // A plain name has all its ports, as in Consul, Polaris and Kubernetes.
+      return (row?.srv ?? (row === undefined ? [] : srvOf(name, row.ports ?? [], row, zones))).map((place) => ({
+        ...{ name, type: "SRV" as const, ttlSeconds, priority: 0, weight: 100 },
+        ...place,
+      }));
     case TYPE.PTR:
       return row?.ptr === undefined ? [] : [{ name, type: "PTR", ttlSeconds, target: row.ptr }];
     case TYPE.TXT:
@@ -243,11 +240,6 @@ function zoneOf(name: string, byName: ReadonlyMap<string, Zone>): Zone | undefin
     const zone = byName.get(suffix);
     if (zone !== undefined || suffix === "") return zone;
   }
-}
-
-function parentOf(name: string): string {
-  const dot = name.indexOf(".");
-  return dot < 0 ? "" : name.slice(dot + 1);
 }
 
 function reply(rcode: number, answers: readonly ResourceRecord[], authority: readonly ResourceRecord[] = []): Answer {

@@ -31,7 +31,7 @@ export interface ByteTable {
 }
 
 /**
- * A hash table with open addressing. Looking a name up touches three places in memory and makes no object, so that its cost hardly
+ * A hash table with open addressing. Looking a name up touches two places in memory and makes no object, so that its cost hardly
  * grows with the number of names, and changing one entry costs the same whatever the size; only doubling the slots does not.
  *
  * Entries are `length of key, length of value (2 octets), key, value` in chunks of 1 MiB. What a deleted entry took is used again,
@@ -45,9 +45,8 @@ export function byteTable(): ByteTable {
   /** Unit that is free from here to the end of the last chunk. */
   let fresh = 0;
   let size = 0;
-  /** Unit of the entry plus 1; 0 is empty. */
-  let slots = new Int32Array(MIN_SLOTS);
-  let hashes = new Int32Array(MIN_SLOTS);
+  /** Pairs, so that looking at a slot is one access to memory: unit of the entry plus 1 (0 is empty), and its name's hash. */
+  let slots = new Int32Array(MIN_SLOTS * 2);
   const cursor: Cursor = { bytes: new Uint8Array(0), at: 0 };
 
   function hashOf(bytes: Uint8Array, start: number, end: number): number {
@@ -62,11 +61,11 @@ export function byteTable(): ByteTable {
   }
 
   function slotOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
-    const mask = slots.length - 1;
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+    const mask = slots.length - 2;
+    for (let slot = (hash << 1) & mask; ; slot = (slot + 2) & mask) {
       const entry = slots[slot] as number;
       if (entry === 0) return -1;
-      if (hashes[slot] === hash && isAt(entry - 1, bytes, start, end)) return slot;
+      if (slots[slot + 1] === hash && isAt(entry - 1, bytes, start, end)) return slot;
     }
   }
 
@@ -122,32 +121,31 @@ export function byteTable(): ByteTable {
   }
 
   function insert(unit: number, hash: number): void {
-    const mask = slots.length - 1;
-    let slot = hash & mask;
-    while (slots[slot] !== 0) slot = (slot + 1) & mask;
+    const mask = slots.length - 2;
+    let slot = (hash << 1) & mask;
+    while (slots[slot] !== 0) slot = (slot + 2) & mask;
     slots[slot] = unit + 1;
-    hashes[slot] = hash;
+    slots[slot + 1] = hash;
   }
 
   function grow(): void {
-    const [oldSlots, oldHashes] = [slots, hashes];
-    slots = new Int32Array(oldSlots.length * 2);
-    hashes = new Int32Array(oldSlots.length * 2);
-    for (let at = 0; at < oldSlots.length; at++) {
-      const entry = oldSlots[at] as number;
-      if (entry !== 0) insert(entry - 1, oldHashes[at] as number);
+    const old = slots;
+    slots = new Int32Array(old.length * 2);
+    for (let at = 0; at < old.length; at += 2) {
+      const entry = old[at] as number;
+      if (entry !== 0) insert(entry - 1, old[at + 1] as number);
     }
   }
 
   /** Close the gap, so that no search ends too early: what was put off from its place moves up. */
   function empty(gone: number): void {
-    const mask = slots.length - 1;
+    const mask = slots.length - 2;
     let gap = gone;
-    for (let slot = (gap + 1) & mask; slots[slot] !== 0; slot = (slot + 1) & mask) {
-      const home = (hashes[slot] as number) & mask;
+    for (let slot = (gap + 2) & mask; slots[slot] !== 0; slot = (slot + 2) & mask) {
+      const home = ((slots[slot + 1] as number) << 1) & mask;
       if (((slot - home) & mask) < ((slot - gap) & mask)) continue;
       slots[gap] = slots[slot] as number;
-      hashes[gap] = hashes[slot] as number;
+      slots[gap + 1] = slots[slot + 1] as number;
       gap = slot;
     }
     slots[gap] = 0;
@@ -176,7 +174,7 @@ export function byteTable(): ByteTable {
         slots[slot] = unit + 1;
         return;
       }
-      if (++size * 2 > slots.length) grow();
+      if (++size * 4 > slots.length) grow();
       insert(unit, hash);
     },
     delete(key) {
@@ -188,7 +186,7 @@ export function byteTable(): ByteTable {
       size--;
     },
     size: () => size,
-    memoryBytes: () => chunks.length * CHUNK_UNITS * UNIT_BYTES + slots.length * 8,
+    memoryBytes: () => chunks.length * CHUNK_UNITS * UNIT_BYTES + slots.length * 4,
   };
 }
 

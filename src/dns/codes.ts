@@ -25,7 +25,7 @@ export const TYPE = {
 } as const;
 
 /** EDNS options that are understood (IANA DNS EDNS0 option codes). */
-export const OPTION = { NSID: 3, COOKIE: 10 } as const;
+export const OPTION = { NSID: 3, CLIENT_SUBNET: 8, COOKIE: 10 } as const;
 
 /** The Internet class (RFC 1035 §3.2.4), the only one served. */
 export const CLASS_IN = 1;

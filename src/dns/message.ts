@@ -1,10 +1,9 @@
 import { OPTION, RCODE, TYPE } from "./codes.ts";
 import { isCookie } from "./cookies.ts";
+import { type ForeignAnswer, type PassOn, writeForeign } from "./foreign.ts";
 import { encodeRecords, type ResourceRecord } from "./records.ts";
-import { readName, skipName } from "./wire-name.ts";
+import { HEADER_BYTES, readName, skipName } from "./wire-name.ts";
 
-/** Octets of a message's header (RFC 1035 §4.1.1). */
-export const HEADER_BYTES = 12;
 /** The largest answer over UDP (RFC 1035 §2.3.4): a forged source gets no more than this from us. */
 export const MAX_UDP_BYTES = 512;
 /** The UDP payload that we say we can receive (RFC 6891 §6.2.3; 1232 never fragments, see RFC 9715 §3.1). */
@@ -37,6 +36,8 @@ export interface Edns {
   readonly wantsNsid: boolean;
   /** Data of its COOKIE option (RFC 7873 §4). */
   readonly cookie: Uint8Array | undefined;
+  /** Data of its CLIENT-SUBNET option (RFC 7871 §6), as it stands there. */
+  readonly clientSubnet: Uint8Array | undefined;
 }
 
 /** Data of options of an answer, by code. */
@@ -109,22 +110,10 @@ export function encodeReply(
   return assemble(query, flags, records, [reply.answers.length, reply.authority.length], opt);
 }
 
-/** Whether `message` answers `query` as sent with `id`: equal ID, opcode and question, its case included (RFC 5452 §9.1). */
-export function isAnswerTo(query: Query, id: number, message: Buffer): boolean {
-  return (
-    message.length >= query.questionEnd &&
-    message.readUInt16BE(0) === id &&
-    (message.readUInt16BE(2) & (FLAG_QR | 0x7800)) === FLAG_QR &&
-    message.readUInt16BE(4) === 1 &&
-    message.compare(query.packet, HEADER_BYTES, query.questionEnd, HEADER_BYTES, query.questionEnd) === 0
-  );
-}
-
-/** The message with another ID (RFC 1035 §4.1.1). */
-export function withId(message: Buffer, id: number): Buffer {
-  const copy = Buffer.from(message);
-  copy.writeUInt16BE(id, 0);
-  return copy;
+/** An answer that says no more than: ask again by TCP. */
+export function truncated(query: Query): Buffer {
+  const flags = FLAG_QR | FLAG_TC | (query.packet.readUInt16BE(2) & (0x7800 | FLAG_RD));
+  return assemble(query, flags, NOTHING, [0, 0], encodeOpt(query.edns, 0));
 }
 
 /** Whether an answer says that it was cut (TC, RFC 1035 §4.1.1). */
@@ -133,16 +122,21 @@ export function isTruncated(message: Buffer): boolean {
 }
 
 /**
- * Someone else's answer as ours to pass on: the query's ID, and no AA, as the data are not ours (RFC 1035 §4.1.1).
- * One over `maxBytes` becomes its header and question with TC set (RFC 2181 §9). Nothing else is changed (RFC 6891 §6.2.6 for the OPT record).
+ * The bits of someone else's answer, at most `maxBytes`, as the answer to `query`: see `writeForeign`, and the OPT record is ours. One that is
+ * too long becomes its header and question with TC set (RFC 2181 §9).
  */
-export function relayedReply(query: Query, answer: Buffer, maxBytes: number): Buffer {
-  const flags = answer.readUInt16BE(2) & ~FLAG_AA;
-  if (answer.length > maxBytes) return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], encodeOpt(query.edns, 0));
-  const copy = Buffer.from(answer);
-  query.packet.copy(copy, 0, 0, 2);
-  copy.writeUInt16BE(flags, 2);
-  return copy;
+export function encodeForeign(
+  query: Query,
+  answer: ForeignAnswer,
+  options: PassOn & { readonly maxBytes: number; readonly edns?: EdnsOptions },
+): Buffer {
+  const opt = encodeOpt(query.edns, answer.rcode, options.edns);
+  const out = Buffer.allocUnsafe(answer.message.length + opt.length);
+  const end = writeForeign(answer, query.packet, out, { ...options, dnssecOk: query.edns?.dnssecOk ?? false });
+  opt.copy(out, end);
+  if (opt.length > 0) out.writeUInt16BE(out.readUInt16BE(10) + 1, 10);
+  if (out.length <= options.maxBytes) return out;
+  return assemble(query, out.readUInt16BE(2) | FLAG_TC, NOTHING, [0, 0], opt);
 }
 
 /** The response code in an answer's header, without the upper bits of an OPT record. */
@@ -199,6 +193,7 @@ function readRecords(packet: Buffer, start: number): Records {
         udpBytes: packet.readUInt16BE(nameEnd + 2),
         wantsNsid: options?.wantsNsid ?? false,
         cookie: options?.cookie,
+        clientSubnet: options?.clientSubnet,
       };
       if (misplaced || options === undefined) return { edns, wellFormed: false };
     }
@@ -208,22 +203,28 @@ function readRecords(packet: Buffer, start: number): Records {
 }
 
 /** The options that we know, the first of each; undefined where the list does not fill its record exactly or a cookie is none (RFC 6891 §6.1.2). */
-function readOptions(packet: Buffer, start: number, end: number): Pick<Edns, "wantsNsid" | "cookie"> | undefined {
+function readOptions(
+  packet: Buffer,
+  start: number,
+  end: number,
+): Pick<Edns, "wantsNsid" | "cookie" | "clientSubnet"> | undefined {
   let wantsNsid = false;
   let cookie: Uint8Array | undefined;
+  let clientSubnet: Uint8Array | undefined;
   let at = start;
   while (at + 4 <= end) {
     const code = packet.readUInt16BE(at);
     const next = at + 4 + packet.readUInt16BE(at + 2);
     if (next > end) return undefined;
     if (code === OPTION.NSID) wantsNsid = true;
+    if (code === OPTION.CLIENT_SUBNET) clientSubnet ??= packet.subarray(at + 4, next);
     if (code === OPTION.COOKIE) {
       cookie ??= packet.subarray(at + 4, next);
       if (!isCookie(cookie)) return undefined;
     }
     at = next;
   }
-  return at === end ? { wantsNsid, cookie } : undefined;
+  return at === end ? { wantsNsid, cookie, clientSubnet } : undefined;
 }
 
 function encodeOptions(options: EdnsOptions): Buffer {

@@ -34,8 +34,9 @@ export function followedNames(table: () => NameTable | undefined): NamesMaker {
   return (make) => {
     let known: NameTable | undefined;
     let state: NameState | undefined;
-    const ready = make(() => known);
+    const ready = make(() => state?.table);
     const reverse = reverseNames();
+    const wildcards = new Set<string>();
     return {
       current() {
         const now = table();
@@ -45,15 +46,18 @@ export function followedNames(table: () => NameTable | undefined): NamesMaker {
         for (const name of gone) {
           ready.delete(name);
           reverse.delete(known?.names.get(name));
+          wildcards.delete(name);
         }
         for (const row of put) {
           ready.put(row);
           reverse.delete(known?.names.get(row.name));
           reverse.put(row);
+          if (isWildcard(row.name)) wildcards.add(row.name);
         }
         known = now;
         const { names, parents, serial } = now;
-        state = { table: { names, parents, serial, hostOf: reverse.hostOf }, ready };
+        const hasWildcards = wildcards.size > 0;
+        state = { table: { names, parents, serial, hasWildcards, hostOf: reverse.hostOf }, ready };
         return state;
       },
     };
@@ -94,7 +98,7 @@ export function toldNames(): ToldNames {
 }
 
 interface ToldState extends NameState {
-  readonly table: AnswerTable & { serial: number };
+  readonly table: AnswerTable & { serial: number; readonly hasWildcards: boolean };
   put(row: NameRow): void;
   delete(name: string): void;
 }
@@ -105,7 +109,16 @@ function toldState(make: ReadyMaker): ToldState {
   const below = new Map<string, number>();
   const reverse = reverseNames();
   const parents = { has: (name: string) => below.has(name) && !names.has(name) };
-  const table = { names, parents, serial: 0, hostOf: reverse.hostOf };
+  const wildcards = new Set<string>();
+  const table = {
+    names,
+    parents,
+    serial: 0,
+    hostOf: reverse.hostOf,
+    get hasWildcards() {
+      return wildcards.size > 0;
+    },
+  };
   const ready = make(() => table);
 
   function count(name: string, step: 1 | -1): void {
@@ -126,14 +139,20 @@ function toldState(make: ReadyMaker): ToldState {
       reverse.delete(before);
       reverse.put(row);
       names.set(row.name, row);
+      if (isWildcard(row.name)) wildcards.add(row.name);
       ready.put(row);
     },
     delete(name) {
       reverse.delete(names.get(name));
       if (names.delete(name)) count(name, -1);
+      wildcards.delete(name);
       ready.delete(name);
     },
   };
+}
+
+function isWildcard(name: string): boolean {
+  return name.startsWith("*.");
 }
 
 /** Hosts by their addresses. An address that two rows have leads to the one put last. */

@@ -4,14 +4,17 @@ import type { NameRow } from "../model/name-table.ts";
 import { type AnswerTable, denyingZone, isNameAbove, SOA_TIMES, soaOwner, type ZoneIndex } from "./answer.ts";
 import { byteTable, type Cursor } from "./byte-table.ts";
 import { CLASS_IN, RCODE, TYPE } from "./codes.ts";
-import { EDNS_UDP_BYTES, HEADER_BYTES, MAX_UDP_BYTES } from "./message.ts";
-import { encodeName, labelsOf, MAX_NAME_BYTES, readName } from "./wire-name.ts";
+import { MAX_UDP_BYTES } from "./message.ts";
+import { appendOpt, OPT_BYTES, plainQuestionEnd } from "./plain-query.ts";
+import { wildcardRow } from "./rows.ts";
+import { encodeName, HEADER_BYTES, labelsOf, readName } from "./wire-name.ts";
 
-const OPT_BYTES = 11;
 /** An entry begins with flags, the SOA owner's offset in the name, two counts of records, and the time when the row settles. */
 const ENTRY_HEAD_BYTES = 12;
 const A_BYTES = 16;
 const AAAA_BYTES = 28;
+/** What `answer` gives for a plain query for a name that is asked of others. */
+export const OF_OTHERS = -1;
 /** More records than an answer by UDP has room for. */
 const MOST_RECORDS = Math.floor(MAX_UDP_BYTES / A_BYTES);
 const FLAG_UNSETTLED = 1;
@@ -41,7 +44,8 @@ export interface ReadyAnswers {
    * Write the answer to `packet` to the start of `out`, which has room for 512 octets, and give its length.
    *
    * 0 leaves the packet to the full path: whatever is no plain query for one name in IN with at most an empty OPT record; aliases,
-   * names that have not settled, names of others, rare types, answers over 512 octets.
+   * names that have not settled, rare types, answers over 512 octets. {@link OF_OTHERS} is a plain query for a name that nobody here knows, in
+   * no zone of ours.
    */
   answer(packet: Uint8Array, out: Uint8Array): number;
   memoryBytes(): number;
@@ -64,16 +68,6 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
     out[9] = answers === 0 ? 1 : 0;
   }
 
-  function finish(packet: Uint8Array, out: Uint8Array, questionEnd: number, end: number): number {
-    if (packet[11] === 0) return end;
-    out.fill(0, end, end + OPT_BYTES);
-    out[end + 2] = TYPE.OPT;
-    out[end + 3] = EDNS_UDP_BYTES >> 8;
-    out[end + 4] = EDNS_UDP_BYTES & 0xff;
-    out[end + 7] = (packet[questionEnd + 7] as number) & 0x80;
-    return end + OPT_BYTES;
-  }
-
   function positive(packet: Uint8Array, out: Uint8Array, end: number, { bytes, at }: Cursor, type: number): number {
     const a = bytes[at + 2] as number;
     const count = type === TYPE.A ? a : (bytes[at + 3] as number);
@@ -83,7 +77,7 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
     const start = at + ENTRY_HEAD_BYTES + (type === TYPE.A ? 0 : a * A_BYTES);
     for (let offset = 0; offset < length; offset++) out[end + offset] = bytes[start + offset] as number;
     onAnswer(type, RCODE.NOERROR);
-    return finish(packet, out, end, end + length);
+    return appendOpt(packet, end, out, end + length);
   }
 
   function negative(packet: Uint8Array, out: Uint8Array, end: number, rcode: number, soaAt: number): number {
@@ -93,7 +87,7 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
     writeUint32(soa, SOA_AT.serial, table()?.serial ?? 0);
     for (let offset = 0; offset < soa.length; offset++) out[end + offset] = soa[offset] as number;
     onAnswer(typeOf(packet, end), rcode);
-    return finish(packet, out, end, end + soa.length);
+    return appendOpt(packet, end, out, end + soa.length);
   }
 
   function known(packet: Uint8Array, out: Uint8Array, end: number): number {
@@ -112,11 +106,13 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
     const name = readName(packet, HEADER_BYTES)?.name;
     // `_http._tcp` before a name is answered from the name's row.
     if (packet[HEADER_BYTES + 1] === UNDERSCORE) return 0;
-    const zone = name === undefined ? undefined : denyingZone(name, zones);
-    if (names === undefined || name === undefined || zone === undefined || zone === "") return 0;
+    if (names === undefined || name === undefined || name.endsWith(".arpa")) return 0;
     // Also a name whose row has no entry here ends up in the full path.
-    if (names.names.get(name) !== undefined) return 0;
+    if (names.names.get(name) !== undefined || wildcardRow(name, names, zones) !== undefined) return 0;
+    const zone = denyingZone(name, zones);
     const type = typeOf(packet, end);
+    if (zone === undefined && type > 0 && type < 128 && type !== TYPE.OPT) return OF_OTHERS;
+    if (zone === undefined || zone === "") return 0;
     const exists = isNameAbove(name, names, zones);
     const isPlain = type === TYPE.A || type === TYPE.AAAA || NEVER_THERE.has(type);
     if (exists ? !isPlain : type === 0 || type === TYPE.OPT || type > 127) return 0;
@@ -146,46 +142,12 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
       if (key !== undefined) entries.delete(key);
     },
     answer(packet, out) {
-      const nameEnd = plainNameEnd(packet);
-      if (nameEnd === 0) return 0;
-      return entries.find(packet, HEADER_BYTES, nameEnd)
-        ? known(packet, out, nameEnd + 4)
-        : unknown(packet, out, nameEnd + 4);
+      const end = plainQuestionEnd(packet);
+      if (end === 0) return 0;
+      return entries.find(packet, HEADER_BYTES, end - 4) ? known(packet, out, end) : unknown(packet, out, end);
     },
     memoryBytes: entries.memoryBytes,
   };
-}
-
-/** Offset after the name of a query that holds no more than one question in IN and perhaps an OPT record without options; else 0. */
-function plainNameEnd(packet: Uint8Array): number {
-  const { length } = packet;
-  // QR, opcode, AA and TC are 0, RD may be 1; RA and the code are 0.
-  if (length < HEADER_BYTES + 5 || ((packet[2] as number) & 0xfe) !== 0 || ((packet[3] as number) & 0x8f) !== 0)
-    return 0;
-  if (packet[4] !== 0 || packet[5] !== 1 || packet[10] !== 0 || (packet[11] as number) > 1) return 0;
-  if (packet[6] !== 0 || packet[7] !== 0 || packet[8] !== 0 || packet[9] !== 0) return 0;
-  let end = HEADER_BYTES;
-  for (let label = packet[end] as number; label !== 0; label = packet[end] as number) {
-    end += 1 + label;
-    if (label > 63 || end >= length) return 0;
-  }
-  end++;
-  if (end - HEADER_BYTES > MAX_NAME_BYTES || end + 4 > length) return 0;
-  if (packet[end + 2] !== 0 || packet[end + 3] !== CLASS_IN) return 0;
-  if (packet[11] === 0) return length === end + 4 ? end : 0;
-  return length === end + 4 + OPT_BYTES && isPlainOpt(packet, end + 4) ? end : 0;
-}
-
-/** Root, OPT, any size and upper code bits, version 0, any flags, no options (RFC 6891 §6.1.2). */
-function isPlainOpt(packet: Uint8Array, at: number): boolean {
-  return (
-    packet[at] === 0 &&
-    packet[at + 1] === 0 &&
-    packet[at + 2] === TYPE.OPT &&
-    packet[at + 6] === 0 &&
-    packet[at + 9] === 0 &&
-    packet[at + 10] === 0
-  );
 }
 
 function typeOf(packet: Uint8Array, questionEnd: number): number {

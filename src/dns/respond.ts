@@ -1,21 +1,27 @@
 import { type Answer, type AnswerTable, answer, type Upstream, type ZoneIndex } from "./answer.ts";
+import { answeredSubnet, type ClientSubnet, readClientSubnet } from "./client-subnet.ts";
 import { OPTION, RCODE, rcodeName, typeName } from "./codes.ts";
 import type { Cookies } from "./cookies.ts";
-import type { Forwarder, Transport } from "./forward.ts";
+import type { Transport } from "./forward.ts";
 import type { Hold } from "./hold.ts";
+import type { LoopProbe } from "./loop-probe.ts";
 import {
   decodeQuery,
   EDNS_UDP_BYTES,
   type EdnsOptions,
+  encodeForeign,
   encodeReply,
   MAX_UDP_BYTES,
   type Query,
   type Question,
   type Reply,
-  rcodeOf,
-  relayedReply,
+  truncated,
 } from "./message.ts";
 import type { DnsLog } from "./quiet-log.ts";
+import type { Verdict } from "./rate-limit.ts";
+import type { Found, Resolver } from "./resolver.ts";
+import { askedOf } from "./upstream-query.ts";
+import type { View } from "./views.ts";
 
 /** One answer, for the metrics. */
 export interface AnswerEvent {
@@ -24,14 +30,34 @@ export interface AnswerEvent {
   readonly rcode: string;
   /** By name: "A"; "other" for rare types and for questions that cannot be read. */
   readonly type: string;
-  /** Who gave it: our names, an upstream, or nobody, as the query was not one to look up. */
-  readonly source: "table" | "forward" | "refused";
+  /**
+   * Who gave it: our names, an upstream, the cache of what upstreams said, the same although its time is over, or nobody, as the query
+   * was not one to look up. "limited" is an empty answer by the rate limit, "dropped" none at all.
+   */
+  readonly source: "table" | "forward" | "cache" | "stale" | "refused" | "limited" | "dropped";
+  /** As configured; "mesh" for who is given VIPs. */
+  readonly view: string;
+}
+
+/** How an answer came about: ready-made, made at once, or after waiting for a VIP to settle or an upstream. */
+export type AnswerPath = "ready" | "made" | "waited";
+
+/** One question of the query log. */
+export interface LoggedQuery extends AnswerEvent {
+  readonly client: string;
+  /** As asked, in lower case; "" for the root and where none could be read. */
+  readonly name: string;
+  readonly bytes: number;
 }
 
 /** Called while answering, so they must be quick and must not throw. */
 export interface DnsHooks {
   /** `count` answers of one kind, 1 if left out. */
   onAnswer?(event: AnswerEvent, count?: number): void;
+  /** How long an answer by UDP took, for all that waited and each 64th of the others. */
+  onDuration?(path: AnswerPath, seconds: number): void;
+  /** A question that is in the sample of the query log. */
+  onQuery?(query: LoggedQuery): void;
   /** An exception while answering; the client got SERVFAIL. */
   onException?(error: unknown): void;
 }
@@ -51,7 +77,12 @@ export interface RespondOptions {
   readonly nsid: string | undefined;
   readonly cookies: Cookies;
   readonly isAllowed: (address: string) => boolean;
-  readonly forwarder: Forwarder;
+  /** What a client is given; undefined for the VIPs. */
+  readonly viewOf: (address: string) => View | undefined;
+  /** Whether a client's word counts for where its own client is (RFC 7871 §11). */
+  readonly isForwarder: (address: string) => boolean;
+  readonly resolver: Resolver;
+  readonly loops: LoopProbe;
   readonly hold: Hold;
   readonly hooks: DnsHooks;
   readonly log: DnsLog;
@@ -65,16 +96,26 @@ export type Respond = (
   packet: Buffer,
   address: string,
   transport: Transport,
+  how?: Handling,
 ) => Buffer | undefined | Promise<Buffer | undefined>;
+
+/** What is known of a packet before it is read. */
+export interface Handling {
+  /** Anything but "answer" only holds for a client without a valid cookie. */
+  readonly verdict?: Verdict;
+  /** Whether it is in the sample of the query log. */
+  readonly isLogged?: boolean;
+}
 
 type Source = AnswerEvent["source"];
 
 /** From packet to packet, whatever it travels by. */
 export function responder(options: RespondOptions): Respond {
-  const { isAllowed, forwarder, hold, hooks, log, cookies, nsid } = options;
-  const { recursionAvailable } = options;
+  const { isAllowed, resolver, loops, hold, hooks, log, cookies, nsid } = options;
+  const { recursionAvailable, viewOf, isForwarder } = options;
+  let turn = 0;
 
-  function lookUp(question: Question): Answer {
+  function lookUp(question: Question, { view }: Client): Answer {
     const table = options.table();
     if (table === undefined) return { kind: "reply", ...failure(RCODE.SERVFAIL) };
     return answer(question, table, {
@@ -83,47 +124,74 @@ export function responder(options: RespondOptions): Respond {
       ttlSeconds: options.ttlSeconds,
       tellsServices: options.tellsServices,
       nowMs: Date.now(),
+      ...(view === undefined ? {} : { view, turn: turn++ }),
     });
   }
 
-  function count(query: Query, rcode: number, { transport }: Client, source: Source) {
-    hooks.onAnswer?.({ transport, rcode: rcodeName(rcode), type: typeName(query.question?.type), source });
+  function count(query: Query, rcode: number, client: Client, source: Source, bytes: number) {
+    const { transport, address, view } = client;
+    const seen = view === undefined || view.answer === "vips" ? "mesh" : view.name;
+    const event = { transport, rcode: rcodeName(rcode), type: typeName(query.question?.type), source, view: seen };
+    hooks.onAnswer?.(event);
+    if (client.isLogged) hooks.onQuery?.({ ...event, client: address, name: query.question?.name ?? "", bytes });
   }
 
-  /** What a forged sender may cause is 512 octets; who has shown that it receives our answers gets what it can take (RFC 7873 §1). */
-  function maxBytes({ edns }: Query, { address, transport }: Client): number {
-    if (transport === "tcp") return 0xffff;
-    const isProven = edns?.cookie !== undefined && cookies.isValid(edns.cookie, address);
-    return isProven ? Math.min(Math.max(edns.udpBytes, MAX_UDP_BYTES), EDNS_UDP_BYTES) : MAX_UDP_BYTES;
+  /** Whether the client has shown that it receives our answers (RFC 7873 §1). */
+  function isProven({ edns }: Query, { address, transport }: Client): boolean {
+    return transport === "tcp" || (edns?.cookie !== undefined && cookies.isValid(edns.cookie, address));
   }
 
-  function ednsOptions({ edns }: Query, { address }: Client): EdnsOptions {
+  /** What a forged sender may cause is 512 octets; others get what they can take. */
+  function maxBytes(query: Query, client: Client): number {
+    if (client.transport === "tcp") return 0xffff;
+    const { udpBytes = 0 } = query.edns ?? {};
+    return isProven(query, client) ? Math.min(Math.max(udpBytes, MAX_UDP_BYTES), EDNS_UDP_BYTES) : MAX_UDP_BYTES;
+  }
+
+  function ednsOptions({ edns }: Query, { address, subnet }: Client, dependsOnClient: boolean): EdnsOptions {
     return {
+      ...(subnet === undefined ? {} : { [OPTION.CLIENT_SUBNET]: answeredSubnet(subnet, dependsOnClient) }),
       ...(edns?.wantsNsid && nsid !== undefined ? { [OPTION.NSID]: Buffer.from(nsid) } : {}),
       ...(edns?.cookie === undefined ? {} : { [OPTION.COOKIE]: cookies.renew(edns.cookie, address) }),
     };
   }
 
   function finish(query: Query, reply: Reply, client: Client, source: Source): Buffer {
-    const edns = ednsOptions(query, client);
+    const edns = ednsOptions(query, client, reply.authoritative);
     const message = encodeReply(query, reply, { maxBytes: maxBytes(query, client), recursionAvailable, edns });
-    count(query, reply.rcode, client, source);
+    count(query, reply.rcode, client, source, message.length);
     return message;
   }
 
-  async function relay(query: Query, to: readonly Upstream[], client: Client): Promise<Buffer> {
-    const message = await forwarder.ask(query, to, client.transport);
-    if (message === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "forward");
-    count(query, rcodeOf(message), client, "forward");
-    return relayedReply(query, message, maxBytes(query, client));
+  function passOn(
+    query: Query,
+    { answer, ageSeconds, staleTtlSeconds }: Found,
+    client: Client,
+    source: Source,
+  ): Buffer {
+    const from = staleTtlSeconds === undefined ? source : "stale";
+    if (answer === undefined) return finish(query, failure(RCODE.SERVFAIL), client, from);
+    const how = { ageSeconds, staleTtlSeconds, recursionAvailable };
+    const more = { maxBytes: maxBytes(query, client), edns: ednsOptions(query, client, false) };
+    const message = encodeForeign(query, answer, { ...how, ...more });
+    count(query, answer.rcode, client, from, message.length);
+    return message;
+  }
+
+  /** From memory at once, else from upstreams later. */
+  function relay(query: Query, to: readonly Upstream[], client: Client): Buffer | Promise<Buffer> {
+    const asked = askedOf(query.packet, query.questionEnd, query.edns?.dnssecOk ?? false);
+    const known = resolver.find(asked.key);
+    if (known !== undefined) return passOn(query, known, client, "cache");
+    return resolver.ask(asked, to).then((found) => passOn(query, found, client, "forward"));
   }
 
   async function conclude(
     query: Query & { fault: undefined },
-    first: Exclude<Answer, { kind: "reply" }>,
+    first: Answer & { readonly kind: "held" },
     client: Client,
   ) {
-    const found = first.kind === "held" ? await hold.wait(first, () => lookUp(query.question)) : first;
+    const found = await hold.wait(first, () => lookUp(query.question, client));
     if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "table");
     if (found.kind === "forward") return relay(query, found.to, client);
     return finish(query, found, client, sourceOf(found));
@@ -135,18 +203,42 @@ export function responder(options: RespondOptions): Respond {
     return finish(query, failure(RCODE.SERVFAIL), client, "table");
   }
 
-  return (packet, address, transport) => {
+  /** Who asks, by the word of its resolver where that counts; undefined where that word cannot be understood. */
+  function clientOf({ edns }: Query, address: string, transport: Transport, isLogged: boolean): Client | undefined {
+    const data = edns?.clientSubnet;
+    if (data === undefined || !isForwarder(address)) return { address, transport, isLogged, view: viewOf(address) };
+    const subnet = readClientSubnet(data);
+    return subnet && { address, transport, isLogged, subnet, view: viewOf(subnet.address) };
+  }
+
+  function limit(query: Query, client: Client, verdict: Verdict): Buffer | undefined {
+    const reply = verdict === "drop" ? undefined : truncated(query);
+    count(query, RCODE.NOERROR, client, reply === undefined ? "dropped" : "limited", reply?.length ?? 0);
+    return reply;
+  }
+
+  function answerTo(query: Query, client: Client): Buffer | Promise<Buffer> {
+    if (!isAllowed(client.address)) return finish(query, failure(RCODE.REFUSED), client, "refused");
+    if (query.fault !== undefined) return finish(query, failure(query.fault), client, "refused");
+    const probe = loops.recordFor(query.question);
+    if (probe !== undefined) return finish(query, { ...failure(RCODE.NOERROR), answers: [probe] }, client, "refused");
+    const found = lookUp(query.question, client);
+    if (found.kind === "reply") return finish(query, found, client, sourceOf(found));
+    return found.kind === "held" ? conclude(query, found, client) : relay(query, found.to, client);
+  }
+
+  return (packet, address, transport, { verdict = "answer", isLogged = false } = {}) => {
     const query = decodeQuery(packet);
     if (query === undefined) return undefined;
-    const client = { address, transport };
+    const plain: Client = { address, transport, isLogged, view: undefined };
+    const client = clientOf(query, address, transport, isLogged);
     try {
-      if (!isAllowed(address)) return finish(query, failure(RCODE.REFUSED), client, "refused");
-      if (query.fault !== undefined) return finish(query, failure(query.fault), client, "refused");
-      const found = lookUp(query.question);
-      if (found.kind === "reply") return finish(query, found, client, sourceOf(found));
-      return conclude(query, found, client).catch((error: unknown) => fail(query, client, error));
+      if (client === undefined) return finish(query, failure(RCODE.FORMERR), plain, "refused");
+      if (verdict !== "answer" && !isProven(query, client)) return limit(query, client, verdict);
+      const reply = answerTo(query, client);
+      return reply instanceof Promise ? reply.catch((error: unknown) => fail(query, client, error)) : reply;
     } catch (error) {
-      return fail(query, client, error);
+      return fail(query, plain, error);
     }
   };
 }
@@ -154,6 +246,10 @@ export function responder(options: RespondOptions): Respond {
 interface Client {
   readonly address: string;
   readonly transport: Transport;
+  readonly isLogged: boolean;
+  readonly view: View | undefined;
+  /** Where its own client is, by its trusted word. */
+  readonly subnet?: ClientSubnet;
 }
 
 function sourceOf({ rcode, authoritative }: Reply): Source {

@@ -4,9 +4,11 @@ import type { NameTable } from "../model/name-table.ts";
 import type { Upstream, Zone } from "./answer.ts";
 import { followedNames } from "./names.ts";
 import type { DnsLog } from "./quiet-log.ts";
+import type { RateLimit } from "./rate-limit.ts";
 import type { DnsHooks } from "./respond.ts";
 import type { TcpLimits } from "./tcp.ts";
 import { dnsThread } from "./thread.ts";
+import type { View } from "./views.ts";
 import { dnsWorkers } from "./workers.ts";
 
 /** A numeric address and a port. */
@@ -36,6 +38,16 @@ export interface DnsServerOptions {
   readonly nsid?: string;
   /** Whether TXT tells which service a name leads to. Default false. */
   readonly tellsServices?: boolean;
+  /** What clients are given, by the first that has them; all others get the VIPs. */
+  readonly views?: readonly View[];
+  /** Ranges of resolvers whose word counts for where their clients are (RFC 7871). Default none. */
+  readonly clientSubnetFrom?: readonly string[];
+  /** Default none. */
+  readonly rateLimit?: RateLimit;
+  /** Share of questions that `hooks.onQuery` is told, from 0 to 1; 100 a second of each thread at most. Default 0. */
+  readonly queryLog?: number;
+  /** Memory of each thread for what upstreams said. Default 16 MiB; 0: nothing is kept. */
+  readonly cacheBytes?: number;
   /** Threads that answer. 0, the default: this one. */
   readonly workers?: number;
   readonly log: DnsLog;

@@ -8,8 +8,8 @@ export interface Tally {
   flush(): void;
 }
 
-/** A tally of answers by UDP from the table, reported once in every turn of the event loop in which there were any. */
-export function tally(hooks: Pick<DnsHooks, "onAnswer">): Tally {
+/** A tally of answers by UDP from one source, reported once in every turn of the event loop in which there were any. */
+export function tally(hooks: Pick<DnsHooks, "onAnswer">, source: AnswerEvent["source"]): Tally {
   /** By type * 16 + code; types of ready-made answers are below 128. */
   const counts = new Uint32Array(128 * 16);
   const touched: number[] = [];
@@ -22,7 +22,8 @@ export function tally(hooks: Pick<DnsHooks, "onAnswer">): Tally {
         transport: "udp",
         rcode: rcodeName(at & 0xf),
         type: typeName(at >> 4),
-        source: "table",
+        source,
+        view: "mesh",
       };
       hooks.onAnswer?.(event, count);
     }

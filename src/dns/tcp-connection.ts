@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 import type { InFlight } from "./in-flight.ts";
-import { HEADER_BYTES } from "./message.ts";
 import type { Respond } from "./respond.ts";
 import { frame, frameReader } from "./tcp-frame.ts";
+import { HEADER_BYTES } from "./wire-name.ts";
 
 /** The largest query taken by TCP; a real one has one name and a few options. */
 const MAX_QUERY_BYTES = 4096;
@@ -16,6 +16,8 @@ export interface ConnectionOptions {
   /** The client's address, IPv4-mapped ones as IPv4. */
   readonly client: string;
   readonly respond: Respond;
+  /** Whether this question is in the sample of the query log. */
+  readonly isLogged?: (() => boolean) | undefined;
   readonly isAllowed: (address: string) => boolean;
   readonly inFlight: InFlight;
   /** Time without a whole query or an answer after which the connection is closed (RFC 7766 §6.2.3). */
@@ -24,7 +26,7 @@ export interface ConnectionOptions {
 
 /** Serve one connection until it is closed. `wind` ends it after the answers to all that was received. */
 export function serveConnection(socket: Socket, options: ConnectionOptions): { readonly wind: () => void } {
-  const { client, respond, isAllowed, inFlight, idleMs } = options;
+  const { client, respond, isLogged, isAllowed, inFlight, idleMs } = options;
   const read = frameReader(MAX_QUERY_BYTES);
   const waiting: Buffer[] = [];
   let pending = 0;
@@ -47,7 +49,7 @@ export function serveConnection(socket: Socket, options: ConnectionOptions): { r
       isTaking = false;
       waiting.length = 0;
     }
-    const reply = respond(packet, client, "tcp");
+    const reply = respond(packet, client, "tcp", { isLogged: isLogged?.() ?? false });
     if (reply instanceof Promise) inFlight.track(reply.then(send));
     else send(reply);
   }

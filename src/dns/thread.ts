@@ -1,15 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { allowList } from "./allow.ts";
+import { allowList, firstMatch } from "./allow.ts";
 import { type AnswerTable, zonesByName } from "./answer.ts";
 import { cookies } from "./cookies.ts";
 import { forwarder } from "./forward.ts";
 import { holdQuestions } from "./hold.ts";
 import { countInFlight } from "./in-flight.ts";
 import { type Listener, listenAll } from "./listen.ts";
+import { loopProbe } from "./loop-probe.ts";
 import type { NamesMaker } from "./names.ts";
+import { quickRelay } from "./quick-relay.ts";
 import { quietLog } from "./quiet-log.ts";
-import { readyAnswers } from "./ready-answers.ts";
+import { rateLimiter } from "./rate-limit.ts";
+import { OF_OTHERS, readyAnswers } from "./ready-answers.ts";
+import { resolver } from "./resolver.ts";
 import { responder } from "./respond.ts";
+import { sampler } from "./sample.ts";
 import type { DnsLimits, DnsServer, DnsServerOptions } from "./server.ts";
 import { tally } from "./tally.ts";
 import { countConnections } from "./tcp.ts";
@@ -33,6 +38,9 @@ const DEFAULT_LIMITS: DnsLimits = {
   upstreamTimeoutMs: 2000,
 };
 
+/** For each thread. */
+const DEFAULT_CACHE_BYTES = 16 * 2 ** 20;
+
 /** How long a stop waits for answers under way, then for the SERVFAILs that replace them. Together well under 1 s. */
 const STOP_GRACE_MS = 600;
 const STOP_FLUSH_MS = 100;
@@ -49,24 +57,37 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
   const isAllowed = allowList(options.allow);
   const inFlight = countInFlight();
   const hold = holdQuestions({ limit: limits.maxHeld });
-  const upstreams = forwarder({ timeoutMs: limits.upstreamTimeoutMs, maxInFlight: limits.maxForwarded, log });
+  const loops = loopProbe(options.cookieSecret);
+  const upstreams = forwarder({
+    ...{ timeoutMs: limits.upstreamTimeoutMs, maxInFlight: limits.maxForwarded, log },
+    ...{ probe: loops.beside, isLoop: loops.isOurs },
+  });
+  const known = resolver({ forwarder: upstreams, maxBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES });
   const zones = { byName: zonesByName(options.zones) };
   const recursionAvailable = forward.length > 0 || options.zones.some((zone) => zone.forward.length > 0);
-  const counts = tally(hooks);
+  const counts = tally(hooks, "table");
+  const cacheCounts = tally(hooks, "cache");
+  const quickly = quickRelay({ resolver: known, recursionAvailable, onAnswer: cacheCounts.add });
   const names = options.names((table) =>
     readyAnswers({ zones, ttlSeconds, recursionAvailable, table, onAnswer: counts.add }),
   );
   const { nsid, tellsServices = false } = options;
   const answering = { ttlSeconds, forward, zones, recursionAvailable, nsid, tellsServices };
-  const common = { ...answering, cookies: cookies(options.cookieSecret), isAllowed, hooks, log };
+  const viewOf = firstMatch(options.views ?? []);
+  const isForwarder = allowList(options.clientSubnetFrom ?? []);
+  const admit = options.rateLimit === undefined ? undefined : rateLimiter(options.rateLimit);
+  const isLogged = options.queryLog === undefined ? undefined : sampler(options.queryLog);
+  const common = { ...answering, viewOf, isForwarder, cookies: cookies(options.cookieSecret), isAllowed, hooks, log };
   const table = (): AnswerTable | undefined => names.current()?.table;
-  const respond = responder({ ...common, table, forwarder: upstreams, hold });
+  const respond = responder({ ...common, table, resolver: known, loops, hold });
   let listeners: readonly Listener[] = [];
 
   function fast(packet: Buffer, address: string, out: Buffer): number {
     try {
       const state = names.current();
-      return state !== undefined && isAllowed(address) ? state.ready.answer(packet, out) : 0;
+      if (state === undefined || !isAllowed(address) || (viewOf(address)?.answer ?? "vips") !== "vips") return 0;
+      const length = state.ready.answer(packet, out);
+      return length === OF_OTHERS ? quickly(packet, out) : length;
     } catch {
       return 0; // The full path meets the same fault, and tells.
     }
@@ -77,7 +98,20 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
       fast(Buffer.alloc(0), "", Buffer.alloc(0)); // The names are taken over before the first question comes.
       const { idleMs } = limits;
       const connections = countConnections(limits);
-      const listen = { fast, respond, inFlight, log, reusePort, tcp, isAllowed, connections, idleMs };
+      const listen = {
+        fast,
+        respond,
+        admit,
+        isLogged,
+        onDuration: hooks.onDuration,
+        inFlight,
+        log,
+        reusePort,
+        tcp,
+        isAllowed,
+        connections,
+        idleMs,
+      };
       const bound = await listenAll(options.listen, listen);
       listeners = bound.listeners;
       return bound.addresses;
@@ -91,6 +125,7 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
       await Promise.all(listeners.map((listener) => listener.close()));
       listeners = [];
       counts.flush();
+      cacheCounts.flush();
     },
   };
 }

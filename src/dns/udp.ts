@@ -4,7 +4,8 @@ import { isIPv6 } from "node:net";
 import type { InFlight } from "./in-flight.ts";
 import { MAX_UDP_BYTES } from "./message.ts";
 import type { DnsLog } from "./quiet-log.ts";
-import type { Respond } from "./respond.ts";
+import type { Verdict } from "./rate-limit.ts";
+import type { DnsHooks, Respond } from "./respond.ts";
 
 /** A bound UDP socket that answers. */
 export interface UdpListener {
@@ -24,9 +25,17 @@ export interface UdpOptions {
   /** Tried first: writes an answer to `out` and gives its length, or 0 to leave the packet to `respond`. */
   readonly fast: (packet: Buffer, address: string, out: Buffer) => number;
   readonly respond: Respond;
+  /** Whether a client may have another answer; by default it may. */
+  readonly admit?: ((address: string) => Verdict) | undefined;
+  /** Whether this question is in the sample of the query log. */
+  readonly isLogged?: (() => boolean) | undefined;
+  readonly onDuration?: DnsHooks["onDuration"] | undefined;
   readonly inFlight: InFlight;
   readonly log: DnsLog;
 }
+
+/** Each 64th answer is timed. */
+const TIMED_MASK = 63;
 
 /** What may wait in the kernel while this thread does something else; Linux grants at most net.core.rmem_max. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -37,12 +46,13 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
  * @throws The system's error when the port cannot be bound.
  */
 export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
-  const { address, port, fast, respond, inFlight, log } = options;
+  const { address, port, fast, respond, admit, isLogged, onDuration, inFlight, log } = options;
   const socket = createSocket(socketOptions(options));
   const onError = (error: unknown) => log.warn({ error }, "a UDP socket reports an error");
   const scratch = answerBuffers();
   let buffers = scratch;
   let isClosed = false;
+  let count = 0;
 
   function send(reply: Buffer, client: RemoteInfo) {
     if (isClosed) return;
@@ -56,16 +66,29 @@ export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
   function onMessage(packet: Buffer, client: RemoteInfo) {
     // Port 0 is reserved (RFC 768 lets it mean "no reply wanted"); Node throws when asked to send there.
     if (client.port === 0) return;
-    const length = fast(packet, client.address, buffers.whole);
+    const isTimed = onDuration !== undefined && (++count & TIMED_MASK) === 0;
+    const startedMs = isTimed ? performance.now() : 0;
+    const verdict = admit?.(client.address) ?? "answer";
+    const logged = isLogged?.() ?? false;
+    const length = verdict === "answer" && !logged ? fast(packet, client.address, buffers.whole) : 0;
     if (length > 0) {
       socket.send(buffers.ofLength(length), client.port, client.address);
       // Usually the kernel has it by now. If not, the buffer is the socket's until it was sent.
       buffers = socket.getSendQueueCount() === 0 ? scratch : answerBuffers();
+      if (isTimed) onDuration("ready", (performance.now() - startedMs) / 1000);
       return;
     }
-    const reply = respond(packet, client.address, "udp");
-    if (reply instanceof Promise) inFlight.track(reply.then((late) => late !== undefined && send(late, client)));
+    const reply = respond(packet, client.address, "udp", { verdict, isLogged: logged });
+    if (reply instanceof Promise) inFlight.track(sendLater(reply, client));
     else if (reply !== undefined) send(reply, client);
+    if (isTimed && !(reply instanceof Promise)) onDuration("made", (performance.now() - startedMs) / 1000);
+  }
+
+  async function sendLater(reply: Promise<Buffer | undefined>, client: RemoteInfo): Promise<void> {
+    const startedMs = performance.now();
+    const late = await reply;
+    if (late !== undefined) send(late, client);
+    onDuration?.("waited", (performance.now() - startedMs) / 1000);
   }
 
   await bind(socket, address, port);

@@ -1,6 +1,9 @@
 /** Longest name on the wire, length octets and root label included (RFC 1035 §2.3.4). */
 export const MAX_NAME_BYTES = 255;
 
+/** Octets of a message's header (RFC 1035 §4.1.1), after which the question's name begins. */
+export const HEADER_BYTES = 12;
+
 const DOT = 0x2e;
 const BACKSLASH = 0x5c;
 
@@ -74,6 +77,12 @@ export function labelsOf(name: string): number {
   let labels = 1;
   for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) labels++;
   return labels;
+}
+
+/** The name without its first label; the root has itself. A dot inside a label is `\046` in names, so cutting at dots cuts at labels. */
+export function parentOf(name: string): string {
+  const dot = name.indexOf(".");
+  return dot < 0 ? "" : name.slice(dot + 1);
 }
 
 function characterOf(octet: number): string {

@@ -1,5 +1,5 @@
 import type { NameRow } from "../model/name-table.ts";
-import type { AnswerEvent } from "./respond.ts";
+import type { AnswerEvent, AnswerPath, LoggedQuery } from "./respond.ts";
 import type { ListenAddress } from "./server.ts";
 import type { ThreadOptions } from "./thread.ts";
 
@@ -37,5 +37,7 @@ export type FromWorker =
   /** It has taken over a part of the names and wants the next. */
   | { readonly kind: "taken" }
   | { readonly kind: "answers"; readonly counts: readonly AnswerCount[] }
+  | { readonly kind: "durations"; readonly durations: readonly (readonly [path: AnswerPath, seconds: number])[] }
+  | { readonly kind: "query"; readonly query: LoggedQuery }
   | { readonly kind: "exception"; readonly error: unknown }
   | { readonly kind: "log"; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };

@@ -1,10 +1,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { toldNames } from "./names.ts";
+import type { AnswerPath } from "./respond.ts";
 import { dnsThread } from "./thread.ts";
 import type { AnswerCount, FromWorker, ToWorker, WorkerSetup } from "./worker-messages.ts";
 
 /** How often answers are reported. */
 const REPORT_MS = 500;
+/** More durations than this between two reports tell no more. */
+const MOST_DURATIONS = 1000;
 
 const port = parentPort;
 if (port === null) throw new Error("This file is a thread of the DNS server, not a program");
@@ -14,18 +17,26 @@ const known = Promise.withResolvers<void>();
 if (!namesFirst) known.resolve();
 const names = toldNames();
 const answers = countAnswers();
+const durations: (readonly [path: AnswerPath, seconds: number])[] = [];
 const thread = dnsThread({
   ...options,
   tcp,
   reusePort,
   names: names.maker,
-  hooks: { onAnswer: answers.add, onException: (error) => tell({ kind: "exception", error: asText(error) }) },
+  hooks: {
+    onQuery: (query) => tell({ kind: "query", query }),
+    onAnswer: answers.add,
+    onDuration: (path, seconds) => {
+      if (durations.length < MOST_DURATIONS) durations.push([path, seconds]);
+    },
+    onException: (error) => tell({ kind: "exception", error: asText(error) }),
+  },
   log: {
     warn: (fields, message) =>
       tell({ kind: "log", fields: "error" in fields ? { ...fields, error: asText(fields.error) } : fields, message }),
   },
 });
-const reports = setInterval(answers.report, REPORT_MS);
+const reports = setInterval(report, REPORT_MS);
 
 port.on("message", (message: ToWorker) => {
   if (message.kind === "stop") return void stop();
@@ -45,8 +56,13 @@ try {
 
 async function stop(): Promise<void> {
   await thread.stop();
-  answers.report();
+  report();
   end();
+}
+
+function report(): void {
+  answers.report();
+  if (durations.length > 0) tell({ kind: "durations", durations: durations.splice(0) });
 }
 
 function end(): void {

@@ -2,7 +2,7 @@ import { extname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import type { NameRow, NameTable } from "../model/name-table.ts";
-import { allowList } from "./allow.ts";
+import { allowList, firstMatch } from "./allow.ts";
 import { nameChanges } from "./names.ts";
 import type { DnsServer, DnsServerOptions, ListenAddress } from "./server.ts";
 import type { FromWorker, NamesPart, ToWorker, WorkerSetup } from "./worker-messages.ts";
@@ -36,7 +36,9 @@ interface Thread {
  * taken before the next is sent, beside the old one that goes on answering.
  */
 export function dnsWorkers({ table, log, hooks = {}, workers, ...options }: WorkersOptions): DnsServer {
-  allowList(options.allow); // A range that cannot be read is an error here and now.
+  // A range that cannot be read is an error here and now.
+  for (const ranges of [options.allow, options.clientSubnetFrom ?? []]) allowList(ranges);
+  firstMatch(options.views ?? []);
   const threads = new Map<number, Thread>();
   const starting = new Set<Thread>();
   let bound: readonly ListenAddress[] = [];
@@ -49,6 +51,9 @@ export function dnsWorkers({ table, log, hooks = {}, workers, ...options }: Work
 
   function onMessage(message: FromWorker): void {
     if (message.kind === "answers") for (const [event, count] of message.counts) hooks.onAnswer?.(event, count);
+    else if (message.kind === "durations")
+      for (const [path, seconds] of message.durations) hooks.onDuration?.(path, seconds);
+    else if (message.kind === "query") hooks.onQuery?.(message.query);
     else if (message.kind === "exception") hooks.onException?.(message.error);
     else if (message.kind === "log") log.warn(message.fields, message.message);
   }

@@ -6,6 +6,16 @@ export interface NamePort {
   readonly transport: "tcp" | "udp";
 }
 
+/** A place where a name's service can be reached without the mesh. */
+export interface NameEndpoint {
+  /** Canonical text. */
+  readonly address: string;
+  /** By the port's name, lower case, where it is another than the service's. */
+  readonly ports?: Readonly<Record<string, number>>;
+  readonly region?: string;
+  readonly zone?: string;
+}
+
 /** One DNS name that is answered. */
 export interface NameRow {
   /** Lower case, no trailing dot. */
@@ -18,6 +28,8 @@ export interface NameRow {
   readonly aaaa: readonly string[];
   /** Ports of the service, for SRV records. */
   readonly ports?: readonly NamePort[];
+  /** Healthy endpoints, where some clients are given them. */
+  readonly endpoints?: readonly NameEndpoint[];
   /** `<registry>/<namespace>/<service>`, for TXT records. */
   readonly service?: string;
   /** Set instead of addresses when the name is an alias of another name. */

@@ -1,4 +1,4 @@
-import type { NamePort, NameRow, NameTable } from "../model/name-table.ts";
+import type { NameEndpoint, NamePort, NameRow, NameTable } from "../model/name-table.ts";
 import { type EntryPort, NAMES_ANNOTATION, type ObjectKey, SERVICE_ANNOTATION } from "../model/objects.ts";
 import type { Standing, StandingObject } from "../model/standing.ts";
 import { canonical, familyOf } from "./addresses.ts";
@@ -7,11 +7,17 @@ import { sameValue } from "./same.ts";
 import { isEntry, type StandingEntry } from "./standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
+const MOST_ENDPOINTS = 256;
+
 export interface NameTableOptions {
   /** How long after its entry is first seen a new name is held up, so that the mesh can have its VIP. */
   readonly settleMs: number;
   /** `Date.now()`. */
   readonly nowMs: number;
+  /** Of VIPs that Istio gave, the families that are answered; all if it is left out. */
+  readonly families?: readonly ("v4" | "v6")[];
+  /** Whether rows have the endpoints. Default false: they change often. */
+  readonly endpoints?: boolean;
 }
 
 /**
@@ -37,7 +43,7 @@ export function* buildNameTableSteps(
   let looked = 0;
   for (const entry of entries) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
-    for (const row of rowsOf(entry)) {
+    for (const row of rowsOf(entry, options)) {
       if (names.has(row.name)) continue;
       const before = previous?.names.get(row.name);
       names.set(row.name, keepRow(row, before, previous === undefined ? 0 : options.nowMs + options.settleMs));
@@ -71,7 +77,8 @@ export function nameTables(): NameTables {
   let entries = new Map<ObjectKey, StandingEntry>();
   return {
     *renew({ objects: live }, changed, options) {
-      if (isCurrent && table !== undefined && changed !== undefined && !exchangeAll(live, changed)) return table;
+      if (isCurrent && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options))
+        return table;
       isCurrent = false;
       const objects = new Map(live);
       table = yield* buildNameTableSteps({ objects }, options, table);
@@ -82,13 +89,14 @@ export function nameTables(): NameTables {
   };
 
   /** Take over entries that moved; tells whether names or addresses did. */
-  function exchangeAll(live: Standing["objects"], changed: ReadonlySet<ObjectKey>): boolean {
+  function exchangeAll(live: Standing["objects"], changed: ReadonlySet<ObjectKey>, options: NameTableOptions): boolean {
     for (const key of changed) {
       const object = live.get(key);
       const now = object !== undefined && isEntry(object) ? object : undefined;
       const before = entries.get(key);
       if (before === now) continue;
-      if (before === undefined || now === undefined || !sameValue(sourceOf(before), sourceOf(now))) return true;
+      if (before === undefined || now === undefined || !sameValue(sourceOf(before, options), sourceOf(now, options)))
+        return true;
       entries.set(key, now);
     }
     return false;
@@ -96,28 +104,61 @@ export function nameTables(): NameTables {
 }
 
 /** All that rows are made of. */
-function sourceOf({ manifest: { spec, metadata }, statusAddresses }: StandingEntry): object {
+function sourceOf(
+  { manifest: { spec, metadata }, statusAddresses }: StandingEntry,
+  { endpoints: hasEndpoints }: NameTableOptions,
+): object {
   const { hosts, addresses, ports } = spec;
+  const endpoints = hasEndpoints === true ? spec.endpoints : undefined;
   const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
-  return { host: hosts[0], addresses, statusAddresses, ports, names, service };
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service };
 }
 
 function byKey(a: StandingObject, b: StandingObject): number {
   return a.key < b.key ? -1 : 1;
 }
 
-function rowsOf(entry: StandingEntry): readonly NameRow[] {
+function rowsOf(entry: StandingEntry, options: NameTableOptions): readonly NameRow[] {
   const { spec, metadata } = entry.manifest;
   const host = spec.hosts[0];
   if (host === undefined) return [];
-  const addresses = (spec.addresses ?? entry.statusAddresses).flatMap((address) => canonical(address) ?? []);
+  const addresses = (spec.addresses ?? ofFamilies(entry.statusAddresses, options)).flatMap(
+    (address) => canonical(address) ?? [],
+  );
   const a = addresses.filter((address) => familyOf(address) === "v4");
   const aaaa = addresses.filter((address) => familyOf(address) === "v6");
   if (addresses.length === 0) return [];
   const names = [host, ...readNames(metadata.annotations?.[NAMES_ANNOTATION])];
   const service = metadata.annotations?.[SERVICE_ANNOTATION];
-  const common = { host, a, aaaa, ports: spec.ports.map(portOf), ...(service === undefined ? {} : { service }) };
+  const common = {
+    ...{ host, a, aaaa, ports: spec.ports.map(portOf) },
+    ...(options.endpoints === true ? { endpoints: endpointsOf(spec) } : {}),
+    ...(service === undefined ? {} : { service }),
+  };
   return names.map((name) => ({ name: name.toLowerCase(), ...common, settledAtMs: 0 }));
+}
+
+function ofFamilies(addresses: readonly string[], { families }: NameTableOptions): readonly string[] {
+  if (families === undefined) return addresses;
+  return addresses.filter((address) => families.includes(familyOf(address)));
+}
+
+/** What has an address, at most 256 of them: no answer has room for more. */
+function endpointsOf({ endpoints = [] }: StandingEntry["manifest"]["spec"]): readonly NameEndpoint[] {
+  return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
+    const text = canonical(address);
+    const [region, zone] = locality?.split("/") ?? [];
+    const lower = Object.entries(ports).map(([name, number]) => [name.toLowerCase(), number] as const);
+    if (text === undefined) return [];
+    return [
+      {
+        address: text,
+        ...(lower.length === 0 ? {} : { ports: Object.fromEntries(lower) }),
+        ...(region === undefined ? {} : { region }),
+        ...(zone === undefined ? {} : { zone }),
+      },
+    ];
+  });
 }
 
 function portOf({ name, number, protocol }: EntryPort): NamePort {
@@ -129,11 +170,13 @@ function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: number)
   const isSame = before.host === row.host && before.a.join() === row.a.join() && before.aaaa.join() === row.aaaa.join();
   if (!isSame) return { ...row, settledAtMs };
   // The mesh has its address, whatever else changed.
-  const isWhole = sameValue(before.ports, row.ports) && before.service === row.service;
+  const isWhole =
+    sameValue(before.ports, row.ports) && sameValue(before.endpoints, row.endpoints) && before.service === row.service;
   return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
 }
 
-function addParents(name: string, parents: Set<string>, names: ReadonlyMap<string, NameRow>): void {
+/** Add to `parents` what lies above `name` and is in neither. */
+export function addParents(name: string, parents: Set<string>, names: ReadonlyMap<string, NameRow>): void {
   for (let dot = name.indexOf("."); dot !== -1; dot = name.indexOf(".", dot + 1)) {
     const parent = name.slice(dot + 1);
     if (parents.has(parent)) return;

@@ -1,5 +1,6 @@
 import { execFile, execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -30,12 +31,12 @@ export function isInstalled(command: string): boolean {
   }
 }
 
-/** The command line that runs a command on one core only. */
-export function pinned(core: number, command: string, args: readonly string[]): readonly [string, string[]] {
-  return ["taskset", ["-c", String(core), command, ...args]];
+/** The command line that runs a command on some cores only, by number. */
+export function pinned(core: string, command: string, args: readonly string[]): readonly [string, string[]] {
+  return ["taskset", ["-c", core, command, ...args]];
 }
 
-/** As many questions as the server of process `pid` answers, 64 under way, from the second core. */
+/** As many questions as the server of process `pid` answers, 64 under way, from the last core. */
 export async function load(pid: number, { port, file, seconds, edns = false }: LoadOptions): Promise<Load> {
   const before = cpuSeconds(pid);
   const text = await dnsperf(port, file, ["-l", String(seconds), "-q", "64", ...(edns ? ["-e"] : [])]);
@@ -60,7 +61,9 @@ export async function latencyMs(options: LoadOptions, queriesPerSecond: number):
 
 async function dnsperf(port: number, file: string, args: readonly string[]): Promise<string> {
   const common = ["-s", "127.0.0.1", "-p", String(port), "-d", file, "-c", "4", "-T", "1"];
-  const { stdout } = await run(...pinned(1, "dnsperf", [...common, ...args]), { maxBuffer: 2 ** 30 });
+  const { stdout } = await run(...pinned(String(availableParallelism() - 1), "dnsperf", [...common, ...args]), {
+    maxBuffer: 2 ** 30,
+  });
   return stdout;
 }
 

@@ -1,4 +1,4 @@
-/** One of this runtime's servers of the DNS comparison: `dns-server.ts KIND PORT NAMES [WORKERS] [CHANGES A SECOND]`. */
+/** One of this runtime's servers of the DNS comparison: `dns-server.ts KIND PORT NAMES [WORKERS] [CHANGES A SECOND]`; NAMES of `forward` is an upstream's port. */
 import { createSocket } from "node:dgram";
 import { dnsServer } from "../../src/dns/server.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
@@ -7,6 +7,15 @@ import { nameTable, service, ZONE } from "./dns-names.ts";
 const [kind = "", portText, countText, workersText = "1", changesText = "0"] = process.argv.slice(2);
 const port = Number(portText);
 const count = Number(countText);
+
+const common = {
+  listen: [{ address: "127.0.0.1", port }],
+  ttlSeconds: 30,
+  allow: ["127.0.0.0/8"],
+  log: {
+    warn: (fields: object, message: string) => void process.stderr.write(`${message} ${JSON.stringify(fields)}\n`),
+  },
+};
 
 const kinds: Readonly<Record<string, () => Promise<void> | void>> = {
   echo() {
@@ -42,18 +51,25 @@ const kinds: Readonly<Record<string, () => Promise<void> | void>> = {
     });
     await server.listen({ udp: { port, address: "127.0.0.1" } });
   },
+  async forward() {
+    const server = dnsServer({
+      ...common,
+      zones: [],
+      forward: [{ address: "127.0.0.1", port: count }],
+      table: () => nameTable(0),
+      workers: 1,
+    });
+    await server.start();
+  },
   async x2istio() {
     let table: NameTable = nameTable(count);
     const names = new Map(table.names);
     const server = dnsServer({
-      listen: [{ address: "127.0.0.1", port }],
-      ttlSeconds: 30,
+      ...common,
       zones: [{ name: ZONE, forward: [] }],
       forward: [],
-      allow: ["127.0.0.0/8"],
       table: () => table,
       workers: Number(workersText),
-      log: { warn: (fields, message) => process.stderr.write(`${message} ${JSON.stringify(fields)}\n`) },
     });
     await server.start();
     if (Number(changesText) === 0) return;

@@ -2,20 +2,25 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { askUdp } from "../dns/sockets.ts";
+import { query } from "../dns/wire.ts";
 import { ensureServers } from "../servers/build.ts";
-import { startChild } from "../servers/child.ts";
-import { hostsFile, questions, ZONE, zoneFile } from "./dns-names.ts";
+import { type Child, startChild } from "../servers/child.ts";
+import { changeCostsMs } from "./dns-change.ts";
+import { hostsFile, questions, service, ZONE, zoneFile } from "./dns-names.ts";
 import { isInstalled, type Load, type LoadOptions, latencyMs, load, pinned } from "./dns-perf.ts";
-import { median, type Row, table } from "./table.ts";
+import { figuresLine, median, type Row, table } from "./table.ts";
 
 const [rounds = 5, seconds = 3] = process.argv.slice(2).map(Number);
 const NAMES = 10_000;
 const FIRST_PORT = 15_300;
+const LAST_CORE = String(availableParallelism() - 1);
 const SERVER = join(import.meta.dirname, "dns-server.ts");
 
 interface Server {
   readonly name: string;
+  /** Default "0". dnsperf has the last core. */
+  readonly cores?: string;
   command(port: number): readonly [string, readonly string[]];
 }
 
@@ -24,7 +29,24 @@ interface Case {
   readonly servers: readonly Server[];
   readonly questions: string;
   readonly edns?: boolean;
+  /** Ask all before the figures are taken. */
+  readonly warmUp?: boolean;
 }
+
+const RATIOS: readonly (readonly [name: string, other: string, target: string])[] = [
+  ["hits: x2istio", "hits: raw UDP echo", ">= 0.9"],
+  ["hits: x2istio", "hits: CoreDNS hosts", ">= 1.05"],
+  ["hits: x2istio", "hits: CoreDNS file", ">= 1.7"],
+  ["hits: x2istio", "hits: NSD", ">= 0.6"],
+  ["hits: x2istio", "hits: dns2", ""],
+  ["hits with EDNS: x2istio", "hits with EDNS: CoreDNS hosts", ">= 1.05"],
+  ["90 % hits, 10 % NXDOMAIN: x2istio", "90 % hits, 10 % NXDOMAIN: CoreDNS hosts", ">= 1.05"],
+  ["hits in random case: x2istio", "hits in random case: CoreDNS hosts", ">= 1.05"],
+  ["forwarded and cached: x2istio", "forwarded and cached: CoreDNS forward + cache", ">= 1"],
+  ["many names: x2istio, 100,000 names", "hits: x2istio", ">= 0.95"],
+  ["many names: x2istio, 100,000 names, 50 changes/s", "many names: x2istio, 100,000 names", ""],
+  ["hits, two workers: x2istio, two workers", "hits: x2istio", ">= 1.6 where dnsperf has a core of its own"],
+];
 
 let nextPort = FIRST_PORT;
 const dir = await mkdtemp(join(tmpdir(), "x2istio-dns-"));
@@ -51,16 +73,41 @@ async function compare(): Promise<void> {
   const many: Server = { name: "x2istio, 100,000 names", command: node("x2istio", 100_000, 1) };
   const changing: Server = { name: "x2istio, 100,000 names, 50 changes/s", command: node("x2istio", 100_000, 1, 50) };
   const dns2: Server = { name: "dns2", command: node("dns2", NAMES) };
-  const others = await otherServers();
+  const two: Server = { name: "x2istio, two workers", command: node("x2istio", NAMES, 2), cores: "0,1" };
+  const coredns = (await ensureServers(["coredns"]))?.coredns;
+  const others = await otherServers(coredns);
   const [hosts] = others;
+  const upstream: Server = { name: "the upstream", command: node("x2istio", NAMES, 1), cores: LAST_CORE };
+  const upstreamPort = nextPort++;
+  const relays: Server[] = [{ name: "x2istio", command: node("forward", upstreamPort) }];
+  if (coredns !== undefined) {
+    await writeFile(
+      path("forward.Corefile"),
+      `. {\nbind 127.0.0.1\nforward . 127.0.0.1:${upstreamPort}\ncache 30\n}\n`,
+    );
+    relays.push({ name: "CoreDNS forward + cache", command: corednsWith(coredns, "forward.Corefile") });
+  }
   const rivals = hosts === undefined ? [ours] : [ours, hosts];
   const cases: readonly Case[] = [
     { name: "hits", servers: [echo, ours, ...others, dns2], questions: "hits" },
     { name: "hits with EDNS", servers: rivals, questions: "hits", edns: true },
     { name: "90 % hits, 10 % NXDOMAIN", servers: rivals, questions: "mixed" },
     { name: "hits in random case", servers: rivals, questions: "case" },
+    { name: "forwarded and cached", servers: relays, questions: "hits", warmUp: true },
     { name: "many names", servers: [many, changing], questions: "many" },
+    { name: "hits, two workers", servers: [two], questions: "hits" },
   ];
+  const results = await withServer(upstream, () => measureAll(cases), upstreamPort);
+  report(results);
+  await reportLatency(rivals, results);
+  process.stdout.write(`\none change among 100,000 names, in the thread that answers, ms\n`);
+  process.stdout.write(figuresLine("taken over", changeCostsMs(100_000, 5000)));
+  if (availableParallelism() < 3)
+    process.stdout.write("\ntwo workers: not comparable, as dnsperf has no core of its own\n");
+}
+
+/** By case and server, the figures of all rounds. */
+async function measureAll(cases: readonly Case[]): Promise<ReadonlyMap<string, readonly Load[]>> {
   const results = new Map<string, Load[]>();
   for (let round = 0; round <= rounds; round++) {
     for (const one of cases) {
@@ -68,19 +115,18 @@ async function compare(): Promise<void> {
       for (const server of servers) {
         const key = `${one.name}: ${server.name}`;
         const file = path(one.questions);
-        const found = await withServer(server, (pid, port) =>
-          load(pid, { port, file, seconds, edns: one.edns ?? false }),
-        );
+        const measure = async (pid: number, port: number) => {
+          if (one.warmUp) await load(pid, { port, file, seconds: 2 });
+          return load(pid, { port, file, seconds, edns: one.edns ?? false });
+        };
+        const found = await withServer(server, measure);
         // The first round only warms files and caches up.
         if (round > 0) results.set(key, [...(results.get(key) ?? []), found]);
         process.stderr.write(`round ${round}, ${key}: ${Math.round(found.queriesPerSecond)}/s, ${found.lost} lost\n`);
       }
     }
   }
-  report(results);
-  await reportLatency(rivals, results);
-  if (availableParallelism() < 3)
-    process.stdout.write("\ntwo workers: not comparable, as dnsperf has no core of its own\n");
+  return results;
 }
 
 function report(results: ReadonlyMap<string, readonly Load[]>): void {
@@ -91,19 +137,15 @@ function report(results: ReadonlyMap<string, readonly Load[]>): void {
     `\nqueries for each second of the server's processor time\n${table(rows("queriesPerCpuSecond"))}`,
   );
   process.stdout.write(`\nqueries lost\n${table(rows("lost"))}`);
-  const ratios = [...results.keys()].flatMap((name) => {
-    const rival = name.replace(/: .*/, name.startsWith("many") ? ": x2istio, 100,000 names" : ": x2istio");
-    const mine = name.startsWith("many") && name === rival ? "hits: x2istio" : rival;
-    if (name === mine) return [];
-    const [numerator, denominator] = name.startsWith("many") ? [name, mine] : [mine, name];
-    return [ratio(`${numerator} ÷ ${denominator}`, results.get(numerator) ?? [], results.get(denominator) ?? [])];
+  const ratios = RATIOS.flatMap(([mine, other, target]) => {
+    const [numerator, denominator] = [results.get(mine) ?? [], results.get(other) ?? []];
+    if (numerator.length === 0 || denominator.length === 0) return [];
+    const of = (what: keyof Load) =>
+      median(numerator.map((one) => one[what])) / median(denominator.map((one) => one[what]));
+    const figures = [of("queriesPerSecond"), of("queriesPerCpuSecond")].map((value) => value.toFixed(2).padStart(6));
+    return [`${`${mine} ÷ ${other}`.padEnd(82)}${figures.join("")}  ${target}\n`];
   });
-  process.stdout.write(`\nratio of medians: queries/s, queries per processor second\n${ratios.join("")}`);
-}
-
-function ratio(name: string, mine: readonly Load[], theirs: readonly Load[]): string {
-  const of = (what: keyof Load) => median(mine.map((one) => one[what])) / median(theirs.map((one) => one[what]));
-  return `${name.padEnd(76)} ${of("queriesPerSecond").toFixed(2)}  ${of("queriesPerCpuSecond").toFixed(2)}\n`;
+  process.stdout.write(`\nratio of medians: queries/s, queries per processor second, target\n${ratios.join("")}`);
 }
 
 /** At half of what the slowest of them can do. */
@@ -123,18 +165,18 @@ async function reportLatency(servers: readonly Server[], results: ReadonlyMap<st
   process.stdout.write(`\np99 latency in ms at ${Math.round(rate)} queries/s\n${table(rows)}`);
 }
 
-async function otherServers(): Promise<readonly Server[]> {
-  const coredns = (await ensureServers(["coredns"]))?.coredns;
+function corednsWith(coredns: string, file: string): Server["command"] {
+  return (port) => [coredns, ["-conf", path(file), "-dns.port", String(port)]];
+}
+
+async function otherServers(coredns: string | undefined): Promise<readonly Server[]> {
   const servers: Server[] = [];
   if (coredns === undefined) process.stdout.write("CoreDNS cannot be built here (needs Go): left out\n");
   else {
     await writeFile(path("hosts.Corefile"), corefile(`hosts ${path("hosts")} {\n ttl 30\n reload 0\n}`));
     await writeFile(path("file.Corefile"), corefile(`file ${path("zone")} {\n reload 0\n}`));
-    const start =
-      (file: string): Server["command"] =>
-      (port) => [coredns, ["-conf", path(file), "-dns.port", String(port)]];
-    servers.push({ name: "CoreDNS hosts", command: start("hosts.Corefile") });
-    servers.push({ name: "CoreDNS file", command: start("file.Corefile") });
+    servers.push({ name: "CoreDNS hosts", command: corednsWith(coredns, "hosts.Corefile") });
+    servers.push({ name: "CoreDNS file", command: corednsWith(coredns, "file.Corefile") });
   }
   if (!isInstalled("nsd")) process.stdout.write("NSD (Debian: nsd) is not installed: left out\n");
   else {
@@ -155,15 +197,27 @@ function nsdConf(): string {
   return `${server}remote-control:\n  control-enable: no\nzone:\n  name: ${ZONE}\n  zonefile: zone\n`;
 }
 
-/** Start a server on the first core and wait until it answers. */
-async function withServer<T>(server: Server, use: (pid: number, port: number) => Promise<T>): Promise<T> {
-  const port = nextPort++;
-  const child = await startChild(...pinned(0, ...server.command(port)), path("server.out"));
+/** Start a server on its cores and wait until it answers. */
+async function withServer<T>(
+  server: Server,
+  use: (pid: number, port: number) => Promise<T>,
+  port: number = nextPort++,
+): Promise<T> {
+  const child = await startChild(...pinned(server.cores ?? "0", ...server.command(port)), path("server.out"));
   try {
-    await sleep(server.name.includes("100,000") ? 3000 : 1500);
-    if (!child.isRunning()) throw new Error(`Cannot measure ${server.name} as it ended:\n${child.logTail()}`);
+    await untilAnswering(child, server.name, port);
     return await use(child.pid, port);
   } finally {
     await child.stop();
   }
+}
+
+async function untilAnswering(child: Child, name: string, port: number): Promise<void> {
+  const at = { address: "127.0.0.1", port };
+  for (let tries = 0; tries < 100; tries++) {
+    if (!child.isRunning()) throw new Error(`Cannot measure ${name} as it ended:\n${child.logTail()}`);
+    const [answer] = await askUdp(at, [query(service(1).name)], { waitMs: 300 });
+    if (answer !== undefined && (answer.readUInt8(3) & 0xf) === 0) return;
+  }
+  throw new Error(`Cannot measure ${name} as it does not answer:\n${child.logTail()}`);
 }

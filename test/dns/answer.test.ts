@@ -54,6 +54,27 @@ const hosts: Readonly<Record<string, string>> = {
   "240.241.0.20": "ports.shop.mesh.internal",
   "fd00::20": "ports.shop.mesh.internal",
 };
+const service = (address: string, port: number) => ({
+  a: [address],
+  ports: [{ name: "main", number: port, transport: "tcp" as const }],
+});
+const legacy = table({
+  "*.wild.mesh.internal": service("240.241.0.30", 8080),
+  "known.wild.mesh.internal": { aaaa: ["fd00::31"] },
+  "a.between.wild.mesh.internal": { a: ["240.241.0.32"] },
+  "*.calls.service.consul": { a: ["240.241.0.34"] },
+  "db.service.consul": service("240.241.0.35", 3306),
+  "db.service.dc2.consul": service("240.241.0.38", 3306),
+  "64001.65536": service("240.241.0.36", 80),
+  "orders.production": service("240.241.0.37", 9090),
+});
+const withWildcards: AnswerTable = { ...legacy, hasWildcards: true };
+const askLegacy = (name: string, type: number = TYPE.A): Answer =>
+  answer({ name, type, class: 1 }, withWildcards, {
+    byName: zonesByName([...allZones, { name: "zone.wild.mesh.internal", forward: [consul] }]),
+    ...{ forward: [upstream], ttlSeconds: 30, nowMs },
+  });
+
 const withHosts: AnswerTable = { ...names, hostOf: (address) => hosts[address] };
 
 function ask(
@@ -247,6 +268,84 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     "denies everything where the root is ours",
     () => ask("example.org", TYPE.A, { zones: [{ name: ".", forward: [] }] }),
     "NXDOMAIN AA; authority  5 SOA  7 5",
+  ],
+  [
+    "answers what a wildcard stands for with the name that was asked (RFC 4592 §3.3.1)",
+    () => askLegacy("x.wild.mesh.internal"),
+    "NOERROR AA; x.wild.mesh.internal 30 A 240.241.0.30",
+  ],
+  [
+    "lets a wildcard stand for several labels (RFC 4592 §2.2.1)",
+    () => askLegacy("x.y.wild.mesh.internal"),
+    "NOERROR AA; x.y.wild.mesh.internal 30 A 240.241.0.30",
+  ],
+  ["gives NODATA for its other types", () => askLegacy("x.wild.mesh.internal", TYPE.AAAA), `NOERROR AA; ${meshSoa}`],
+  [
+    "does not let it stand for a name that exists (RFC 4592 §2.2.1)",
+    () => askLegacy("known.wild.mesh.internal"),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  [
+    "nor for an empty non-terminal (RFC 4592 §2.2.2)",
+    () => askLegacy("between.wild.mesh.internal"),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  [
+    "nor for names below another name (RFC 4592 §2.2.1)",
+    () => askLegacy("b.between.wild.mesh.internal"),
+    `NXDOMAIN AA; ${meshSoa}`,
+  ],
+  ["nor for the domain that it is in", () => askLegacy("wild.mesh.internal"), `NOERROR AA; ${meshSoa}`],
+  ["nor for names of another zone", () => askLegacy("x.zone.wild.mesh.internal"), "forward 192.0.2.2"],
+  [
+    "answers for the wildcard itself (RFC 4592 §2.1.2)",
+    () => askLegacy("*.wild.mesh.internal"),
+    "NOERROR AA; *.wild.mesh.internal 30 A 240.241.0.30",
+  ],
+  [
+    "answers SRV below a wildcard with the name that was asked",
+    () => askLegacy("_main._tcp.x.wild.mesh.internal", TYPE.SRV),
+    "NOERROR AA; _main._tcp.x.wild.mesh.internal 30 SRV 0 100 8080 x.wild.mesh.internal",
+  ],
+  [
+    "answers a wildcard in an overlay",
+    () => askLegacy("x.calls.service.consul"),
+    "NOERROR AA; x.calls.service.consul 30 A 240.241.0.34",
+  ],
+  [
+    "answers SRV at a name with all its ports, as Consul does",
+    () => askLegacy("db.service.consul", TYPE.SRV),
+    "NOERROR AA; db.service.consul 30 SRV 0 100 3306 db.service.consul",
+  ],
+  [
+    "answers Consul's _name._tcp.service.consul",
+    () => askLegacy("_db._tcp.service.consul", TYPE.SRV),
+    "NOERROR AA; _db._tcp.service.consul 30 SRV 0 100 3306 db.service.consul",
+  ],
+  [
+    "answers Consul's names with a datacenter",
+    () => askLegacy("_db._tcp.service.dc2.consul", TYPE.SRV),
+    "NOERROR AA; _db._tcp.service.dc2.consul 30 SRV 0 100 3306 db.service.dc2.consul",
+  ],
+  [
+    "asks Consul for a service by tag: a VIP stands for all instances",
+    () => askLegacy("primary.db.service.consul"),
+    "forward 192.0.2.2",
+  ],
+  ["asks Consul for SRV by tag", () => askLegacy("_db._primary.service.consul", TYPE.SRV), "forward 192.0.2.2"],
+  ["asks Consul for its nodes", () => askLegacy("n1.node.dc1.consul"), "forward 192.0.2.2"],
+  ["asks Consul for prepared queries", () => askLegacy("nearest-db.query.consul"), "forward 192.0.2.2"],
+  ["asks Consul for other datacenters", () => askLegacy("db.service.dc9.consul"), "forward 192.0.2.2"],
+  ["answers an L5 name of two numbers", () => askLegacy("64001.65536"), "NOERROR AA; 64001.65536 30 A 240.241.0.36"],
+  [
+    "answers Polaris's service.namespace",
+    () => askLegacy("orders.production"),
+    "NOERROR AA; orders.production 30 A 240.241.0.37",
+  ],
+  [
+    "answers SRV at Polaris's service.namespace",
+    () => askLegacy("orders.production", TYPE.SRV),
+    "NOERROR AA; orders.production 30 SRV 0 100 9090 orders.production",
   ],
   ["refuses classes other than IN", () => ask("version.bind", TYPE.TXT, { qclass: 3 }), "REFUSED"],
   ["refuses AXFR (RFC 5936 §2.2.1)", () => ask("mesh.internal", TYPE.AXFR), "REFUSED"],

@@ -26,6 +26,11 @@ rows[`half.${ZONE}`] = { cname: `svc-1.ns-1.${ZONE}` };
 rows[`gone.${ZONE}`] = { cname: `nobody.${ZONE}` };
 rows[`out.${ZONE}`] = { cname: "orders.example.org" };
 rows[`a.b.c.d.${ZONE}`] = { a: ["240.241.4.1"] };
+rows[`*.wild.${ZONE}`] = { a: ["240.241.5.1"] };
+rows[`known.wild.${ZONE}`] = { aaaa: ["fd00::5:2"] };
+rows[`a.ent.wild.${ZONE}`] = { a: ["240.241.5.3"] };
+rows[`*.cwild.${ZONE}`] = { cname: `svc-0.ns-0.${ZONE}` };
+rows[`*.chain.wild.${ZONE}`] = { cname: `x.cwild.${ZONE}` };
 // A row without address would be no name at all in a zone file.
 for (const [name, { a = [], aaaa = [], cname }] of Object.entries(rows))
   if (a.length + aaaa.length === 0 && cname === undefined) delete rows[name];
@@ -36,7 +41,10 @@ function zoneFile(): string {
     for (const address of a) lines.push(`${name}. 30 IN A ${address}`);
     for (const address of aaaa) lines.push(`${name}. 30 IN AAAA ${address}`);
     if (cname !== undefined) lines.push(`${name}. 30 IN CNAME ${cname}.`);
-    for (const { name: port, number } of ports) lines.push(`_${port}._tcp.${name}. 30 IN SRV 0 100 ${number} ${name}.`);
+    for (const { name: port, number } of ports) {
+      lines.push(`_${port}._tcp.${name}. 30 IN SRV 0 100 ${number} ${name}.`);
+      lines.push(`${name}. 30 IN SRV 0 100 ${number} ${name}.`);
+    }
   }
   return `${lines.join("\n")}\n`;
 }
@@ -74,6 +82,8 @@ function questions(): Asked[] {
     () => pick("ns-0", "d", "c.d", "b.c.d", "x.b.c.d", "ns-8", "_tcp.svc-0.ns-0").concat(`.${ZONE}`),
     () => `_${pick("http", "grpc")}._${pick("tcp", "udp")}.svc-${below(20)}.ns-${below(7)}.${ZONE}`,
     () => `x.${pick(...known)}`,
+    () =>
+      `${pick("x", "x.y", "*", "known", "a.known", "ent", "b.ent", "a.ent", "x.chain", "_http._tcp")}.${pick("wild", "wild", "cwild")}.${ZONE}`,
     () => pick(ZONE, "internal", "example.org", "", "com", `${ZONE}.example.org`, `not${ZONE}`),
   ];
   return Array.from({ length: QUESTIONS }, (_, n) => {
@@ -175,6 +185,10 @@ const DIFFERENCES: readonly (readonly [
   [
     "AXFR and IXFR are REFUSED; NSD says NOTIMP by UDP",
     ({ type }, ours) => (type === 251 || type === 252) && ours.includes('"rcode":5'),
+  ],
+  [
+    "NSEC3 at an alias follows it, as every type but CNAME (RFC 1034 §3.6.2); NSD knows it for one that stands at no name",
+    ({ type }, ours) => type === 50 && ours.includes(" 30 1 5 "),
   ],
   [
     "ANY is one HINFO (RFC 8482 §4.2); NSD gives one RRset (§4.1)",

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { ask, type Behaviour, openTcp, startServer, startUpstream, upstreamAnswer } from "./sockets.ts";
+import type { DnsLimits } from "../../src/dns/server.ts";
+import { faultRow } from "../faults/row.ts";
+import { ask, askUdp, type Behaviour, openTcp, startServer, startUpstream, upstreamAnswer } from "./sockets.ts";
 import { addresses, decode, opt, query, record } from "./wire.ts";
 
 const address = (last: number) => record("example.org", 1, 1, 60, Buffer.from([192, 0, 2, last]));
@@ -9,11 +11,7 @@ const failing = (rcode: number) => (packet: Buffer) => [upstreamAnswer(packet, {
 const silence: Behaviour = () => [];
 
 /** A server that forwards everything to upstreams with these behaviours; 300 ms of patience with each. */
-async function startForwarding(
-  t: TestContext,
-  behaviours: readonly Behaviour[],
-  limits: { readonly maxForwarded?: number } = {},
-) {
+async function startForwarding(t: TestContext, behaviours: readonly Behaviour[], limits: Partial<DnsLimits> = {}) {
   const upstreams = await Promise.all(behaviours.map((behaviour) => startUpstream(t, behaviour)));
   const forward = upstreams.map(({ address, port }) => ({ address, port }));
   return { upstreams, ...(await startServer(t, { forward, limits: { upstreamTimeoutMs: 300, ...limits } })) };
@@ -28,28 +26,33 @@ test("forward relays an answer with the client's ID and RA, without AA (RFC 1035
     [4242, false, true, "ExAmple.org"],
   );
   assert.deepEqual(addresses(reply), ["192.0.2.1"]);
-  assert.deepEqual(decode(upstreams[0]?.seen[0]?.packet as Buffer).questions[0]?.name, "ExAmple.org");
-  assert.deepEqual(events, [{ transport: "udp", rcode: "NOERROR", type: "A", source: "forward" }]);
+  const sent = decode(upstreams[0]?.seen[0]?.packet as Buffer);
+  assert.equal(sent.questions[0]?.name.toLowerCase(), "example.org");
+  assert.deepEqual(events, [{ transport: "udp", rcode: "NOERROR", type: "A", source: "forward", view: "mesh" }]);
 });
 
-test("forward passes on EDNS options in both directions (RFC 6891 §6.2.6)", async (t) => {
-  const theirs = opt({ size: 1400, data: Buffer.from("000f00020016", "hex") });
+test("forward keeps EDNS options between neighbours (RFC 6891 §6.1.1)", async (t) => {
+  const theirs = opt({ size: 1400, dnssecOk: true, data: Buffer.from("000f00020016", "hex") });
   const { at, upstreams } = await startForwarding(t, [
     (packet) => {
-      const message = Buffer.concat([upstreamAnswer(packet), theirs]);
+      const message = Buffer.concat([upstreamAnswer(packet, { answers: [address(1)] }), theirs]);
       message.writeUInt16BE(1, 10);
       return [message];
     },
   ]);
-  const sent = query("example.org", { records: [opt({ data: Buffer.from("000a00080102030405060708", "hex") })] });
-  const reply = await ask(at, sent);
-  assert.deepEqual(upstreams[0]?.seen[0]?.packet.subarray(2), sent.subarray(2));
-  assert.deepEqual(reply.subarray(-theirs.length), theirs);
+  const cookie = Buffer.from("000a00080102030405060708", "hex");
+  const reply = decode(await ask(at, query("example.org", { records: [opt({ dnssecOk: true, data: cookie })] })));
+  const sent = decode(upstreams[0]?.seen[0]?.packet as Buffer);
+  const options = (message: ReturnType<typeof decode>) =>
+    message.additional.map(({ type, ttl, data }) => [type, ttl, data.toString("hex").slice(0, 8)]);
+  assert.deepEqual(options(sent), [[41, 0x8000, ""]]);
+  assert.deepEqual(options(reply), [[41, 0x8000, "000a0018"]]);
+  assert.equal(reply.answers.length, 1);
 });
 
 test("forward uses a new ID and a new port for every question (RFC 5452 §9.2)", async (t) => {
   const { at, upstreams } = await startForwarding(t, [(packet) => [good(packet)]]);
-  for (let n = 0; n < 12; n++) await ask(at, query("example.org", { id: 1 }));
+  for (let n = 0; n < 12; n++) await ask(at, query(`n${n}.example.org`, { id: 1 }));
   const seen = upstreams[0]?.seen ?? [];
   assert.ok(new Set(seen.map(({ port }) => port)).size >= 10, "ports");
   assert.ok(new Set(seen.map(({ packet }) => packet.readUInt16BE(0))).size >= 10, "IDs");
@@ -80,10 +83,6 @@ const forged: readonly (readonly [title: string, forge: (packet: Buffer) => Buff
   ],
   ["another question", (packet) => good(Buffer.concat([packet.subarray(0, 2), query("evil.example").subarray(2)]), 66)],
   [
-    "another case (0x20)",
-    (packet) => good(Buffer.concat([packet.subarray(0, 2), query("example.org").subarray(2)]), 66),
-  ],
-  [
     "another type",
     (packet) => good(Buffer.concat([packet.subarray(0, 2), query("Example.org", { type: 28 }).subarray(2)]), 66),
   ],
@@ -92,11 +91,45 @@ const forged: readonly (readonly [title: string, forge: (packet: Buffer) => Buff
 ];
 
 for (const [title, forge] of forged) {
-  test(`forward does not see an answer with ${title}, and takes the true one after it (RFC 5452 §9.1)`, async (t) => {
-    const { at } = await startForwarding(t, [(packet) => [forge(packet), good(packet)]]);
-    assert.deepEqual(addresses(await ask(at, query("Example.org"))), ["192.0.2.1"]);
-  });
+  test(
+    faultRow(
+      {
+        target: "DNS upstream",
+        fault: "someone forges its answers",
+        expect: "they are not seen, the true one is taken (RFC 5452 §9.1)",
+      },
+      title,
+    ),
+    async (t) => {
+      const { at } = await startForwarding(t, [(packet) => [forge(packet), good(packet)]]);
+      assert.deepEqual(addresses(await ask(at, query("Example.org"))), ["192.0.2.1"]);
+    },
+  );
 }
+
+const long = "a-name-of-so-many-letters-that-chance-does-not-keep-its-case.example.org";
+const lower = (packet: Buffer) =>
+  Buffer.concat([packet.subarray(0, 12), Buffer.from(packet.toString("latin1", 12).toLowerCase(), "latin1")]);
+
+test("forward asks in random case, and asks by TCP where the answer has another (0x20)", async (t) => {
+  const { at, upstreams } = await startForwarding(t, [
+    (packet, transport) => [good(transport === "udp" ? lower(packet) : packet, transport === "udp" ? 66 : 1)],
+  ]);
+  assert.deepEqual(addresses(await ask(at, query(long))), ["192.0.2.1"]);
+  const names = upstreams[0]?.seen.map(({ packet }) => decode(packet).questions[0]?.name) ?? [];
+  assert.equal(names.length, 2);
+  for (const name of names) assert.ok(name !== long && name?.toLowerCase() === long, name);
+});
+
+test("forward asks in lower case from then on where an answer by TCP has another case, too", async (t) => {
+  const { at, upstreams } = await startForwarding(t, [(packet) => [good(lower(packet))]]);
+  assert.deepEqual(addresses(await ask(at, query(long))), ["192.0.2.1"]);
+  assert.deepEqual(addresses(await ask(at, query(`b.${long}`))), ["192.0.2.1"]);
+  assert.deepEqual(
+    upstreams[0]?.seen.map(({ transport }) => transport),
+    ["udp", "tcp", "udp"],
+  );
+});
 
 const failovers: readonly (readonly [title: string, first: Behaviour])[] = [
   ["is silent", silence],
@@ -109,30 +142,42 @@ const failovers: readonly (readonly [title: string, first: Behaviour])[] = [
 ];
 
 for (const [title, first] of failovers) {
-  test(`forward asks the next upstream when one ${title}`, async (t) => {
-    const { at } = await startForwarding(t, [first, (packet) => [good(packet, 2)]]);
-    assert.deepEqual(addresses(await ask(at, query("example.org"))), ["192.0.2.2"]);
-  });
+  test(
+    faultRow(
+      { target: "DNS upstream", fault: "it is silent, refuses, or answers falsely", expect: "the next one is asked" },
+      title,
+    ),
+    async (t) => {
+      const { at } = await startForwarding(t, [first, (packet) => [good(packet, 2)]]);
+      assert.deepEqual(addresses(await ask(at, query("example.org"))), ["192.0.2.2"]);
+    },
+  );
 }
 
-test("forward asks the next upstream at once when a port is closed", async (t) => {
-  const second = await startUpstream(t, (packet) => [good(packet, 2)]);
-  const { at, server } = await startServer(t);
-  await server.stop(); // its port is closed now
-  const forwarding = await startServer(t, { forward: [at, second] });
-  const started = performance.now();
-  assert.deepEqual(addresses(await ask(forwarding.at, query("example.org"))), ["192.0.2.2"]);
-  assert.ok(performance.now() - started < 1000);
-});
+test(
+  faultRow({ target: "DNS upstream", fault: "its port is closed", expect: "the next one is asked at once" }),
+  async (t) => {
+    const second = await startUpstream(t, (packet) => [good(packet, 2)]);
+    const { at, server } = await startServer(t);
+    await server.stop(); // its port is closed now
+    const forwarding = await startServer(t, { forward: [at, second] });
+    const started = performance.now();
+    assert.deepEqual(addresses(await ask(forwarding.at, query("example.org"))), ["192.0.2.2"]);
+    assert.ok(performance.now() - started < 1000);
+  },
+);
 
-test("forward gives SERVFAIL when all upstreams are silent, within their time", async (t) => {
-  const { at, events } = await startForwarding(t, [silence, silence]);
-  const started = performance.now();
-  assert.equal(decode(await ask(at, query("example.org"))).rcode, 2);
-  const took = performance.now() - started;
-  assert.ok(took > 550 && took < 1200, `${took} ms`);
-  assert.deepEqual(events, [{ transport: "udp", rcode: "SERVFAIL", type: "A", source: "forward" }]);
-});
+test(
+  faultRow({ target: "DNS upstream", fault: "all are silent", expect: "SERVFAIL in time, never NXDOMAIN" }),
+  async (t) => {
+    const { at, events } = await startForwarding(t, [silence, silence]);
+    const started = performance.now();
+    assert.equal(decode(await ask(at, query("example.org"))).rcode, 2);
+    const took = performance.now() - started;
+    assert.ok(took > 550 && took < 1200, `${took} ms`);
+    assert.deepEqual(events, [{ transport: "udp", rcode: "SERVFAIL", type: "A", source: "forward", view: "mesh" }]);
+  },
+);
 
 test("forward passes on the last upstream's REFUSED when none answers better", async (t) => {
   const { at } = await startForwarding(t, [failing(2), failing(5)]);
@@ -151,17 +196,9 @@ const truncating: Behaviour = (packet, transport) =>
     ? [upstreamAnswer(packet, { flags: 0x8380 })]
     : [upstreamAnswer(packet, { answers: Array.from({ length: 40 }, (_, n) => address(n)) })];
 
-test("forward passes TC on to a UDP client (RFC 7766 §5)", async (t) => {
+test("forward asks by TCP for what UDP truncates, whatever its client uses (RFC 7766 §5)", async (t) => {
   const { at, upstreams } = await startForwarding(t, [truncating]);
   assert.equal(decode(await ask(at, query("example.org"))).tc, true);
-  assert.deepEqual(
-    upstreams[0]?.seen.map(({ transport }) => transport),
-    ["udp"],
-  );
-});
-
-test("forward asks by TCP for a TCP client when the answer is truncated (RFC 7766 §5)", async (t) => {
-  const { at, upstreams } = await startForwarding(t, [truncating]);
   const client = await openTcp(at);
   client.send(query("example.org", { id: 7 }));
   const [reply] = await client.take(1);
@@ -174,17 +211,24 @@ test("forward asks by TCP for a TCP client when the answer is truncated (RFC 776
   client.socket.destroy();
 });
 
-test("forward asks the next upstream when the retry by TCP stays without answer", async (t) => {
-  const { at } = await startForwarding(t, [
-    (packet, transport) => (transport === "udp" ? [upstreamAnswer(packet, { flags: 0x8380 })] : []),
-    (packet) => [good(packet, 2)],
-  ]);
-  const client = await openTcp(at);
-  client.send(query("example.org"));
-  const [reply] = await client.take(1);
-  assert.deepEqual(addresses(reply as Buffer), ["192.0.2.2"]);
-  client.socket.destroy();
-});
+test(
+  faultRow({
+    target: "DNS upstream",
+    fault: "it truncates by UDP and is silent by TCP",
+    expect: "the next one is asked",
+  }),
+  async (t) => {
+    const { at } = await startForwarding(t, [
+      (packet, transport) => (transport === "udp" ? [upstreamAnswer(packet, { flags: 0x8380 })] : []),
+      (packet) => [good(packet, 2)],
+    ]);
+    const client = await openTcp(at);
+    client.send(query("example.org"));
+    const [reply] = await client.take(1);
+    assert.deepEqual(addresses(reply as Buffer), ["192.0.2.2"]);
+    client.socket.destroy();
+  },
+);
 
 test("forward cuts an answer over 512 bytes to a UDP client (RFC 2181 §9)", async (t) => {
   const { at } = await startForwarding(t, [
@@ -196,12 +240,85 @@ test("forward cuts an answer over 512 bytes to a UDP client (RFC 2181 §9)", asy
   assert.deepEqual([decoded.tc, decoded.answers.length, decoded.additional.length], [true, 0, 1]);
 });
 
-test("forward gives SERVFAIL at once beyond its limit", async (t) => {
-  const { at } = await startForwarding(t, [silence], { maxForwarded: 1 });
-  const first = ask(at, query("one.example.org"));
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const started = performance.now();
-  assert.equal(decode(await ask(at, query("two.example.org"))).rcode, 2);
-  assert.ok(performance.now() - started < 280);
-  assert.equal(decode(await first).rcode, 2);
+test(
+  faultRow({
+    target: "DNS upstream",
+    fault: "it is slow and questions pile up",
+    expect: "SERVFAIL at once beyond the limit",
+  }),
+  async (t) => {
+    const { at } = await startForwarding(t, [silence], { maxForwarded: 1 });
+    const first = ask(at, query("one.example.org"));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const started = performance.now();
+    assert.equal(decode(await ask(at, query("two.example.org"))).rcode, 2);
+    assert.ok(performance.now() - started < 280);
+    assert.equal(decode(await first).rcode, 2);
+  },
+);
+
+test("forward asks one question once, however many want to know", async (t) => {
+  const { at, upstreams } = await startForwarding(t, [
+    async (packet) => {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return [good(packet)];
+    },
+  ]);
+  const packets = Array.from({ length: 50 }, (_, id) => query(id % 2 ? "example.org" : "EXAMPLE.org", { id }));
+  const replies = await askUdp(at, packets);
+  assert.deepEqual(new Set(replies.map((reply) => reply.readUInt16BE(0))).size, 50);
+  assert.deepEqual(new Set(replies.flatMap(addresses)), new Set(["192.0.2.1"]));
+  assert.equal(upstreams[0]?.seen.length, 1);
 });
+
+test("forward does not wait for a silent upstream alone", async (t) => {
+  const { at } = await startForwarding(t, [silence, (packet) => [good(packet, 2)]], { upstreamTimeoutMs: 4000 });
+  const started = performance.now();
+  assert.deepEqual(addresses(await ask(at, query("example.org"))), ["192.0.2.2"]);
+  assert.ok(performance.now() - started < 2000);
+});
+
+test("forward asks an upstream that is down last, and first again when it is back", async (t) => {
+  let isUp = false;
+  const { at, upstreams } = await startForwarding(t, [
+    (packet) => (isUp ? [good(packet, 1)] : []),
+    (packet) => [good(packet, 2)],
+  ]);
+  const next = async (n: number) => addresses(await ask(at, query(`n${n}.example.org`)))[0];
+  for (let n = 0; n < 3; n++) assert.equal(await next(n), "192.0.2.2");
+  const before = upstreams[0]?.seen.length;
+  assert.equal(await next(3), "192.0.2.2");
+  assert.equal(upstreams[0]?.seen.length, before, "it was asked although it is down");
+  isUp = true;
+  for (let n = 4; (await next(n)) !== "192.0.2.1"; n++) await new Promise((resolve) => setTimeout(resolve, 100));
+});
+
+test(faultRow({ target: "DNS upstream", fault: "one of two is killed", expect: "no answer changes" }), async (t) => {
+  const first = await startUpstream(t, (packet) => [good(packet)]);
+  const second = await startUpstream(t, (packet) => [good(packet)]);
+  const { at } = await startServer(t, { forward: [first, second] });
+  for (let n = 0; n < 40; n++) {
+    if (n === 10) first.close();
+    assert.deepEqual(addresses(await ask(at, query(`n${n}.example.org`))), ["192.0.2.1"], String(n));
+  }
+});
+
+test(
+  faultRow({ target: "DNS upstream", fault: "it leads back to us", expect: "it is found out and not asked any more" }),
+  async (t) => {
+    const warnings: string[] = [];
+    const log = { warn: (_: unknown, message: string) => void warnings.push(message) };
+    let back = { address: "127.0.0.1", port: 1 };
+    const between = await startUpstream(t, async (packet) => [await ask(back, packet).catch(() => packet)]);
+    const { at } = await startServer(t, { forward: [between], log, limits: { upstreamTimeoutMs: 200 } });
+    back = at;
+    for (let n = 0; n < 3; n++) assert.equal(decode(await ask(at, query(`n${n}.example.org`))).rcode, 2);
+    for (const deadlineMs = performance.now() + 10_000; !warnings.some((one) => one.includes("leads back")); ) {
+      assert.ok(performance.now() < deadlineMs);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const before = between.seen.length;
+    assert.equal(decode(await ask(at, query("late.example.org"))).rcode, 2);
+    assert.equal(between.seen.length, before);
+  },
+);

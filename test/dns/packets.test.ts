@@ -5,9 +5,10 @@ import fc from "fast-check";
 import { allowList } from "../../src/dns/allow.ts";
 import { zonesByName } from "../../src/dns/answer.ts";
 import { cookies } from "../../src/dns/cookies.ts";
-import { forwarder } from "../../src/dns/forward.ts";
 import { holdQuestions } from "../../src/dns/hold.ts";
+import { loopProbe } from "../../src/dns/loop-probe.ts";
 import { decodeQuery } from "../../src/dns/message.ts";
+import { resolver } from "../../src/dns/resolver.ts";
 import { responder } from "../../src/dns/respond.ts";
 import { silent } from "./sockets.ts";
 import { decode, opt, query, record, table } from "./wire.ts";
@@ -28,7 +29,10 @@ const respond = responder({
   cookies: cookies(Buffer.alloc(32)),
   table: () => names,
   isAllowed: allowList(["127.0.0.0/8"]),
-  forwarder: forwarder({ log: silent }),
+  viewOf: () => undefined,
+  isForwarder: () => true,
+  resolver: resolver({ forwarder: { ask: async () => undefined } }),
+  loops: loopProbe(Buffer.alloc(32)),
   hold: holdQuestions({ limit: 1 }),
   hooks: { onException: (error) => exceptions.push(error) },
   log: silent,

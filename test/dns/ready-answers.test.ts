@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { answer, type Zone, zonesByName } from "../../src/dns/answer.ts";
 import { decodeQuery, encodeReply } from "../../src/dns/message.ts";
 import { followedNames, toldNames } from "../../src/dns/names.ts";
-import { readyAnswers } from "../../src/dns/ready-answers.ts";
+import { OF_OTHERS, readyAnswers } from "../../src/dns/ready-answers.ts";
 import type { NameRow, NameTable } from "../../src/model/name-table.ts";
 import { addresses, decode, opt, query, table } from "./wire.ts";
 
@@ -26,11 +26,14 @@ const rows = table({
   "orders.corp.example.com": { a: ["240.241.0.7"] },
   "a\\046b.mesh.internal": { a: ["240.241.0.13"] },
   "mesh.internal": { a: ["240.241.0.14"] },
+  "*.wild.mesh.internal": { a: ["240.241.0.15"] },
+  "*.calls.corp.example.com": { a: ["240.241.0.15"] },
 });
 const out = Buffer.alloc(512);
 
 function ready(now: NameTable | (() => NameTable), { recursionAvailable = true } = {}) {
   const counted: string[] = [];
+  const others: Buffer[] = [];
   const names = followedNames(typeof now === "function" ? now : () => now)((state) =>
     readyAnswers({
       zones,
@@ -42,21 +45,26 @@ function ready(now: NameTable | (() => NameTable), { recursionAvailable = true }
   );
   const ask = (packet: Buffer): Buffer | undefined => {
     const length = names.current()?.ready.answer(packet, out) ?? 0;
-    return length === 0 ? undefined : Buffer.from(out.subarray(0, length));
+    if (length === OF_OTHERS) others.push(packet);
+    return length <= 0 ? undefined : Buffer.from(out.subarray(0, length));
   };
-  return { ask, counted };
+  return { ask, counted, others };
 }
 
 /** What the full path answers. */
 function full(packet: Buffer, now: NameTable): Buffer | undefined {
   const read = decodeQuery(packet);
   if (read === undefined || read.fault !== undefined) return undefined;
-  const found = answer(read.question, now, { ...zones, forward: [], ttlSeconds, nowMs: 1_000_000 });
+  const found = answer(
+    read.question,
+    { ...now, hasWildcards: true },
+    { ...zones, forward: [], ttlSeconds, nowMs: 1_000_000 },
+  );
   if (found.kind !== "reply") return undefined;
   return encodeReply(read, found, { maxBytes: 512, recursionAvailable: true });
 }
 
-const { ask } = ready(rows);
+const { ask, others } = ready(rows);
 
 test("readyAnswers() answers as the full path does, octet by octet, or not at all", () => {
   const label = fc.constantFrom(
@@ -77,6 +85,9 @@ test("readyAnswers() answers as the full path does, octet by octet, or not at al
     "shop.mesh.internal",
     "below.mesh.internal",
     "nope.mesh.internal",
+    "x.wild.mesh.internal",
+    "x.y.calls.corp.example.com",
+    "wild.mesh.internal",
   );
   const name = fc.oneof(
     known.map((text) => text.replace("a\\046b", "nope")),
@@ -125,6 +136,8 @@ test("readyAnswers() answers as the full path does, octet by octet, or not at al
       const whole = query(name, { ...options, records: edns === undefined ? [] : [opt(edns)] });
       const packet = tail > 0 ? Buffer.concat([whole, Buffer.alloc(1)]) : whole.subarray(0, whole.length + tail);
       const quick = ask(packet);
+      // What is said to be others' is forwarded by the full path, or refused, as it has no forward here.
+      for (const one of others.splice(0)) assert.equal((full(one, rows)?.readUInt8(3) ?? 5) & 0xf, 5);
       if (quick === undefined) return;
       answered++;
       assert.equal(quick.toString("hex"), full(packet, rows)?.toString("hex"));
@@ -161,6 +174,7 @@ const left: readonly (readonly [title: string, packet: Buffer])[] = [
   ["an answer over 512 octets", query("many.mesh.internal")],
   ["names of others", query("example.org")],
   ["unknown names of an overlay", query("db.service.consul")],
+  ["what a wildcard stands for", query("x.wild.mesh.internal")],
   ["a dot inside a label", query([Buffer.from("orders.shop"), Buffer.from("mesh"), Buffer.from("internal")].reverse())],
   [
     "EDNS options, as cookies",

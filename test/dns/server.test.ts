@@ -23,8 +23,8 @@ test("dnsServer() answers by UDP and TCP on one port (RFC 7766 §5)", async (t) 
   assert.deepEqual(addresses((await client.take(1))[0] as Buffer), ["240.241.0.7"]);
   client.socket.destroy();
   assert.deepEqual(events, [
-    { transport: "udp", rcode: "NOERROR", type: "A", source: "table" },
-    { transport: "tcp", rcode: "NOERROR", type: "A", source: "table" },
+    { transport: "udp", rcode: "NOERROR", type: "A", source: "table", view: "mesh" },
+    { transport: "tcp", rcode: "NOERROR", type: "A", source: "table", view: "mesh" },
   ]);
 });
 
@@ -70,7 +70,7 @@ test("dnsServer() gives BADVERS for EDNS version 1 (RFC 6891 §6.1.3)", async (t
   const { at, events } = await startServer(t);
   const decoded = decode(await ask(at, orders({ records: [opt({ version: 1 })] })));
   assert.deepEqual([decoded.rcode, decoded.additional[0]?.ttl, decoded.answers.length], [0, 0x01000000, 0]);
-  assert.deepEqual(events, [{ transport: "udp", rcode: "BADVERS", type: "A", source: "refused" }]);
+  assert.deepEqual(events, [{ transport: "udp", rcode: "BADVERS", type: "A", source: "refused", view: "mesh" }]);
 });
 
 test("dnsServer() gives SERVFAIL as long as no names are known", async (t) => {
@@ -129,7 +129,7 @@ test("dnsServer() refuses clients outside of allow by UDP, without records (RFC 
     [decoded.rcode, decoded.aa, decoded.answers.length, decoded.authority.length, decoded.additional.length],
     [5, false, 0, 0, 0],
   );
-  assert.deepEqual(events, [{ transport: "udp", rcode: "REFUSED", type: "A", source: "refused" }]);
+  assert.deepEqual(events, [{ transport: "udp", rcode: "REFUSED", type: "A", source: "refused", view: "mesh" }]);
 });
 
 test("dnsServer() refuses them by TCP and closes", async (t) => {

@@ -124,14 +124,18 @@ async function bindBoth() {
 export async function startUpstream(t: TestContext, behave: Behaviour) {
   const seen: { readonly packet: Buffer; readonly transport: "udp" | "tcp"; readonly port: number }[] = [];
   const { udp, tcp } = await bindBoth();
-  t.after(() => {
+  let isClosed = false;
+  const close = () => {
+    if (isClosed) return;
+    isClosed = true;
     udp.close();
     tcp.close();
-  });
+  };
+  t.after(close);
   const { port } = udp.address();
   udp.on("message", async (packet, from) => {
     seen.push({ packet, transport: "udp", port: from.port });
-    for (const message of await behave(packet, "udp")) udp.send(message, from.port, from.address);
+    for (const message of await behave(packet, "udp")) if (!isClosed) udp.send(message, from.port, from.address);
   });
   tcp.on("connection", (socket: Socket) => {
     const read = frameReader(0xffff);
@@ -143,7 +147,7 @@ export async function startUpstream(t: TestContext, behave: Behaviour) {
       }
     });
   });
-  return { address: "127.0.0.1", port, seen };
+  return { address: "127.0.0.1", port, seen, close };
 }
 
 /** An answer of an upstream to `packet`: its bytes with flags, counts and records set. */

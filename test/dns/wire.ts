@@ -59,7 +59,7 @@ export function opt({
   dnssecOk = false,
   size = 4096,
   extendedRcode = 0,
-  data = Buffer.alloc(0),
+  data = Buffer.alloc(0) as Buffer,
   name = "",
 } = {}): Buffer {
   return record(name, 41, size, extendedRcode * 2 ** 24 + version * 2 ** 16 + (dnssecOk ? 0x8000 : 0), data);

@@ -1,0 +1,35 @@
+import { createHmac } from "node:crypto";
+import { TYPE } from "./codes.ts";
+import type { Question } from "./message.ts";
+import type { ResourceRecord } from "./records.ts";
+import { type Asked, askedOf } from "./upstream-query.ts";
+import { encodeName } from "./wire-name.ts";
+
+/** Questions that no one but a thread of this process knows the answer to: an upstream that answers them leads back to us. */
+export interface LoopProbe {
+  /** A name beside the one that was asked. */
+  beside(asked: Asked): Asked;
+  /** The record that answers such a question; undefined for any other. */
+  recordFor(question: Question): ResourceRecord | undefined;
+  isOurs(answer: Buffer): boolean;
+}
+
+/** Probes by a secret that all threads share. */
+export function loopProbe(secret: Uint8Array): LoopProbe {
+  const word = (of: string) => createHmac("sha256", secret).update(of).digest("hex").slice(0, 32);
+  const [label, proof] = [word("loop question"), word("loop answer")];
+  return {
+    beside({ question }) {
+      const parent = question.subarray(Math.min(1 + (question[0] as number), question.length - 5), -4);
+      const name = Buffer.concat([(encodeName(label) as Uint8Array).subarray(0, -1), parent]);
+      const tail = Buffer.from([0, TYPE.TXT, 0, 1]);
+      const packet = Buffer.concat([Buffer.from([0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), name, tail]);
+      return askedOf(packet, packet.length, false);
+    },
+    recordFor({ name }) {
+      if (!name.startsWith(label)) return undefined;
+      return { name, type: "TXT", ttlSeconds: 0, texts: [proof] };
+    },
+    isOurs: (answer) => answer.includes(proof),
+  };
+}

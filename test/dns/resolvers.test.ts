@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const LEGACY = "orders.corp.example.com";
+const HOST = "orders.shop.vms.mesh.internal";
+const MANY = Array.from({ length: 60 }, (_, n) => `240.241.3.${n}`);
+const INSIDE = join(import.meta.dirname, "resolvers-inside.ts");
+
+/**
+ * How a machine of its own is made, with addresses of both families, as the C library asks for no others (AI_ADDRCONFIG): only the C library's resolver of this process's children asks 127.0.0.1:53.
+ */
+const SETUP = `ip link set lo up; ip addr add 192.0.2.1/32 dev lo; ip addr add 2001:db8::1/128 dev lo nodad || true; mount --bind "$1" /etc/resolv.conf; shift; exec "$@"`;
+const hasV6 = existsSync("/proc/net/if_inet6");
+const unshare = [...(process.getuid?.() === 0 ? [] : ["--map-root-user"]), "--net", "--mount"];
+
+const GO = `package main
+import ("fmt"; "net"; "os"; "sort"; "strings")
+func main() {
+  found, err := net.LookupHost(os.Args[1])
+  if err != nil { fmt.Println(err); return }
+  sort.Strings(found)
+  fmt.Println(strings.Join(found, " "))
+}
+`;
+const JAVA = `import java.net.InetAddress;
+import java.util.*;
+public class Lookup {
+  public static void main(String[] names) throws Exception {
+    List<String> found = new ArrayList<>();
+    for (InetAddress one : InetAddress.getAllByName(names[0])) found.add(one.getHostAddress());
+    Collections.sort(found);
+    System.out.println(String.join(" ", found));
+  }
+}
+`;
+const lookup = (name: string) =>
+  `require("node:dns").lookup("${name}", {all: true}, (e, all) => console.log(e?.code ?? all.map((one) => one.address).sort().join(" ")))`;
+const resolve = (name: string, type: string) =>
+  `require("node:dns").resolve("${name}", "${type}", (e, all) => console.log(e?.code ?? JSON.stringify(all)))`;
+
+interface Case {
+  readonly name: string;
+  /** What has to be installed. */
+  readonly needs: string;
+  readonly command: readonly string[];
+  readonly want: RegExp | string;
+}
+
+function cases(dir: string): readonly Case[] {
+  const go = join(dir, "lookup");
+  const java = join(dir, "Lookup.java");
+  const both = "240.241.0.7 fd00::7";
+  return [
+    { name: "dig", needs: "dig", command: ["dig", "+short", LEGACY], want: "240.241.0.7" },
+    { name: "dig, cookie and NSID", needs: "dig", command: ["dig", "+nsid", HOST], want: /COOKIE: \w+ \(good\)/ },
+    {
+      name: "dig, SRV",
+      needs: "dig",
+      command: ["dig", "+short", `_http._tcp.${HOST}`, "SRV"],
+      want: `0 100 8080 ${HOST}.`,
+    },
+    { name: "dig -x", needs: "dig", command: ["dig", "+short", "-x", "240.241.0.7"], want: `${HOST}.` },
+    { name: "dig, NXDOMAIN", needs: "dig", command: ["dig", "nobody.mesh.internal"], want: /status: NXDOMAIN/ },
+    { name: "dig, version.bind", needs: "dig", command: ["dig", "CH", "TXT", "version.bind"], want: /status: REFUSED/ },
+    {
+      name: "dig, 60 addresses",
+      needs: "dig",
+      command: ["dig", "+short", "many.mesh.internal"],
+      want: MANY.join("\n"),
+    },
+    { name: "kdig", needs: "kdig", command: ["kdig", "+short", LEGACY, "AAAA"], want: "fd00::7" },
+    { name: "kdig +tcp", needs: "kdig", command: ["kdig", "+short", "+tcp", "64001.65536"], want: "240.241.0.8" },
+    { name: "getent", needs: "getent", command: ["getent", "ahostsv4", LEGACY], want: /^240\.241\.0\.7 +STREAM/ },
+    {
+      name: "getent, IPv6",
+      needs: hasV6 ? "getent" : "IPv6",
+      command: ["getent", "ahostsv6", LEGACY],
+      want: /^fd00::7 +STREAM/,
+    },
+    {
+      name: "getent, an L5 name",
+      needs: "getent",
+      command: ["getent", "ahostsv4", "64001.65536"],
+      want: /^240\.241\.0\.8/,
+    },
+    {
+      name: "getent, by address",
+      needs: "getent",
+      command: ["getent", "hosts", "240.241.0.7"],
+      want: /orders\.shop\.vms/,
+    },
+    { name: "Node, lookup()", needs: process.execPath, command: [process.execPath, "-e", lookup(LEGACY)], want: both },
+    {
+      name: "Node, resolve()",
+      needs: process.execPath,
+      command: [process.execPath, "-e", resolve(`_http._tcp.${HOST}`, "SRV")],
+      want: /"port":8080/,
+    },
+    {
+      name: "Node, 60 addresses",
+      needs: process.execPath,
+      command: [process.execPath, "-e", lookup("many.mesh.internal")],
+      want: MANY.toSorted().join(" "),
+    },
+    { name: "Go", needs: "go", command: ["env", "GODEBUG=netdns=go", go, LEGACY], want: both },
+    { name: "Go by the C library", needs: "go", command: ["env", "GODEBUG=netdns=cgo", go, LEGACY], want: both },
+    {
+      name: "Go, 60 addresses",
+      needs: "go",
+      command: ["env", "GODEBUG=netdns=go", go, "many.mesh.internal"],
+      want: MANY.toSorted().join(" "),
+    },
+    { name: "Java", needs: "java", command: ["java", java, LEGACY], want: /^240\.241\.0\.7 fd00:0:0:0:0:0:0:7$/ },
+  ];
+}
+
+function isInstalled(command: string): boolean {
+  try {
+    execFileSync("which", [command], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Why no machine of its own can be made; false where it can. */
+async function refusal(): Promise<string | false> {
+  try {
+    await run("unshare", [...unshare, "sh", "-ec", SETUP, "sh", "/dev/null", "true"]);
+    return false;
+  } catch (error) {
+    return `needs unshare and ip, and the right to use them: ${(error as Error).message}`;
+  }
+}
+
+test("resolvers", { skip: await refusal(), timeout: 180_000 }, async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "x2istio-resolvers-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  writeFileSync(join(dir, "resolv.conf"), "nameserver 127.0.0.1\n");
+  writeFileSync(join(dir, "lookup.go"), GO);
+  writeFileSync(join(dir, "Lookup.java"), JAVA);
+  if (isInstalled("go")) await run("go", ["build", "-o", join(dir, "lookup"), join(dir, "lookup.go")]);
+  const all = cases(dir).map((one) => ({ ...one, isMissing: !isInstalled(one.needs) }));
+  const commands = all
+    .filter(({ isMissing }) => !isMissing)
+    .map(({ name, command }) => [name, ...command].join("\x1f"));
+  const inside = ["sh", "-ec", SETUP, "sh", join(dir, "resolv.conf"), process.execPath, INSIDE, ...commands];
+  const { stdout } = await run("unshare", [...unshare, ...inside], { timeout: 150_000 });
+  const said = JSON.parse(stdout) as Readonly<Record<string, string>>;
+  for (const { name, needs, want, isMissing } of all)
+    await t.test(`${name} resolves`, { skip: isMissing ? `${needs} is not installed` : false }, () => {
+      if (typeof want === "string") assert.equal(said[name], want);
+      else assert.match(said[name] ?? "", want);
+    });
+});

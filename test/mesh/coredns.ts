@@ -8,7 +8,7 @@ const OURS = join(import.meta.dirname, "../../deploy/coredns/mesh.Corefile");
 
 /**
  * Start the cluster's DNS: names of Services from the API server, and beside them the block for x2istio's zones that
- * deploy/coredns has, with x2istio at 127.0.0.1:`port`.
+ * deploy/coredns has, with x2istio at 127.0.0.1:`port`. No other name exists.
  */
 export async function startCoreDns({ binary, dir, kube, onChild }: StartContext, port: number): Promise<void> {
   const file = join(dir, "Corefile");
@@ -16,14 +16,19 @@ export async function startCoreDns({ binary, dir, kube, onChild }: StartContext,
   await writeFile(
     file,
     `
-.:53 {
+cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {
     errors
     ready 127.0.0.1:8181
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         kubeconfig ${kube.kubeconfigPath}
         pods insecure
-        fallthrough in-addr.arpa ip6.arpa
         ttl 1
+    }
+}
+.:53 {
+    errors
+    template ANY ANY {
+        rcode NXDOMAIN
     }
 }
 ${ours.replace("forward . 10.96.0.53", `forward . 127.0.0.1:${port}`)}`,
@@ -33,6 +38,7 @@ ${ours.replace("forward . 10.96.0.53", `forward . 127.0.0.1:${port}`)}`,
   await until(
     "CoreDNS is ready",
     async () => !child.isRunning() || (await fetch("http://127.0.0.1:8181/ready")).status === 200,
+    60_000,
   ).catch((cause) => {
     throw new Error(`Cannot start CoreDNS:\n${child.logTail()}`, { cause });
   });

@@ -4,7 +4,7 @@ import { Agent, request } from "undici";
 import { startChild } from "../servers/child.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type StartContext, XDS } from "./istiod.ts";
-import { type PodNetwork, SIDECAR_MARK } from "./network.ts";
+import { NODE, type PodNetwork, SIDECAR_MARK } from "./network.ts";
 
 /** Who a pod is to istiod. */
 export interface Workload {
@@ -78,7 +78,7 @@ export async function startEnvoy(
   await until(
     `Envoy of ${name} has its configuration`,
     async () => !child.isRunning() || (await admin("/ready")).startsWith("LIVE"),
-    30_000,
+    60_000,
   ).catch((cause) => {
     throw new Error(`Cannot start Envoy:\n${child.logTail()}`, { cause });
   });
@@ -92,7 +92,9 @@ export async function startEnvoy(
     },
     summary: async () => summarize(await configDump()),
     async stat(of) {
-      const line = (await admin("/stats")).split("\n").find((one) => one.startsWith(`${of}: `));
+      const filter = `^${of.replace(/[|.*+?()[\]\\^$]/g, "\\$&")}$`;
+      const found = await admin(`/stats?filter=${encodeURIComponent(filter)}`);
+      const line = found.split("\n").find((one) => one.startsWith(`${of}: `));
       return line === undefined ? 0 : Number(line.slice(of.length + 2));
     },
     logTail: () => child.logTail(),
@@ -128,31 +130,24 @@ function bootstrapOf(node: object, adminSocket: string): object {
         ],
       },
     },
-    static_resources: {
-      clusters: [
-        {
-          name: xds,
-          type: "STATIC",
-          connect_timeout: "1s",
-          typed_extension_protocol_options: {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-              "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-              explicit_http_config: { http2_protocol_options: {} },
-            },
-          },
-          load_assignment: {
-            cluster_name: xds,
-            endpoints: [
-              {
-                lb_endpoints: [
-                  { endpoint: { address: { socket_address: { address: XDS.address, port_value: XDS.port } } } },
-                ],
-              },
-            ],
-          },
-        },
-      ],
+    static_resources: { clusters: [grpcCluster(xds, XDS), grpcCluster("sds-grpc", SDS)] },
+  };
+}
+
+/** The agent that gives a sidecar its certificates, if a test has one. */
+export const SDS = { address: NODE, port: 15_012 } as const;
+
+function grpcCluster(name: string, { address, port }: { readonly address: string; readonly port: number }): object {
+  const http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+  const endpoint = { address: { socket_address: { address, port_value: port } } };
+  return {
+    name,
+    type: "STATIC",
+    connect_timeout: "1s",
+    typed_extension_protocol_options: {
+      [http]: { "@type": `type.googleapis.com/${http}`, explicit_http_config: { http2_protocol_options: {} } },
     },
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint }] }] },
   };
 }
 
@@ -179,7 +174,13 @@ function summarize({ configs }: ConfigDump): string {
       .map(({ address, port, weight }) => `${address}:${port}${weight === undefined ? "" : `*${weight}`}`);
     return `endpoints ${name}: ${shown.join(" ")}${found.length > 8 ? ` and ${found.length - 8} more` : ""}`;
   });
-  return [...listeners, ...hosts, ...endpoints].join("\n");
+  return [listeners, hosts, endpoints].flatMap(first).join("\n");
+}
+
+/** As many as can be looked through. */
+function first(lines: readonly string[]): readonly string[] {
+  const most = 40;
+  return lines.length <= most ? lines : [...lines.slice(0, most), `and ${lines.length - most} more`];
 }
 
 interface KnownEndpoint {

@@ -70,7 +70,7 @@ export async function startIstiod(
   await until(
     "istiod is ready",
     async () => !child.isRunning() || (await fetch(`${DEBUG}/ready`)).status === 200,
-    30_000,
+    60_000,
   ).catch((cause) => {
     throw new Error(`Cannot start istiod:\n${child.logTail()}`, { cause });
   });

@@ -11,7 +11,7 @@ export function pathOf({ apiVersion, kind, metadata: { name, namespace } }: Mani
   const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const plural = kind
     .toLowerCase()
-    .replace(/y$/, "ie")
+    .replace(/(?<![aeiou])y$/, "ie")
     .replace(/(?:[^aeiou]s|ss)$/, "$&e");
   return `${base}/namespaces/${namespace}/${plural}s`.concat(`/${name}`);
 }

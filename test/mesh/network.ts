@@ -25,6 +25,12 @@ export const NODE_V6 = "fd00:9::1";
 export const CLUSTER_DNS = "10.9.0.10";
 
 const INSIDE = "X2ISTIO_TEST_NETWORK";
+const NEEDS =
+  "needs Linux with nftables, ip of iproute2, unshare and nsenter of util-linux, and either root with CAP_SYS_ADMIN and CAP_NET_ADMIN or the right to make user namespaces";
+/** Where a sidecar takes what leaves its pod. */
+const SIDECAR_PORT = 15_001;
+/** SO_MARK of what a sidecar sends; Istio's own in TPROXY mode. */
+export const SIDECAR_MARK = 1337;
 
 /**
  * Makes the network, once inside: a bridge for pods, and for machines outside the cluster all addresses that are kept for
@@ -50,21 +56,22 @@ exec "$@"`;
  * Go on in a network namespace of this process's own, as another program of the same process id that runs the same file: a
  * call to a VIP can then be led to a sidecar as in a pod, ports are free, and all is gone with the last process.
  *
- * Call it before all else in a test file. A network is not to be had without Linux, util-linux and iproute2, or where users
- * may not make namespaces.
+ * Call it before all else in a test file.
  *
  * @returns Why the file's tests are to be skipped, or `false`.
  * @throws With CI=true instead of giving a reason.
  */
 export async function ownNetwork(): Promise<string | false> {
   if (process.env[INSIDE] !== undefined) return false;
-  if ((await ensureServers(meshServers)) === undefined) return noServers;
+  const paths = await ensureServers(meshServers);
+  if (paths === undefined) return noServers;
   const asRoot = process.getuid?.() === 0 ? [] : ["--map-root-user"];
   const command = ["unshare", ...asRoot, "--net", "--mount", "sh", "-ec", SETUP, "sh"];
   try {
-    await run("env", [...command, "true"]);
+    await run("env", [...command, paths.redirect, String(SIDECAR_PORT), String(SIDECAR_MARK)]);
   } catch (error) {
-    const reason = `this machine gives it no network of its own: ${(error as Error).message.trim()}`;
+    const { stderr, message } = error as { readonly stderr?: string; readonly message: string };
+    const reason = `this machine gives it no network of its own (${NEEDS}): ${(stderr || message).trim()}`;
     if (process.env.CI === "true") throw new Error(`Cannot run the mesh tests: ${reason}`);
     return reason;
   }
@@ -134,8 +141,3 @@ export async function redirectToSidecar(network: PodNetwork, redirect: string): 
     "unreachable",
   ]);
 }
-
-/** Where a sidecar takes what leaves its pod. */
-const SIDECAR_PORT = 15_001;
-/** SO_MARK of what a sidecar sends; Istio's own in TPROXY mode. */
-export const SIDECAR_MARK = 1337;

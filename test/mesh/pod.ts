@@ -76,7 +76,7 @@ function callerOf(socketPath: string, name: string, child: Child): App {
       await until(
         `the program in ${name} is up`,
         async () => Array.isArray(await send({ kind: "http", count: 0 })),
-        10_000,
+        60_000,
       ).catch((cause) => {
         throw new Error(`Cannot start the program in ${name}:\n${child.logTail()}`, { cause });
       });

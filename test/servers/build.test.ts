@@ -65,4 +65,6 @@ test("the definitions are of the Istio that istioctl is built from", async () =>
   const ofCrds = await version("crds", /istio\.io\/api (v\S+)/);
   assert.notEqual(ofCrds, undefined);
   assert.equal(ofCrds, await version("istioctl", /istio\.io\/api => istio\.io\/api (v\S+)/));
+  const istio = /istio\.io\/istio (v\S+)/;
+  assert.equal(await version("istioctl", istio), await version("pilot-discovery", istio));
 });

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runCli } from "../e2e/cli.ts";
+import { hostOf } from "../e2e/estate.ts";
+import { readExample, serviceNamed } from "./example.ts";
+import { startMesh } from "./mesh.ts";
+import { ownNetwork } from "./network.ts";
+import { startZtunnel, waypointEndpoints } from "./ztunnel.ts";
+
+const skip = await ownNetwork();
+
+/** What stands beside a waypoint's Gateway once its pod runs: without it istiod takes no waypoint for one. */
+const runningWaypoint = [
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "waypoint", namespace: "mesh-services" },
+    spec: { ports: [{ name: "mesh", port: 15_008 }] },
+  },
+  {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "waypoint-1", namespace: "mesh-services", labels: { "kubernetes.io/service-name": "waypoint" } },
+    addressType: "IPv4",
+    ports: [{ name: "mesh", port: 15_008 }],
+    endpoints: [{ addresses: ["10.9.1.1"], conditions: { ready: true } }],
+  },
+];
+
+test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, async (t) => {
+  const example = await readExample("ambient");
+  const [orders, shards] = [serviceNamed(example, "orders"), serviceNamed(example, "shards")];
+  const mesh = await startMesh(t, {
+    ...example,
+    manifests: [...example.manifests, ...runningWaypoint],
+    istiod: { env: { PILOT_ENABLE_AMBIENT: "true" } },
+  });
+  const ztunnel = startZtunnel();
+  t.after(() => ztunnel.stop());
+  const [vip, shardsVip] = await Promise.all([mesh.vip(orders), mesh.vip(shards)]);
+  const service = (of: typeof orders) => async () => ztunnel.service(hostOf(of));
+  const endpoints = async () => ztunnel.endpoints(hostOf(orders));
+  const first = { address: "192.0.2.11", ports: { 8080: 8080, 3306: 3306 }, weight: 75, locality: "eu/a" };
+  const second = { address: "192.0.2.12", ports: { 8080: 18_080, 3306: 3306 }, weight: 25, locality: "eu/b" };
+
+  await t.test("VIP, ports and the waypoint that the registry names", async () => {
+    const waypoint = "mesh-services/waypoint.mesh-services.svc.cluster.local";
+    await mesh.becomes({ vips: [vip], ports: [8080, 3306], waypoint }, service(orders));
+    await mesh.becomes({ vips: [shardsVip], ports: [7000], waypoint }, service(shards));
+  });
+
+  await t.test("every endpoint, with its own ports, weight and zone", () => mesh.becomes([first, second], endpoints));
+
+  await t.test("emptied and filled: the service stays", async () => {
+    await mesh.estate.setServices([{ ...orders, endpoints: [] }, shards]);
+    await mesh.becomes([], endpoints);
+    assert.deepEqual(ztunnel.service(hostOf(orders))?.vips, [vip]);
+    await mesh.estate.setServices([orders, shards]);
+    await mesh.becomes([first, second], endpoints);
+  });
+
+  await t.test("of several endpoints on one address ztunnel gets one, a waypoint all", async () => {
+    assert.equal((await mesh.entry(hostOf(shards))).endpoints?.length, 3);
+    assert.equal(ztunnel.endpoints(hostOf(shards)).length, 1);
+    const waypoint = waypointEndpoints("mesh-services", "waypoint", `inbound-vip|7000|tcp|${hostOf(shards)}`);
+    t.after(() => waypoint.stop());
+    await mesh.becomes(["192.0.2.21:7001", "192.0.2.21:7002", "192.0.2.21:7003"], async () => waypoint.endpoints());
+  });
+
+  await t.test("waypoint: none", async () => {
+    const registries = [{ kind: "static", name: "vms", file: "services.yaml", waypoint: "none" }];
+    await mesh.estate.setConfig({ registries });
+    await mesh.becomes(undefined, async () => ztunnel.service(hostOf(orders))?.waypoint);
+    const env = { KUBECONFIG: mesh.kube.kubeconfigPath };
+    const { stdout } = await runCli(["explain", "shards", "--config", mesh.estate.config], { env });
+    assert.match(stdout, /192\.0\.2\.21 has 3 endpoints: an ambient mesh would use one of them only/);
+  });
+});

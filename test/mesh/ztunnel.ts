@@ -1,0 +1,123 @@
+import ipaddr from "ipaddr.js";
+import { buffers, type Message, messages, numberOf, textOf } from "./protobuf.ts";
+import { watchResources } from "./xds.ts";
+
+/** A service as ztunnel knows it. */
+export interface AmbientService {
+  readonly vips: readonly string[];
+  /** Of the service. */
+  readonly ports: readonly number[];
+  /** Address or `<namespace>/<host>` of the waypoint that calls are led through. */
+  readonly waypoint: string | undefined;
+}
+
+/** An endpoint of a service as ztunnel knows it. */
+export interface AmbientEndpoint {
+  readonly address: string;
+  /** By port of the service. */
+  readonly ports: Readonly<Record<number, number>>;
+  /** 0 if it has none. */
+  readonly weight: number;
+  /** `region/zone/subzone` */
+  readonly locality: string;
+}
+
+/** What a node's ztunnel gets from istiod. */
+export interface Ztunnel {
+  service(host: string): AmbientService | undefined;
+  /** In the order of their addresses. */
+  endpoints(host: string): readonly AmbientEndpoint[];
+  stop(): void;
+}
+
+/** Ask istiod for all addresses, as ztunnel does (istio pkg/workloadapi/workload.proto). Needs PILOT_ENABLE_AMBIENT. */
+export function startZtunnel(): Ztunnel {
+  const { resources, stop } = watchResources({
+    node: "ztunnel~10.9.0.1~ztunnel-1.istio-system~istio-system.svc.cluster.local",
+    type: "type.googleapis.com/istio.workload.Address",
+  });
+  const all = (field: number) => [...resources.values()].flatMap((address) => messages(address, field));
+  return {
+    service(host) {
+      const service = all(ADDRESS.service).find((one) => textOf(one, SERVICE.host) === host);
+      return service === undefined ? undefined : toService(service);
+    },
+    endpoints(host) {
+      const found = all(ADDRESS.workload).flatMap((workload) => endpointsOf(workload, host));
+      return found.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+    },
+    stop,
+  };
+}
+
+/** Ask istiod where a waypoint can lead the calls to one of its clusters. */
+export function waypointEndpoints(namespace: string, name: string, cluster: string) {
+  const { resources, stop } = watchResources({
+    node: `waypoint~10.9.1.1~${name}-1.${namespace}~${namespace}.svc.cluster.local`,
+    metadata: {
+      NAMESPACE: namespace,
+      CLUSTER_ID: "Kubernetes",
+      LABELS: { "gateway.networking.k8s.io/gateway-name": name },
+    },
+    type: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+    names: [cluster],
+  });
+  // Groups of a locality, their endpoints, of each the address, which is one of a socket.
+  const path = [2, 2, 1, 1, 1];
+  return {
+    endpoints(): readonly string[] {
+      const sockets = path.reduce(
+        (found: readonly Message[], field) => found.flatMap((message) => messages(message, field)),
+        [...resources.values()],
+      );
+      return sockets.map((socket) => `${textOf(socket, 2)}:${numberOf(socket, 3)}`).sort();
+    },
+    stop,
+  };
+}
+
+function toService(service: Message): AmbientService {
+  return {
+    vips: messages(service, SERVICE.addresses).map(networkAddress),
+    ports: messages(service, SERVICE.ports).map((port) => numberOf(port, PORT.service)),
+    waypoint: messages(service, SERVICE.waypoint).map(waypointOf)[0],
+  };
+}
+
+function waypointOf(gateway: Message): string {
+  const [name] = messages(gateway, GATEWAY.host);
+  if (name !== undefined) return `${textOf(name, 1)}/${textOf(name, 2)}`;
+  return messages(gateway, GATEWAY.address).map(networkAddress).join();
+}
+
+function endpointsOf(workload: Message, host: string): readonly AmbientEndpoint[] {
+  const lists = messages(workload, WORKLOAD.services)
+    .filter((entry) => textOf(entry, MAP.key).endsWith(`/${host}`))
+    .flatMap((entry) => messages(entry, MAP.value));
+  const [locality] = messages(workload, WORKLOAD.locality);
+  const [capacity] = messages(workload, WORKLOAD.capacity);
+  return lists.map((list) => ({
+    address: buffers(workload, WORKLOAD.addresses).map(addressText).join(),
+    ports: Object.fromEntries(
+      messages(list, 1).map((port) => [numberOf(port, PORT.service), numberOf(port, PORT.target)]),
+    ),
+    weight: capacity === undefined ? 0 : numberOf(capacity, 1),
+    locality: [1, 2, 3]
+      .map((field) => textOf(locality, field))
+      .filter((part) => part !== "")
+      .join("/"),
+  }));
+}
+
+const networkAddress = (message: Message) => buffers(message, 2).map(addressText).join();
+
+function addressText(bytes: Buffer): string {
+  return ipaddr.fromByteArray([...bytes]).toString();
+}
+
+const ADDRESS = { workload: 1, service: 2 } as const;
+const SERVICE = { host: 3, addresses: 4, ports: 5, waypoint: 7 } as const;
+const WORKLOAD = { addresses: 3, services: 22, locality: 24, capacity: 27 } as const;
+const PORT = { service: 1, target: 2 } as const;
+const GATEWAY = { host: 1, address: 2 } as const;
+const MAP = { key: 1, value: 2 } as const;

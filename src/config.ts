@@ -7,6 +7,7 @@ import { literalSuffix, type SocketAddress } from "./config/fields.ts";
 import { registryFields, sectionFields } from "./config/schema.ts";
 import { problemsOf, sentenceOf } from "./config/sentence.ts";
 import { ConfigError } from "./errors.ts";
+import type { ExposureRule } from "./model/exposure.ts";
 
 export type { SocketAddress } from "./config/fields.ts";
 
@@ -20,6 +21,8 @@ export interface RegistryConfig {
   readonly legacyNames: readonly string[];
   readonly exportTo: readonly string[];
   readonly xds: boolean;
+  /** `<namespace>/<name>` of a waypoint, or `none`. */
+  readonly waypoint?: string | undefined;
   /** As the adapter's own schema gives them. */
   readonly options: unknown;
 }
@@ -36,7 +39,23 @@ export interface AliasRule {
 /** A zone that is ours, or with `forward` an overlay on someone else's. */
 export interface ZoneConfig {
   readonly name: string;
-  readonly forward: readonly SocketAddress[];
+  readonly forward: readonly UpstreamConfig[];
+}
+
+/** Another DNS server. */
+export interface UpstreamConfig extends SocketAddress {
+  /** Ask by TLS. `ca` is a file with certificates in PEM, absolute. */
+  readonly tls?: { readonly name: string; readonly ca?: string };
+}
+
+/** What some clients are given for the names of services. */
+export interface ViewConfig {
+  readonly name: string;
+  readonly clients: readonly string[];
+  /** Or addresses of a gateway. */
+  readonly answer: "vips" | "endpoints" | readonly string[];
+  readonly region?: string;
+  readonly zone?: string;
 }
 
 interface TargetPlace {
@@ -59,10 +78,13 @@ export interface Config {
   readonly registries: readonly RegistryConfig[];
   readonly hosts: { readonly template: string };
   readonly aliases: readonly AliasRule[];
+  readonly exposures: readonly ExposureRule[];
   readonly merge: readonly string[];
   readonly vips: {
     readonly mode: "ledger" | "istio";
     readonly ranges: readonly string[];
+    /** Of Istio's VIPs, those that are answered. */
+    readonly families: readonly ("v4" | "v6")[];
     readonly quarantineMs: number;
     readonly ledgerNamespace: string;
   };
@@ -77,13 +99,22 @@ export interface Config {
     readonly listen: readonly SocketAddress[];
     readonly ttlSeconds: number;
     readonly zones: readonly ZoneConfig[];
-    readonly forward: readonly SocketAddress[];
+    readonly forward: readonly UpstreamConfig[];
+    /** Memory of each thread for what upstreams said. */
+    readonly cacheMiB: number;
     /** CIDR ranges that are answered. */
     readonly allow: readonly string[];
     /** What the server calls itself to those who ask (NSID). */
     readonly nsid?: string;
     /** Whether TXT tells which service a name leads to. */
     readonly tellsServices: boolean;
+    /** What clients are given, by the first that has them; all others get the VIPs. */
+    readonly views: readonly ViewConfig[];
+    /** CIDR ranges of resolvers whose word counts for where their clients are. */
+    readonly clientSubnetFrom: readonly string[];
+    readonly rateLimit?: { readonly perSecond: number; readonly slip: number };
+    /** Share of questions that are logged. */
+    readonly queryLog: number;
     /** Threads that answer; one for each core if left out. */
     readonly workers?: number;
   };
@@ -221,6 +252,7 @@ function assemble(
     vips: {
       mode: vips.mode,
       ranges: vips.ranges,
+      families: (vips.families ?? ["IPv4"]).map((family) => (family === "IPv4" ? "v4" : "v6")),
       quarantineMs: vips.quarantine,
       ledgerNamespace: vips.ledgerNamespace ?? target.namespace,
     },
@@ -234,12 +266,25 @@ function assemble(
     dns: {
       listen: dns.listen,
       ttlSeconds: dns.ttl,
-      zones: dns.zones ?? [{ name: literalSuffix(hosts.template) ?? "", forward: [] }],
-      forward: dns.forward,
+      zones: (dns.zones ?? [{ name: literalSuffix(hosts.template) ?? "", forward: [] }]).map(({ name, forward }) => ({
+        name,
+        forward: forward.map((upstream) => absoluteCa(upstream, dir)),
+      })),
+      forward: dns.forward.map((upstream) => absoluteCa(upstream, dir)),
+      cacheMiB: dns.cacheMiB,
       allow: dns.allow,
       tellsServices: dns.txt,
+      views: dns.views,
+      clientSubnetFrom: dns.clientSubnetFrom,
+      queryLog: dns.queryLog,
+      ...(dns.rateLimit === undefined ? {} : { rateLimit: dns.rateLimit }),
       ...(dns.nsid === undefined ? {} : { nsid: dns.nsid }),
       ...(dns.workers === undefined ? {} : { workers: dns.workers }),
     },
   };
+}
+
+function absoluteCa(upstream: UpstreamConfig, dir: string): UpstreamConfig {
+  const { tls } = upstream;
+  return tls?.ca === undefined ? upstream : { ...upstream, tls: { ...tls, ca: resolve(dir, tls.ca) } };
 }

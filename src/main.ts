@@ -5,7 +5,12 @@ import { hostname } from "node:os";
 import { styleText } from "node:util";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { adapters } from "../adapters/adapters.ts";
+import type { AdoptOptions } from "./cli/adopt.ts";
 import type { CliContext, ExitCode, Format, Output } from "./cli/context.ts";
+import type { DoctorOptions } from "./cli/doctor.ts";
+import type { ReleaseOptions } from "./cli/release.ts";
+import type { UninstallOptions } from "./cli/uninstall.ts";
+import { CHECKS, type CheckName } from "./doctor/finding.ts";
 import { ConfigError, describeError } from "./errors.ts";
 import { createLog, type LogLevel } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
@@ -33,7 +38,7 @@ const program = new Command("x2istio")
   .addOption(
     new Option(
       "--log-level <level>",
-      "how much to log to standard error (default: info for run, warn otherwise)",
+      "how much to log to standard error (default: info for run and dns, warn otherwise)",
     ).choices(["trace", "debug", "info", "warn", "error", "silent"]),
   )
   .showHelpAfterError("(x2istio --help shows all commands)")
@@ -45,6 +50,15 @@ program
   .command("run")
   .description("keep the target in step, answer DNS and HTTP, until stopped")
   .action(command("info", async (context) => (await import("./cli/run.ts")).runCommand(context)));
+program
+  .command("dns")
+  .description("answer DNS from what stands in the target, or from another x2istio, and write nothing, until stopped")
+  .option("--from <url>", "the HTTP address of an x2istio that runs, such as http://x2istio.example.org:8080")
+  .action(
+    command("info", async (context, options: { from?: string }) =>
+      (await import("./cli/dns.ts")).dnsCommand(context, options),
+    ),
+  );
 program
   .command("apply")
   .description("make one pass; exit code 0: nothing to do, 2: changed, 3: something held, 1: failed")
@@ -89,12 +103,74 @@ program
     ),
   );
 program
+  .command("adopt")
+  .description(
+    "take over objects that others made, without a gap; without arguments list them; exit code 0: done, 1: something was refused",
+  )
+  .argument("[objects...]", "<kind>/<namespace>/<name>, also of what was released")
+  .option("--all", "all that stands in the way of configured services", false)
+  .option("--owner <name>", "all objects of that owner: what this configuration's own was called before")
+  .addOption(
+    new Option("--renamed <old=new>", "all objects of a registry that has another name now").argParser(renaming),
+  )
+  .option("--dry-run", "only show what would be done", false)
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: Omit<AdoptOptions, "objects">, ...objects) =>
+      (await import("./cli/adopt.ts")).adoptCommand(context, { ...options, objects }),
+    ),
+  );
+program
+  .command("release")
+  .description(
+    "leave objects as they are from now on, for others to change; exit code 0: done, 1: something was refused",
+  )
+  .argument("<names...>", "services, hosts, or objects as <kind>/<namespace>/<name>")
+  .option("--strip", "take our labels and annotations off too: their names are no longer answered", false)
+  .option("--dry-run", "only show what would be done", false)
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: Omit<ReleaseOptions, "names">, ...names) =>
+      (await import("./cli/release.ts")).releaseCommand(context, { ...options, names }),
+    ),
+  );
+program
+  .command("uninstall")
+  .description("delete every object of this owner from the target, and nothing else; exit code 0: done, 1: failed")
+  .option("--dry-run", "only list what would be deleted", false)
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: UninstallOptions) =>
+      (await import("./cli/uninstall.ts")).uninstallCommand(context, options),
+    ),
+  );
+program
   .command("validate")
   .description("check the configuration and the files of static registries")
   .addOption(output())
   .action(
     command("warn", async (context, options: { output: Format }) =>
       (await import("./cli/validate.ts")).validateCommand(context, options),
+    ),
+  );
+program
+  .command("doctor")
+  .description("check a cluster before or after installation, and write nothing; exit code 0: all is fine, 1: not")
+  .addOption(
+    new Option("--skip <checks>", `checks to leave out (comma-separated): ${CHECKS.join(", ")}`)
+      .argParser(checkList)
+      .default([], "none"),
+  )
+  .option(
+    "--as <user>",
+    "whose rights to check instead of one's own, such as system:serviceaccount:x2istio-system:x2istio",
+  )
+  .option("--istio-namespace <name>", "where istiod has its configuration", "istio-system")
+  .option("--dns-namespace <name>", "where the cluster's DNS has its configuration", "kube-system")
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: DoctorOptions) =>
+      (await import("./cli/doctor.ts")).doctorCommand(context, options),
     ),
   );
 program
@@ -109,7 +185,7 @@ await program.parseAsync();
 /** Run a command with its context; its result or error becomes the exit code. */
 function command<Options>(
   level: LogLevel,
-  run: (context: CliContext, options: Options, name: string) => Promise<ExitCode>,
+  run: (context: CliContext, options: Options, ...given: string[]) => Promise<ExitCode>,
 ) {
   return async (...given: unknown[]): Promise<void> => {
     const self = given.at(-1) as Command;
@@ -117,11 +193,12 @@ function command<Options>(
     const globals = program.opts<GlobalOptions>();
     const context = contextOf(globals, globals.logLevel ?? level);
     try {
-      process.exitCode = await run(context, options, String(self.args[0] ?? ""));
+      process.exitCode = await run(context, options, ...self.args);
     } catch (error) {
       context.out.progress("");
       // What was stopped by a signal has ended as it should.
-      if (stop.signal.aborted && self.name() === "run" && !(error instanceof ConfigError)) process.exitCode = 0;
+      if (stop.signal.aborted && ["run", "dns"].includes(self.name()) && !(error instanceof ConfigError))
+        process.exitCode = 0;
       else {
         const isStopped = stop.signal.aborted && !(error instanceof ConfigError);
         process.stderr.write(`${isStopped ? "Stopped before it was done" : describeError(error)}\n`);
@@ -177,6 +254,20 @@ function list(text: string): readonly string[] {
   const names = text.split(",").map((name) => name.trim());
   if (names.includes("")) throw new InvalidArgumentError("Names are separated by single commas.");
   return names;
+}
+
+function renaming(text: string): { readonly from: string; readonly to: string } {
+  const [from = "", to = "", ...more] = text.split("=");
+  if (from === "" || to === "" || more.length > 0) throw new InvalidArgumentError("A renaming is <old>=<new>.");
+  return { from, to };
+}
+
+function checkList(text: string): readonly CheckName[] {
+  return list(text).map((name) => {
+    const check = CHECKS.find((one) => one === name);
+    if (check === undefined) throw new InvalidArgumentError(`Checks are ${CHECKS.join(", ")}.`);
+    return check;
+  });
 }
 
 /** Beside the sources, or two folders up in the published build. */

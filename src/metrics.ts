@@ -10,9 +10,11 @@ const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
   brake: true,
   foreign: true,
   invalid: true,
+  kind: true,
   name: true,
   namespace: true,
   orphan: true,
+  service: true,
   unread: true,
   "upsert-only": true,
   unknown: true,
@@ -163,8 +165,20 @@ export function createMetrics() {
     }),
     dnsAnswers: new Counter({
       name: "x2istio_dns_answers_total",
-      help: "DNS answers sent.",
-      labelNames: ["transport", "rcode", "source"],
+      help: "DNS answers, by who gave them: table, cache or forward, stale (from the cache, as nobody answered), refused; limited and dropped by the rate limit.",
+      labelNames: ["transport", "rcode", "type", "source", "view"],
+      registers,
+    }),
+    dnsDuration: new Histogram({
+      name: "x2istio_dns_answer_duration_seconds",
+      help: "Time from a question by UDP to its answer: ready-made, made at once (each 64th of both), or waited for (all).",
+      labelNames: ["path"],
+      buckets: [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.5, 2, 5],
+      registers,
+    }),
+    dnsNamesTime: new Gauge({
+      name: "x2istio_dns_names_timestamp_seconds",
+      help: "Unix time when `x2istio dns --from` last knew that its names are those of the other x2istio; 0 before, and where names come from a target.",
       registers,
     }),
     configReloads: new Counter({
@@ -183,12 +197,14 @@ export function createMetrics() {
   for (const kind of ["create", "update", "delete"])
     for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
   for (const reason of Object.keys(HOLD_REASONS)) metrics.passHeld.set({ reason }, 0);
+  for (const path of ["ready", "made", "waited"]) metrics.dnsDuration.zero({ path });
   for (const transport of ["udp", "tcp"]) {
-    for (const source of ["table", "forward"]) {
-      for (const rcode of ["NOERROR", "NXDOMAIN", "SERVFAIL"]) metrics.dnsAnswers.inc({ transport, rcode, source }, 0);
+    for (const source of ["table", "forward", "cache", "stale"]) {
+      for (const rcode of ["NOERROR", "NXDOMAIN", "SERVFAIL"])
+        metrics.dnsAnswers.inc({ transport, rcode, source, type: "A", view: "mesh" }, 0);
     }
     for (const rcode of ["FORMERR", "NOTIMP", "REFUSED"])
-      metrics.dnsAnswers.inc({ transport, rcode, source: "refused" }, 0);
+      metrics.dnsAnswers.inc({ transport, rcode, source: "refused", type: "A", view: "mesh" }, 0);
   }
 
   const leftOutKinds = Object.keys(LEFT_OUT) as LeftOutKind[];

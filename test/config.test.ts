@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, mkdtemp, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
@@ -36,8 +36,15 @@ test("parseConfig() gives absent sections their defaults", () => {
     registries: [],
     hosts: { template: "{service}.{namespace}.{registry}.mesh.internal" },
     aliases: [],
+    exposures: [],
     merge: [],
-    vips: { mode: "ledger", ranges: ["240.241.0.0/16"], quarantineMs: 3_600_000, ledgerNamespace: "mesh-services" },
+    vips: {
+      mode: "ledger",
+      ranges: ["240.241.0.0/16"],
+      families: ["v4"],
+      quarantineMs: 3_600_000,
+      ledgerNamespace: "mesh-services",
+    },
     policy: { mode: "sync", maxDeletePercent: 20, minDeletes: 2, keepEmptyMs: 3_600_000 },
     target: { kind: "directory", path: "/etc/x2istio/out", namespace: "mesh-services", clusterDomain: "cluster.local" },
     dns: {
@@ -45,6 +52,10 @@ test("parseConfig() gives absent sections their defaults", () => {
       ttlSeconds: 30,
       zones: [{ name: "mesh.internal", forward: [] }],
       forward: [],
+      cacheMiB: 16,
+      views: [],
+      clientSubnetFrom: [],
+      queryLog: 0,
       allow: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"],
       tellsServices: false,
     },
@@ -64,19 +75,25 @@ registries:
     legacyNames: ["{service}.service.consul"]
     exportTo: [".", shop]
     xds: true
+    waypoint: shop/edge
 hosts: {template: "{service}.{namespace}.corp.example.com"}
 aliases:
   - {registry: dc1, namespace: Production, service: "order*", as: "{service}-old", in: shop}
   - {registry: vms, as: "{service}"}
 merge: [dc1, vms]
-vips: {mode: istio, ranges: [240.242.0.0/20, "fd00:1::/64"], quarantine: 30d, ledgerNamespace: vips}
+vips: {mode: istio, ranges: [240.242.0.0/20, "fd00:1::/64"], families: [IPv6, IPv4], quarantine: 30d, ledgerNamespace: vips}
 policy: {mode: upsert-only, maxDeletePercent: 0.5, minDeletes: 0, keepEmpty: 500ms}
 target: {kind: kubernetes, namespace: mesh, clusterDomain: Cluster.Example., context: kind-east}
 dns:
   listen: ["0.0.0.0:53", "[::]:53"]
   ttl: 5m
   zones: [Corp.Example.COM., {name: consul, forward: ["10.0.0.2:8600", "[fd00::2]:8600"]}]
-  forward: [10.0.0.53, "fd00::53"]
+  forward: [10.0.0.53, "fd00::53", {address: 10.0.0.54, tls: Dns.example.org, ca: ca.pem}]
+  cacheMiB: 64
+  views: [{name: vms, clients: [10.8.0.0/16], answer: endpoints, region: eu, zone: eu-1}, {name: dmz, clients: [10.9.0.0/16], answer: [192.0.2.7, "fd00::7"]}]
+  clientSubnetFrom: [10.0.0.53/32]
+  rateLimit: {perSecond: 500}
+  queryLog: 0.01
   allow: [10.0.0.0/8]
   nsid: east-1
   txt: true
@@ -100,6 +117,7 @@ http: {listen: "[::1]:0"}
     legacyNames: ["{service}.service.consul"],
     exportTo: [".", "shop"],
     xds: true,
+    waypoint: "shop/edge",
     options: { address: "http://consul.example.org:8500" },
   });
   assert.deepEqual(config.aliases, [
@@ -110,6 +128,7 @@ http: {listen: "[::1]:0"}
   assert.deepEqual(config.vips, {
     mode: "istio",
     ranges: ["240.242.0.0/20", "fd00:1::/64"],
+    families: ["v6", "v4"],
     quarantineMs: 30 * 86_400_000,
     ledgerNamespace: "vips",
   });
@@ -139,7 +158,16 @@ http: {listen: "[::1]:0"}
     forward: [
       { address: "10.0.0.53", port: 53 },
       { address: "fd00::53", port: 53 },
+      { address: "10.0.0.54", port: 853, tls: { name: "dns.example.org", ca: resolve("ca.pem") } },
     ],
+    cacheMiB: 64,
+    views: [
+      { name: "vms", clients: ["10.8.0.0/16"], answer: "endpoints", region: "eu", zone: "eu-1" },
+      { name: "dmz", clients: ["10.9.0.0/16"], answer: ["192.0.2.7", "fd00::7"] },
+    ],
+    clientSubnetFrom: ["10.0.0.53/32"],
+    rateLimit: { perSecond: 500, slip: 2 },
+    queryLog: 0.01,
     allow: ["10.0.0.0/8"],
     tellsServices: true,
     nsid: "east-1",
@@ -199,6 +227,8 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`legacyNames: ["{svc}.x"]`, /legacyNames\[0\]: knows \{service\}/],
     [`legacyNames: [orders.corp]`, /legacyNames\[0\]: must contain \{service\}/],
     [`legacyNames: ["{service}..x"]`, /legacyNames\[0\]: must be a DNS name/],
+    [`legacyNames: ["*.{service}"]`, /legacyNames\[0\]: must be a DNS name/],
+    [`legacyNames: ["a.*.{service}.x"]`, /legacyNames\[0\]: must be a DNS name/],
     [`legacyNames: ["{service}.x."]`, /legacyNames\[0\]: must be written without the trailing dot/],
     [`legacyNames: ["{service}.x", "{service}.x"]`, /legacyNames\[1\]: is listed twice/],
     ["exportTo: []", /exportTo: must have at least 1 entry/],
@@ -208,6 +238,9 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`exportTo: [".", mesh-services]`, /exportTo: names one namespace twice/],
     [`exportTo: [A]`, /exportTo\[0\]: must be a DNS label/],
     ["xds: yes please", /xds: must be true or false/],
+    ["waypoint: edge", /waypoint: must be "none" or <namespace>\/<name> of a waypoint, not "edge"/],
+    ["waypoint: a/b/c", /waypoint: must be "none" or <namespace>\/<name>/],
+    ["waypoint: a_b/c", /waypoint: must be a DNS label/],
   ].map(([line, want]) => ({
     text: `registries:\n  - kind: static\n    name: vms\n    file: a\n    ${String(line)}`,
     want: [new RegExp(`^x\\.yaml:5:\\d+ registries\\[0\\]\\.${(want as RegExp).source}`)],
@@ -249,6 +282,7 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: "vips: {quarantine: 5 minutes}", want: [/vips\.quarantine: must be a duration such as/] },
   { text: "vips: {quarantine: 29s}", want: [/vips\.quarantine: must be at least dns\.ttl/] },
   { text: "vips: {mode: istio}", want: [/^x\.yaml:1:14 vips\.mode: must be ledger with a directory target/] },
+  { text: "vips: {families: [IPv6]}", want: [/^x\.yaml:1:18 vips\.families: goes with mode istio only/] },
   { text: "vips: {mode: none}", want: [/vips\.mode: must be "ledger" or "istio"/] },
   {
     text: "policy: {maxDeletePercent: 101, minDeletes: 1.5, mode: x, keepEmpty: x}",
@@ -284,6 +318,20 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   {
     text: "dns: {forward: ['127.0.0.1:5353']}",
     want: [/^x\.yaml:1:17 dns\.forward\[0\]: leads back to our own dns\.listen/],
+  },
+  {
+    text: "dns: {views: [{name: a, clients: [10.0.0.0/8], answer: vip}]}",
+    want: [/dns\.views\[0\]\.answer: must be "vips" or "endpoints"/],
+  },
+  { text: "dns: {views: [{name: a, clients: [], answer: []}]}", want: [/clients: must have/, /answer: must be vips/] },
+  {
+    text: "dns: {rateLimit: {perSecond: 0}, queryLog: 2}",
+    want: [/perSecond: must be at least 1/, /queryLog: must be at most 1/],
+  },
+  { text: "dns: {forward: [{address: 10.0.0.53}]}", want: [/dns\.forward\[0\]\.tls: is missing/] },
+  {
+    text: "dns: {forward: [{address: 10.0.0.53, tls: x, port: 1}]}",
+    want: [/dns\.forward\[0\]\.port: is not an option/],
   },
   { text: "dns: {listen: ['0.0.0.0:53'], forward: [127.0.0.53]}", want: [/dns\.forward\[0\]: leads back/] },
   {

@@ -11,11 +11,14 @@ const root = join(import.meta.dirname, "..");
 const read = (path: string) => readFileSync(join(root, path), "utf8");
 const configuration = read("deploy/docs/configuration.md");
 
-for (const [at, [, text = ""]] of [...configuration.matchAll(/^```yaml\n(.*?)^```$/gms)].entries()) {
-  test(`configuration.md's example ${at + 1} is a valid configuration`, () => {
-    assert.ok(parseConfig(text, "x2istio.yaml", { env: {}, adapters }));
-  });
-}
+for (const [file, document] of [
+  ["configuration.md", configuration],
+  ["dns.md", read("deploy/docs/dns.md")],
+] as const)
+  for (const [at, [, text = ""]] of [...document.matchAll(/^```yaml\n(.*?)^```$/gms)].entries())
+    test(`${file}'s example ${at + 1} is a valid configuration`, () => {
+      assert.ok(parseConfig(text, "x2istio.yaml", { env: {}, adapters }));
+    });
 
 for (const section of ["registries", ...Object.keys(sectionFields)]) {
   test(`configuration.md describes ${section}`, () => assert.match(configuration, new RegExp(`^## ${section}$`, "m")));

@@ -15,6 +15,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   main: [
     "cli",
     "adapters",
+    "doctor",
     "controller",
     "plan",
     "kube",
@@ -30,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [
     "controller",
     "adapters",
+    "doctor",
     "plan",
     "kube",
     "directory",
@@ -53,6 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dns: ["model", "errors", "log", "metrics"],
   http: ["model", "errors", "log", "metrics"],
   plan: ["model", "errors"],
+  doctor: ["model", "errors"],
   model: [],
   errors: [],
   log: ["errors"],
@@ -72,7 +75,11 @@ const PACKAGES: readonly {
   { match: /^commander$/, only: ["main", "cli"], why: "only the command line has commands" },
   { match: /^node:(?:test|assert)/, only: ["testing"], why: "only the test kit tests" },
   { match: /./, not: ["model"], why: "the model imports nothing" },
-  { match: /^node:(?:fs|http|https|dgram|child_process|os|timers)/, not: ["plan"], why: "the plan is pure" },
+  {
+    match: /^node:(?:fs|http|https|dgram|child_process|os|timers)/,
+    not: ["plan", "doctor"],
+    why: "the plan and the doctor are pure",
+  },
 ];
 
 function areaOf(path: string): string {

@@ -1,3 +1,4 @@
+import type { Config } from "../config.ts";
 import type { Computation } from "../controller/compute.ts";
 import type { NameRow } from "../model/name-table.ts";
 import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
@@ -21,7 +22,11 @@ export async function explainCommand(
     const matches = findServices(name, computation, opened.config.target.clusterDomain);
     if (matches.length === 0) throw new Error(unknownName(name, opened, computation));
     const { line } = context.out;
-    const answers = buildNameTable(opened.target.standing(), { settleMs: 0, nowMs: 0 }).names;
+    const answers = buildNameTable(opened.target.standing(), {
+      settleMs: 0,
+      nowMs: 0,
+      families: opened.config.vips.families,
+    }).names;
     const explained = matches.map((match) => explain(match, opened, computation, answers));
     if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
     else
@@ -98,12 +103,28 @@ function explain(
       ...(names?.notes ?? []),
       ...holds.map(({ message }) => message),
       ...oldTemplate(names?.templateHost),
+      ...sharedAddresses(service, once.config),
     ],
   };
 }
 
 function oldTemplate(templateHost: string | undefined): readonly string[] {
   return templateHost === undefined ? [] : [`it keeps its host; hosts.template would now give ${templateHost}`];
+}
+
+/** ztunnel tells endpoints of a service by their address (istio pilot/pkg/serviceregistry/ambient). */
+function sharedAddresses(service: CatalogService | undefined, { registries }: Config): readonly string[] {
+  const waypoint = registries.find(({ name }) => name === service?.registry)?.waypoint ?? "none";
+  if (service === undefined || waypoint !== "none") return [];
+  const counts = new Map<string, number>();
+  for (const { address } of service.endpoints) counts.set(address, (counts.get(address) ?? 0) + 1);
+  return [...counts]
+    .filter(([, count]) => count > 1)
+    .slice(0, 3)
+    .map(
+      ([address, count]) =>
+        `${address} has ${count} endpoints: an ambient mesh would use one of them only, unless registry ${service.registry} names a waypoint`,
+    );
 }
 
 function registryText(
@@ -160,10 +181,11 @@ function objectLines(
   const keys = new Set([
     ...(standing.byService.get(key) ?? []).map((object) => object.key),
     ...desired.objects.filter((object) => object.service === key).map((object) => object.key),
+    ...(standing.premadeOf.get(key) ?? []).map((object) => object.key),
   ]);
   return [...keys].sort(byKind).map((object) => {
     const change = pending.get(object);
-    const written = standing.objects.get(object)?.writtenMs;
+    const written = (standing.objects.get(object) ?? standing.premade.get(object))?.writtenMs;
     const since = written === undefined ? "" : `, written ${age(nowMs - written)} ago`;
     const verb = { create: "to be created", update: "to be changed", delete: "to be deleted" };
     if (change !== undefined) return { object, state: verb[change.kind] };
@@ -173,7 +195,7 @@ function objectLines(
 }
 
 function byKind(a: ObjectKey, b: ObjectKey): number {
-  const order = ["ServiceEntry", "VirtualService", "Service"];
+  const order = ["ServiceEntry", "VirtualService", "Service", "HTTPRoute", "TCPRoute"];
   const rank = (key: ObjectKey) => order.indexOf(key.slice(0, key.indexOf("/")));
   return rank(a) - rank(b) || (a < b ? -1 : 1);
 }

@@ -1,8 +1,10 @@
 import type { Computation } from "../controller/compute.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
 import { ownPort, type ServiceKey } from "../model/service.ts";
+import type { StandingObject } from "../model/standing.ts";
 import type { CatalogService } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
+import { isExposure } from "../plan/standing.ts";
 
 /** One service that a name leads to, and what the name is of it: `a legacy name`, `the VIP`. */
 export interface Match {
@@ -15,7 +17,12 @@ export function findServices(text: string, computation: Computation, clusterDoma
   const { catalog, standing } = computation;
   const name = text.replace(/\.$/, "");
   const lower = name.toLowerCase().replace(/^(\d+):(\d+)$/, "$1.$2");
-  const keys = new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()]);
+  const keys = new Set([
+    ...catalog.services.keys(),
+    ...catalog.failed.keys(),
+    ...standing.entries.keys(),
+    ...standing.premadeOf.keys(),
+  ]);
   return [...keys].flatMap((key) => {
     const as = meaningOf(key, name, lower, computation, clusterDomain);
     return as === undefined ? [] : [{ key, as }];
@@ -51,12 +58,26 @@ function meaningOf(
   if (legacy.includes(lower)) return "a legacy name";
   if (aliases.some((alias) => aliasForms(alias, clusterDomain).includes(lower))) return "an alias";
   if (vips.includes(name)) return "the VIP";
+  if ((standing.byService.get(key) ?? []).some((object) => exposedHosts(object).includes(lower)))
+    return "an exposed host";
+  const filled = (standing.premadeOf.get(key) ?? []).flatMap(({ manifest: { spec } }) => [
+    ...spec.hosts.map((one) => one.toLowerCase()),
+    ...(spec.addresses ?? []),
+  ]);
+  if (filled.includes(lower)) return "a name on an entry written by hand";
   if (service === name || service.slice(service.indexOf("/") + 1) === name) return "the service name";
   const places = [
     ...endpointPlaces(catalog.services.get(key)),
     ...(entry?.spec.endpoints ?? []).map(({ address }) => address),
   ];
   return places.includes(name) ? "an endpoint" : undefined;
+}
+
+/** Hosts by which a gateway's callers reach a service. */
+function exposedHosts(object: StandingObject): readonly string[] {
+  const { manifest } = object;
+  if (manifest.kind === "HTTPRoute") return manifest.spec.hostnames;
+  return manifest.kind === "VirtualService" && isExposure(object) ? manifest.spec.hosts : [];
 }
 
 function aliasForms(

@@ -2,6 +2,7 @@ import { type Config, loadConfig } from "../config.ts";
 import { type Computation, createCompute } from "../controller/compute.ts";
 import { describeError } from "../errors.ts";
 import type { Adapter } from "../model/adapter.ts";
+import type { Standing } from "../model/standing.ts";
 import type { Target } from "../model/target.ts";
 import type { Reading } from "../plan/merge.ts";
 import { closeAdapters, createAdapters } from "./adapters.ts";
@@ -15,8 +16,8 @@ export interface Once {
   readonly target: Target;
   readonly readings: ReadonlyMap<string, Reading>;
   readonly readAtMs: number;
-  /** Decide from what stands now. */
-  readonly compute: (allowDeletes?: ReadonlySet<string>) => Computation;
+  /** Decide from what stands now, or as if `standing` did. */
+  readonly compute: (allowDeletes?: ReadonlySet<string>, standing?: Standing) => Computation;
 }
 
 const READ_TIMEOUT_MS = 60_000;
@@ -46,10 +47,10 @@ export async function once<Result>(context: CliContext, use: (once: Once) => Pro
       target,
       readings,
       readAtMs: Date.now(),
-      compute: (allowDeletes = new Set()) =>
+      compute: (allowDeletes = new Set(), standing = target.standing()) =>
         compute({
           readings,
-          standing: target.standing(),
+          standing,
           nowMs: target.nowMs(),
           allowDeletes,
           endpointPeaks: new Map(),

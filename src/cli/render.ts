@@ -1,11 +1,18 @@
 import type { Computation, Decision } from "../controller/compute.ts";
-import { GONE_SINCE_ANNOTATION, type Manifest, NAMES_ANNOTATION, type ServiceEntry } from "../model/objects.ts";
+import {
+  GONE_SINCE_ANNOTATION,
+  type Manifest,
+  NAMES_ANNOTATION,
+  type ServiceEntry,
+  WAYPOINT_LABEL,
+  WAYPOINT_NAMESPACE_LABEL,
+} from "../model/objects.ts";
 import type { Change, Hold, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Reading } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
 import { sameValue } from "../plan/same.ts";
-import { isCompanion } from "../plan/standing.ts";
+import { isCompanion, isExposure } from "../plan/standing.ts";
 import type { Style } from "./context.ts";
 import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
 
@@ -26,7 +33,9 @@ export function countPlan({ plan, standing, catalog }: Decision): PlanCounts {
   const remove = kinds.filter((kind) => kind === "-").length;
   const all = new Set([...standing.entries.keys(), ...catalog.services.keys()]);
   const untouched = [...all].filter((key) => !byService.has(key) && standing.entries.has(key)).length;
-  return { create, change, delete: remove, held: plan.hold.length, unchanged: untouched };
+  const held = new Set(plan.hold.map(({ subject }) => subject));
+  const filled = [...standing.premade.keys()].filter((key) => !byService.has(key) && !held.has(key)).length;
+  return { create, change, delete: remove, held: plan.hold.length, unchanged: untouched + filled };
 }
 
 /** `1 created, 1 changed, 0 deleted, 1 held, 43 unchanged.` */
@@ -100,7 +109,10 @@ function holdText({ message, reason }: Hold): string {
 }
 
 function hostOf(hold: Hold, { standing, naming }: Computation): string {
-  if (hold.service === undefined) return hold.subject;
+  const [host = hold.subject] = standing.premade.get(hold.subject)?.manifest.spec.hosts ?? [];
+  if (hold.service === undefined || host !== hold.subject) return host;
+  const filled = standing.premadeOf.get(hold.service) ?? [];
+  if (filled.some(({ manifest }) => manifest.spec.hosts[0] === hold.subject)) return hold.subject;
   return (
     naming.services.get(hold.service)?.host ??
     standing.entries.get(hold.service)?.manifest.spec.hosts[0] ??
@@ -116,11 +128,13 @@ interface ServiceGroup {
 function groupByService(plan: Computation["plan"]): ReadonlyMap<ServiceKey, ServiceGroup> {
   const groups = new Map<ServiceKey, ServiceGroup>();
   for (const change of [...plan.create, ...plan.update, ...plan.delete]) {
-    const { service, manifest } = change.kind === "delete" ? change.standing : change.object;
-    const group = groups.get(service ?? "") ?? { sign: "~", changes: [] };
+    const { service = "", manifest } = change.kind === "delete" ? change.standing : change.object;
+    // An entry that someone else wrote counts by itself.
+    const id = change.kind === "update" && change.premade !== undefined ? change.object.key : service;
+    const group = groups.get(id) ?? { sign: "~", changes: [] };
     if (isMain(manifest) && change.kind !== "update") group.sign = change.kind === "create" ? "+" : "-";
     group.changes.push(change);
-    groups.set(service ?? "", group);
+    groups.set(id, group);
   }
   return groups;
 }
@@ -148,7 +162,7 @@ function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
       addresses.join(" ") || "VIP from Istio",
       portsText(ports),
       count(endpointsOf(manifest).length, "endpoint"),
-      others.flatMap(aliasText).join(", "),
+      others.flatMap(wayText).sort().join(", "),
       namesText(names),
     ];
     return { sign, cells, details: [] };
@@ -174,21 +188,25 @@ function serviceOf(change: Change | undefined): string {
     : ((change.kind === "delete" ? change.standing.service : change.object.service) ?? "");
 }
 
-function aliasText(change: Change): readonly string[] {
-  const { kind, metadata } = manifestOf(change);
+function wayText(change: Change): readonly string[] {
+  const manifest = manifestOf(change);
+  const { kind, metadata } = manifest;
+  if (isExposure({ manifest })) return [`exposure ${metadata.name}`];
   return kind === "Service" ? [`alias ${metadata.namespace}/${metadata.name}`] : [];
 }
 
 function otherText(change: Change): string {
   const { kind, metadata } = manifestOf(change);
+  const [known] = wayText(change);
   const verb = { create: "created", update: "changed", delete: "deleted" }[change.kind];
-  const what = kind === "Service" ? `alias ${metadata.namespace}/${metadata.name}` : `${kind} ${metadata.name}`;
+  const what = known ?? `${kind} ${metadata.name}`;
   return change.kind === "delete" ? `${what} ${verb}: ${change.why}` : `${what} ${verb}`;
 }
 
-function entryDiff({ object, standing }: Update, keepEmptyMs: number): { cells: string[]; details: string[] } {
+function entryDiff({ object, standing, premade }: Update, keepEmptyMs: number): { cells: string[]; details: string[] } {
   const [after, before] = [object.manifest as ServiceEntry, standing.manifest as ServiceEntry];
   const cells: string[] = [];
+  if (premade === "gone") cells.push("vanished from its registry");
   const gone = after.metadata.annotations?.[GONE_SINCE_ANNOTATION];
   const wasGone = before.metadata.annotations?.[GONE_SINCE_ANNOTATION];
   if (gone !== undefined && wasGone === undefined)
@@ -197,16 +215,24 @@ function entryDiff({ object, standing }: Update, keepEmptyMs: number): { cells: 
   if (!sameValue(after.spec.addresses, before.spec.addresses))
     cells.push(`VIP ${before.spec.addresses?.join(" ") ?? "none"} → ${after.spec.addresses?.join(" ") ?? "none"}`);
   if (!sameValue(after.spec.ports, before.spec.ports))
-    cells.push(`ports ${portsText(before.spec.ports)} → ${portsText(after.spec.ports)}`);
+    cells.push(`ports ${portsText(before.spec.ports) || "none"} → ${portsText(after.spec.ports)}`);
   if (!sameValue(after.spec.exportTo, before.spec.exportTo))
     cells.push(`exported to ${before.spec.exportTo?.join(", ")} → ${after.spec.exportTo?.join(", ")}`);
   const [names, hadNames] = [after, before].map(
     (entry) => readNames(entry.metadata.annotations?.[NAMES_ANNOTATION]).join(", ") || "none",
   );
   if (names !== hadNames) cells.push(`legacy names ${hadNames} → ${names}`);
+  const [waypoint, hadWaypoint] = [waypointOf(after), waypointOf(before)];
+  if (waypoint !== undefined && waypoint !== hadWaypoint)
+    cells.push(`waypoint ${hadWaypoint ?? "unset"} → ${waypoint}`);
   const details = endpointDiff(after, before);
   if (details.length > 0) cells.push(`endpoints ${endpointsOf(before).length} → ${endpointsOf(after).length}`);
   return { cells: cells.length === 0 ? ["put back as it should be"] : cells, details };
+}
+
+function waypointOf({ metadata: { labels = {} } }: ServiceEntry): string | undefined {
+  const { [WAYPOINT_LABEL]: name, [WAYPOINT_NAMESPACE_LABEL]: namespace } = labels;
+  return name === undefined || name === "none" || namespace === undefined ? name : `${namespace}/${name}`;
 }
 
 function endpointDiff(after: ServiceEntry, before: ServiceEntry): string[] {

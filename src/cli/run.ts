@@ -1,29 +1,21 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { configChanges } from "../config/watch.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { type Controller, startController } from "../controller/controller.ts";
 import type { Leadership } from "../controller/leadership.ts";
-import { backOff } from "../controller/loop.ts";
-import { inTurns } from "../controller/turns.ts";
-import { type DnsServer, dnsServer, workersByDefault } from "../dns/server.ts";
+import type { DnsServer } from "../dns/server.ts";
 import { ConfigError } from "../errors.ts";
+import { publishedNames } from "../http/names.ts";
 import { type HttpServer, httpServer } from "../http/server.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { NameTable } from "../model/name-table.ts";
-import { type NameTables, nameTables } from "../plan/name-table.ts";
 import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { CliContext, ExitCode } from "./context.ts";
+import { type LiveNames, liveNames, startTarget } from "./live-names.ts";
 import { planJson } from "./plan.ts";
+import { serveDns } from "./serve-dns.ts";
 import { servicesJson } from "./status.ts";
 import { type OpenTarget, openTarget } from "./target.ts";
-
-/** How long a new VIP may take to reach the mesh. A folder has no mesh. */
-const SETTLE_MS = { kubernetes: 1000, directory: 0 };
-
-const BURST_MS = 20;
-/** While names keep coming, tables are made in a tenth of the time at most. */
-const REST = 9;
 
 /** What runs for one configuration. */
 interface Generation {
@@ -33,12 +25,7 @@ interface Generation {
   readonly stop: AbortController;
   readonly leadership: Leadership;
   controller: Controller | undefined;
-  readonly tables: NameTables;
-  /** Called whenever `table` may be another one. */
-  readonly onTable: () => void;
-  table: NameTable | undefined;
-  /** The version of the target that `table` was made from. */
-  tableVersion: number;
+  readonly names: LiveNames;
   /** Nothing of ours stood at the start, and what the first pass wrote is not in the table yet. */
   isFresh: boolean;
   done: Promise<void>;
@@ -96,7 +83,8 @@ function runtime(context: CliContext): Runtime {
   let http: { readonly config: Config["http"]; readonly server: HttpServer } | undefined;
   /** Answers go on from the old table until a new generation has its own. */
   let lastTable: NameTable | undefined;
-  const table = () => current?.table ?? lastTable;
+  const table = () => current?.names.table() ?? lastTable;
+  const names = publishedNames(table);
   const source = {
     ready: () => {
       const state = readiness(current, signal);
@@ -111,13 +99,14 @@ function runtime(context: CliContext): Runtime {
         : { ...planJson(latest), leader: current?.leadership.holder() ?? null };
     },
     metrics: () => metrics.registry.metrics(),
+    names,
   };
 
   async function useDns(config: Config): Promise<void> {
     if (dns !== undefined && isDeepStrictEqual(dns.config, config.dns)) return;
     await dns?.server.stop();
     dns = undefined;
-    dns = { config: config.dns, server: await startDns(config, table, context) };
+    dns = { config: config.dns, server: await serveDns(config.dns, table, context) };
   }
 
   async function useHttp({ http: wanted }: Config): Promise<void> {
@@ -136,7 +125,10 @@ function runtime(context: CliContext): Runtime {
       lastTable = table();
       await stopGeneration(current, context);
       current = undefined;
-      current = await startGeneration(config, context, () => dns?.server.refresh());
+      current = await startGeneration(config, context, () => {
+        dns?.server.refresh();
+        names.refresh();
+      });
     },
     async stop() {
       // Ports first: whoever asks next is to go elsewhere at once.
@@ -162,10 +154,7 @@ async function startGeneration(config: Config, context: CliContext, onTable: () 
       stop,
       leadership,
       controller: undefined,
-      tables: nameTables(),
-      onTable,
-      table: undefined,
-      tableVersion: -1,
+      names: liveNames(opened.target, config, onTable),
       isFresh: false,
       done: Promise.resolve(),
     };
@@ -192,88 +181,30 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   const { config, adapters, opened, leadership } = generation;
   const { target } = opened;
   const { log, metrics } = context;
-  if (!(await startTarget(opened, signal, context))) return;
+  if (!(await startTarget(target, signal, log))) return;
   generation.isFresh = target.standing().objects.size === 0;
-  await renewTable(generation, signal).catch(() => undefined);
+  await generation.names.renew(signal).catch(() => undefined);
   if (signal.aborted) return;
   generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
-  while (!signal.aborted) {
-    await target.waitForChange(generation.tableVersion, signal).catch(() => undefined);
-    if (signal.aborted) break;
-    const startedMs = performance.now();
-    try {
-      await renewTable(generation, signal);
-    } catch (error) {
-      if (signal.aborted) break;
-      // Answers go on from the table before: an object that nobody foresaw must not take down DNS.
-      log.error({ error }, "the names cannot be read from the target; the last ones are answered");
-    }
-    // What comes in a burst makes one table.
-    const restMs = Math.max(BURST_MS, REST * (performance.now() - startedMs));
-    await delay(restMs, undefined, { signal }).catch(() => undefined);
-  }
+  await generation.names.follow(signal, log);
   await generation.controller.done;
-}
-
-async function renewTable(generation: Generation, signal: AbortSignal): Promise<void> {
-  const { target } = generation.opened;
-  const version = target.version();
-  const options = { settleMs: SETTLE_MS[target.kind], nowMs: Date.now() };
-  const changed = target.changesSince(generation.tableVersion);
-  try {
-    generation.table = await inTurns(generation.tables.renew(target.standing(), changed, options), signal);
-    generation.onTable();
-  } finally {
-    generation.tableVersion = version;
-  }
-}
-
-/** Try until it can be read; false when told to stop. */
-async function startTarget({ target }: OpenTarget, signal: AbortSignal, { log }: CliContext): Promise<boolean> {
-  for (let failures = 1; !signal.aborted; failures++) {
-    try {
-      await target.start({ watch: true, signal });
-      return true;
-    } catch (error) {
-      if (signal.aborted) return false;
-      log.error({ error }, "the target cannot be read; it is tried again");
-      await backOff(failures, signal).catch(() => undefined);
-    }
-  }
-  return false;
 }
 
 function readiness(generation: Generation | undefined, signal: AbortSignal): { ready: boolean; reasons: string[] } {
   if (signal.aborted) return { ready: false, reasons: ["the process is stopping"] };
-  if (generation?.table === undefined) return { ready: false, reasons: ["the target has not been read yet"] };
-  const { table, tableVersion, opened, controller, isFresh } = generation;
+  const table = generation?.names.table();
+  if (generation === undefined || table === undefined)
+    return { ready: false, reasons: ["the target has not been read yet"] };
+  const { names, opened, controller, isFresh } = generation;
   if (isFresh && controller?.hasPassed() !== true) {
     return { ready: false, reasons: ["nothing stood at the start and the first pass has not ended"] };
   }
   const rows = [...table.names.values()];
   const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
-  const isBehind = isFresh && tableVersion !== opened.target.version();
+  const isBehind = isFresh && names.version() !== opened.target.version();
   if (isUnsettled || isBehind) return { ready: false, reasons: ["the names have not settled yet"] };
   generation.isFresh = false;
   return { ready: true, reasons: [] };
-}
-
-async function startDns(
-  { dns }: Config,
-  table: () => NameTable | undefined,
-  { log, metrics }: CliContext,
-): Promise<DnsServer> {
-  const server = dnsServer({
-    ...dns,
-    workers: dns.workers ?? workersByDefault(),
-    table,
-    log,
-    hooks: {
-      onAnswer: ({ transport, rcode, source }, count) => metrics.dnsAnswers.inc({ transport, rcode, source }, count),
-    },
-  });
-  await server.start();
-  return server;
 }
 
 function sayHello({ dns, http, target, registries }: Config, { log }: CliContext): void {

@@ -31,6 +31,9 @@ export function servicesJson(decision: Decision | undefined): object {
         aliases: (standing.byService.get(key) ?? [])
           .filter(({ manifest }) => manifest.kind === "Service")
           .map(({ manifest }) => `${manifest.metadata.namespace}/${manifest.metadata.name}`),
+        premade: (standing.premadeOf.get(key) ?? []).map(
+          ({ manifest }) => `${manifest.metadata.namespace}/${manifest.metadata.name}`,
+        ),
         source: read?.source ?? null,
         held: (holds.get(key) ?? []).map(({ reason, message }) => ({ reason, message })),
       };

@@ -1,6 +1,8 @@
 import type { Config } from "../config.ts";
 import { createChanges } from "../controller/changes.ts";
 import { type Leadership, neverLeads, soleWriter } from "../controller/leadership.ts";
+import type { Hands } from "../kube/hands.ts";
+import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
 import type { CliContext } from "./context.ts";
 
@@ -28,6 +30,8 @@ export interface OpenTarget {
   elect(signal: AbortSignal): Promise<Leadership>;
   /** Tell the live leader to release brakes. */
   markAllowDeletes(registries: readonly string[]): Promise<void>;
+  /** For single objects of anyone; a folder's are edited by hand. */
+  readonly hands?: Hands;
   close(): Promise<void>;
 }
 
@@ -39,10 +43,27 @@ export async function openTarget(config: Config, context: CliContext): Promise<O
     : openKubernetes(config, config.target, context);
 }
 
-async function openDirectory(config: Config, path: string, { log, identity }: CliContext): Promise<OpenTarget> {
+/** Entries that others wrote by hand count where this installation may write. */
+function premadeRule({ owner, registries, merge, aliases, target }: Config): PremadeRule {
+  const namespaces = new Set([target.namespace, ...aliases.map((rule) => rule.in)]);
+  return { owner, namespaces, registries, merge };
+}
+
+async function openDirectory(
+  config: Config,
+  path: string,
+  { log, identity, metrics }: CliContext,
+): Promise<OpenTarget> {
   const { directoryTarget } = await import("../directory/directory.ts");
   const { directoryLock } = await import("../directory/lock.ts");
-  const target = directoryTarget({ path, owner: config.owner, ledgerNamespace: config.vips.ledgerNamespace, log });
+  const target = directoryTarget({
+    path,
+    owner: config.owner,
+    ledgerNamespace: config.vips.ledgerNamespace,
+    premade: premadeRule(config),
+    log,
+    onWrite: (operation, result) => metrics.targetWrites.inc({ operation, result }),
+  });
   const lock = directoryLock(path);
   return {
     target,
@@ -75,6 +96,7 @@ async function openKubernetes(
   context: CliContext,
 ): Promise<OpenTarget> {
   const { kubeClient } = await import("../kube/client.ts");
+  const { createHands } = await import("../kube/hands.ts");
   const { kubernetesTarget } = await import("../kube/kubernetes.ts");
   const { leaseElector } = await import("../kube/lease.ts");
   const client = await kubeClient({
@@ -90,6 +112,7 @@ async function openKubernetes(
     owner: config.owner,
     namespace: place.namespace,
     ledgerNamespace: config.vips.ledgerNamespace,
+    premade: premadeRule(config),
     clusterDomain: place.clusterDomain,
     log,
   });
@@ -133,6 +156,7 @@ async function openKubernetes(
       };
     },
     markAllowDeletes: (registries) => elector.markAllowDeletes(registries),
+    hands: createHands(client, place.namespace),
     async close() {
       await elector.release();
       await target.close();

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { Problem } from "./document.ts";
+import { exposureChecks } from "./exposures.ts";
 import { literalSuffix, type SocketAddress } from "./fields.ts";
 import type { registryFields, sectionFields } from "./schema.ts";
 
@@ -23,6 +24,7 @@ export function crossChecks(sections: Sections, registries: readonly RegistryPar
   return [
     ...duplicateNames(registries),
     ...unknownNames(sections, names),
+    ...exposureChecks(sections, registries),
     ...vipChecks(sections),
     ...namespaceChecks(sections, registries),
     ...loops(sections),
@@ -56,6 +58,9 @@ function vipChecks({ vips, dns, target }: Sections): Problem[] {
       path: ["vips", "quarantine"],
       message: "must be at least dns.ttl, or a cached answer could lead to another service",
     });
+  }
+  if (vips?.mode === "ledger" && vips.families !== undefined) {
+    problems.push({ path: ["vips", "families"], message: "goes with mode istio only: ranges say the families here" });
   }
   if (vips?.mode === "istio" && target?.kind === "directory") {
     problems.push({

@@ -107,9 +107,9 @@ function needsService(template: string): void {
   if (!template.includes("{service}")) throw new Error(`must contain {service}, or all services would share one name`);
 }
 
-/** A template of further DNS names, `{service}.service.consul`. @throws When no service could make a DNS name of it. */
+/** A template of further DNS names, `{service}.service.consul` or `*.{service}.example.org`. @throws When no service could make a DNS name of it. */
 export function legacyNameTemplate(template: string): string {
-  dnsName(probe(template));
+  dnsName(probe(template.replace(/^\*\.(?=.+\.)/, "")));
   needsService(template);
   if (template.endsWith(".")) throw new Error("must be written without the trailing dot");
   return template;

@@ -1,5 +1,7 @@
 import { validate } from "node-cron";
 import { z } from "zod";
+import { dnsFields } from "./dns.ts";
+import { exposureFields } from "./exposures.ts";
 import {
   aliasTemplate,
   cidr,
@@ -12,40 +14,14 @@ import {
   socketAddress,
   textField,
 } from "./fields.ts";
+import { mapping, unique } from "./shapes.ts";
 
-const LOCAL_RANGES = [
-  "127.0.0.0/8",
-  "10.0.0.0/8",
-  "172.16.0.0/12",
-  "192.168.0.0/16",
-  "::1/128",
-  "fc00::/7",
-  "fe80::/10",
-];
 /** Istio's own allocator gives addresses out of these: istio/istio pilot/pkg/features and pilot/pkg/controllers/ipallocate. */
 const ISTIO_RANGES = ["240.240.0.0/16", "2001:2::/48"];
 
 const label = textField(dnsLabel);
 const duration = textField(durationMs);
 const listenAddress = textField((text) => socketAddress(text, { minPort: 0 }));
-const upstream = textField((text) => socketAddress(text, { defaultPort: 53, minPort: 1 }));
-
-/** A mapping that takes nothing but `shape`, and whose message for anything else names what it takes. */
-function mapping<Shape extends z.ZodRawShape>(shape: Shape) {
-  const known = Object.keys(shape).join(", ");
-  return z.strictObject(shape, {
-    error: ({ code }) => (code === "unrecognized_keys" ? `is not an option; known here: ${known}` : undefined),
-  });
-}
-
-/** Refuse what is listed twice. */
-function unique<Item>(items: readonly Item[], context: z.RefinementCtx<readonly Item[]>): void {
-  items.forEach((item, index) => {
-    const text = JSON.stringify(item);
-    if (items.findIndex((other) => JSON.stringify(other) === text) < index)
-      context.addIssue({ code: "custom", path: [index], message: `is listed twice` });
-  });
-}
 
 const cronField = textField((text) => {
   if (!validate(text)) throw new Error(`must be a cron expression such as "*/30 * * * * *", not "${text}"`);
@@ -64,6 +40,14 @@ const exportTo = z
       context.addIssue({ code: "custom", message: `must hold nothing else beside "${lone}"` });
   });
 
+function waypointName(text: string): string {
+  const [namespace = "", name = "", ...more] = text.split("/");
+  if (text === "none") return text;
+  if (name === "" || more.length > 0)
+    throw new Error(`must be "none" or <namespace>/<name> of a waypoint, not "${text}"`);
+  return `${dnsLabel(namespace)}/${dnsLabel(name)}`;
+}
+
 /** What every registry takes, whatever its kind. */
 export const registryFields = z.object({
   kind: z.string(),
@@ -72,6 +56,7 @@ export const registryFields = z.object({
   legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
   exportTo: exportTo.default(["*"]),
   xds: z.boolean().default(false),
+  waypoint: textField(waypointName).optional(),
 });
 
 const vipRange = textField((text) => {
@@ -83,16 +68,6 @@ const vipRange = textField((text) => {
   if (istio !== undefined) throw new Error(`overlaps ${istio}, from which Istio's own allocator gives addresses`);
   return range;
 });
-
-const zone = z.union([
-  textField(dnsName).transform((name) => ({ name, forward: [] })),
-  mapping({
-    name: textField(dnsName),
-    forward: z
-      .array(upstream, "is missing: an overlay without upstream; write the zone as a plain name if it is ours")
-      .min(1, "is an overlay without upstream; write the zone as a plain name if it is ours"),
-  }),
-]);
 
 const inTarget = {
   namespace: label.prefault("mesh-services"),
@@ -123,6 +98,7 @@ export const sectionFields = {
       }),
     )
     .default([]),
+  exposures: exposureFields.default([]),
   merge: z
     .array(z.string())
     .superRefine(unique)
@@ -131,6 +107,11 @@ export const sectionFields = {
   vips: mapping({
     mode: z.enum(["ledger", "istio"]).default("ledger"),
     ranges: z.array(vipRange).min(1).superRefine(disjoint).default(["240.241.0.0/16"]),
+    families: z
+      .array(z.enum(["IPv4", "IPv6"]))
+      .min(1)
+      .superRefine(unique)
+      .optional(),
     quarantine: duration.prefault("1h"),
     ledgerNamespace: label.optional(),
   }).prefault({}),
@@ -146,39 +127,13 @@ export const sectionFields = {
       mapping({ kind: z.literal("kubernetes"), context: z.string().min(1).exactOptional(), ...inTarget }),
     ])
     .prefault({ kind: "directory" }),
-  dns: mapping({
-    listen: z.array(listenAddress).min(1).superRefine(unique).prefault(["127.0.0.1:5353"]),
-    ttl: textField(ttlSeconds).prefault("30s"),
-    zones: z.array(zone).superRefine(oncePerName).optional(),
-    forward: z.array(upstream).superRefine(unique).default([]),
-    allow: z.array(textField(cidr)).superRefine(unique).default(LOCAL_RANGES),
-    nsid: z.string().min(1).max(128).optional(),
-    txt: z.boolean().default(false),
-    workers: z.int().min(0).max(64).optional(),
-  }).prefault({}),
+  dns: dnsFields.prefault({}),
   http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080") }).prefault({}),
 };
-
-function ttlSeconds(text: string): number {
-  const seconds = durationMs(text) / 1000;
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > 86_400)
-    throw new Error(`must be whole seconds from 1s to 1d, not "${text}"`);
-  return seconds;
-}
 
 function disjoint(ranges: readonly string[], context: z.RefinementCtx<string[]>): void {
   ranges.forEach((range, index) => {
     const other = ranges.slice(0, index).find((earlier) => rangesOverlap(earlier, range));
     if (other !== undefined) context.addIssue({ code: "custom", path: [index], message: `overlaps ${other}` });
-  });
-}
-
-function oncePerName(
-  zones: readonly { readonly name: string }[],
-  context: z.RefinementCtx<readonly { readonly name: string }[]>,
-): void {
-  zones.forEach(({ name }, index) => {
-    if (zones.findIndex((other) => other.name === name) < index)
-      context.addIssue({ code: "custom", path: [index], message: `zone "${name}" is listed twice` });
   });
 }

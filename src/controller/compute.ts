@@ -1,11 +1,14 @@
+import type { ExposureRule } from "../model/exposure.ts";
 import type { ObjectKey } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
+import { buildExposures, type ExposureMemo, withExposures } from "../plan/exposures.ts";
 import { type Catalog, mergeSteps, type Reading } from "../plan/merge.ts";
 import { type AliasRule, type NameMemo, type Naming, nameHostsSteps } from "../plan/names.ts";
 import { buildObjectsSteps, type Desired } from "../plan/objects.ts";
 import { type EqualMemo, planSteps } from "../plan/plan.ts";
 import { applyPolicySteps, type PolicedPlan, type PolicyOptions } from "../plan/policy.ts";
+import { type FillMemo, fillPremadeSteps, findAliasedSteps, withFilling } from "../plan/premade.ts";
 import { type IndexedStanding, indexStandingSteps } from "../plan/standing.ts";
 import { runSteps, type Steps } from "../plan/steps.ts";
 import { allocateVipsSteps, type LedgerMemo, type VipLedger } from "../plan/vips.ts";
@@ -23,9 +26,12 @@ export interface Settings {
     readonly legacyNames: readonly string[];
     readonly exportTo: readonly string[];
     readonly xds: boolean;
+    /** `<namespace>/<name>` of a waypoint, or `none`. */
+    readonly waypoint?: string | undefined;
   }[];
   readonly hosts: { readonly template: string };
   readonly aliases: readonly AliasRule[];
+  readonly exposures: readonly ExposureRule[];
   readonly merge: readonly string[];
   readonly vips: {
     readonly mode: "ledger" | "istio";
@@ -107,6 +113,7 @@ export function createPipeline(config: Settings): Pipeline {
     const readings = new Map(live);
     const standing = yield* indexStandingSteps(now);
     const catalog = yield* mergeSteps(readings, standing, config.merge, last?.decision.catalog, late.settled);
+    yield* findAliasedSteps(catalog, standing);
     const naming = yield* nameHostsSteps(catalog, standing, namingOptions, last?.decision.naming, nameMemo);
     const vipOptions = { ...config.vips, owner: config.owner, nowMs: input.nowMs };
     const ledger =
@@ -134,19 +141,26 @@ export function createPipeline(config: Settings): Pipeline {
 /** The stages after names and VIPs. They look at each service by itself, but for the brakes. */
 function lateStages(config: Settings): LateStages {
   const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
-  const { owner, policy } = config;
+  const { owner, policy, exposures } = config;
   const { namespace } = config.target;
+  const exposuresOf = Map.groupBy(exposures, ({ service }) => service);
   const equal: EqualMemo = new WeakMap();
+  const filled: FillMemo = new WeakMap();
+  const routes: ExposureMemo = new WeakMap();
   return {
     settled: new WeakMap(),
-    *stages({ standing, catalog, naming, ledger, previous }, { nowMs, allowDeletes, endpointPeaks }) {
+    *stages({ standing, catalog, naming, ledger, previous, only }, { nowMs, allowDeletes, endpointPeaks }) {
       const objectOptions = { owner, namespace, keepEmptyMs: policy.keepEmptyMs, registries, nowMs };
       const desired = yield* buildObjectsSteps(catalog, naming, ledger?.vips, standing, objectOptions, previous);
-      const wanted = { ...desired, holds: [...desired.holds, ...(ledger?.holds ?? [])] };
-      const raw = yield* planSteps(wanted, standing, equal);
+      const rules = only === undefined ? exposures : [...only].flatMap((key) => exposuresOf.get(key) ?? []);
+      const exposed = buildExposures(rules, { catalog, standing, desired }, { owner, namespace }, routes);
+      const all = withExposures(desired, exposed);
+      const wanted = { ...all, holds: [...all.holds, ...(ledger?.holds ?? [])] };
+      const own = yield* planSteps(wanted, standing, equal);
+      const raw = withFilling(own, yield* fillPremadeSteps(catalog, standing, filled));
       const policyOptions = { ...policy, allowDeletes, nowMs };
       const plan = yield* applyPolicySteps(raw, standing, catalog.authorities, endpointPeaks, policyOptions);
-      return { desired, plan };
+      return { desired: all, plan };
     },
   };
 }

@@ -7,7 +7,15 @@ import type { Desired, ObjectMemo } from "../plan/objects.ts";
 import type { PolicedPlan } from "../plan/policy.ts";
 import { sameValue } from "../plan/same.ts";
 import { type SettleMemo, settlePorts } from "../plan/settle.ts";
-import { exchange, type IndexedStanding, isCompanion, type StandingIndex, standingOf } from "../plan/standing.ts";
+import {
+  exchange,
+  exchangePremade,
+  type IndexedStanding,
+  isCompanion,
+  premadeService,
+  type StandingIndex,
+  standingOf,
+} from "../plan/standing.ts";
 import { runSteps, type Steps } from "../plan/steps.ts";
 import type { VipLedger } from "../plan/vips.ts";
 import type { ComputeInput, Decision } from "./compute.ts";
@@ -23,6 +31,8 @@ export interface LateStages {
       readonly naming: Naming;
       readonly ledger: Pick<VipLedger, "vips" | "holds"> | undefined;
       readonly previous: ObjectMemo | undefined;
+      /** The services that are looked at; all if left out. */
+      readonly only?: ReadonlySet<ServiceKey>;
     },
     input: Pick<ComputeInput, "nowMs" | "allowDeletes" | "endpointPeaks">,
   ): Steps<{ readonly desired: Desired; readonly plan: PolicedPlan }>;
@@ -102,6 +112,7 @@ export function decideSome(
         naming: { services: naming.services, holds: [], heldAliases },
         ledger: ledger === undefined ? undefined : { vips: ledger.vips, holds: [] },
         previous: desired.memo,
+        only: touched,
       },
       input,
     ),
@@ -165,10 +176,19 @@ function takeObjects(
 ): ReadonlySet<ServiceKey> {
   const services = new Set<ServiceKey>();
   for (const key of changed) {
+    const [premade, premadeNow] = [standing.premade.get(key), live.premade.get(key)];
+    if (premade !== undefined && premadeNow !== undefined && standing.foreign.get(key) === live.foreign.get(key)) {
+      if (premade === premadeNow) continue;
+      if (premade.service !== undefined && isSameButForContent(premade, premadeNow)) {
+        exchangePremade(standing, premade, premadeNow);
+        services.add(premadeService(standing, premade) ?? premade.service);
+        continue;
+      }
+    }
     const [before, now] = [standing.objects.get(key), live.objects.get(key)];
     if (before !== undefined && before === now) continue;
     if (before?.service === undefined || now === undefined || !isSameButForContent(before, now)) {
-      unclear.add(before?.service).add(now?.service);
+      unclear.add((before ?? premade)?.service).add((now ?? premadeNow)?.service);
       continue;
     }
     exchange(standing, before, now);

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Log } from "../log.ts";
+import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
 import { directoryState } from "./state.ts";
 import { eachOf, treeReader } from "./tree.ts";
@@ -12,6 +13,8 @@ export interface DirectoryOptions {
   readonly path: string;
   readonly owner: string;
   readonly ledgerNamespace: string;
+  /** Which entries that others wrote by hand are to be filled; without it none. */
+  readonly premade?: PremadeRule;
   readonly log?: Pick<Log, "warn"> | undefined;
   /** Told of each attempt to write a file. */
   readonly onWrite?: ((operation: DirectoryOperation, result: "ok" | "failed") => void) | undefined;
@@ -20,10 +23,11 @@ export interface DirectoryOptions {
 /**
  * The objects as YAML files, `<path>/<namespace>/<the entry's name>.yaml` with all objects of one service.
  *
- * Files without an object of ours are never touched; documents of others in a file of ours are kept.
+ * Files without an object of ours are never touched, but for entries whose author asks for it; documents of others in a file
+ * of ours are kept.
  * One process at a time may write (see `directoryLock`); any may read.
  */
-export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: DirectoryOptions): Target {
+export function directoryTarget({ path, owner, ledgerNamespace, premade, log, onWrite }: DirectoryOptions): Target {
   const root = resolve(path);
   const state = directoryState((key, paths) =>
     log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"),
@@ -33,7 +37,7 @@ export function directoryTarget({ path, owner, ledgerNamespace, log, onWrite }: 
     root,
     state,
     log,
-    ownership: { owner, ledgerNamespace },
+    ownership: { owner, ledgerNamespace, premade },
     onFolder: (folder) => watching?.add(folder),
   });
   const writer = directoryWriter({ root, ledgerNamespace, state, onWrite, visit: visitWritten });

@@ -1,8 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import { hash } from "node:crypto";
 import { API_VERSIONS, MANAGED_BY, MANAGED_BY_LABEL, MESH_KINDS, objectKey } from "../model/objects.ts";
-import type { ForeignObject, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
-import { isOurs, rawObject, stringsByKey, toForeign, toStanding } from "./project.ts";
+import { type PremadeRule, premadeClaim } from "../model/premade.ts";
+import type { ForeignObject, PremadeEntry, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import { isOurs, type RawObject, rawObject, stringsByKey, toForeign, toPremade, toStanding } from "./project.ts";
 import { parseYaml, toYaml } from "./yaml.ts";
 
 /** One file as it stands. A new content is a new object. */
@@ -15,6 +16,8 @@ export interface DirectoryFile {
   readonly ledger: StandingLedgerBlock | undefined;
   /** Documents that are not ours, as they stand: written back with ours. */
   readonly others: readonly string[];
+  /** Those of them that are to be filled, by their place in `others`. */
+  readonly premade: ReadonlyMap<number, PremadeEntry>;
   /** Why nothing in it can be read: `line 7: …`. */
   readonly problem: string | undefined;
 }
@@ -23,6 +26,8 @@ export interface DirectoryFile {
 export interface Ownership {
   readonly owner: string;
   readonly ledgerNamespace: string;
+  /** Which entries of others are to be filled; without it none. */
+  readonly premade?: PremadeRule | undefined;
 }
 
 /** Whether we may write to a file: something of ours stands in it. */
@@ -51,6 +56,7 @@ export function readFileContent(
   const objects: StandingObject[] = [];
   const foreign: ForeignObject[] = [];
   const others: string[] = [];
+  const premade = new Map<number, PremadeEntry>();
   let ledger: StandingLedgerBlock | undefined;
   for (const { value, text } of parsed.documents) {
     const raw = rawObject(value);
@@ -65,18 +71,33 @@ export function readFileContent(
       const same = known.get(objectKey(raw.kind, raw.namespace, raw.name));
       objects.push(same?.resourceVersion === version ? same : toStanding(raw, version, writtenMs));
     } else {
+      const entry = raw === undefined ? undefined : premadeOf(raw, version, writtenMs, ownership.premade);
+      const same = [...(before?.premade.values() ?? [])].find(({ key }) => key === entry?.key);
+      if (entry !== undefined) premade.set(others.length, same?.resourceVersion === version ? same : entry);
       others.push(text);
       const clash = raw === undefined ? undefined : toForeign(raw);
       if (clash !== undefined) foreign.push(clash);
     }
   }
-  const file = { path, hash: contentHash(content), objects, foreign, ledger, others, problem: undefined };
+  const file = { path, hash: contentHash(content), objects, foreign, ledger, others, premade, problem: undefined };
   return mayRewrite(file) ? file : { ...file, foreign: withNameTaken(path, foreign) };
 }
 
 /** A file of which nothing can be known; it keeps its name from us. */
 export function unreadableFile(path: string, hash: string, problem: string): DirectoryFile {
-  return { path, hash, objects: [], foreign: withNameTaken(path, []), ledger: undefined, others: [], problem };
+  const foreign = withNameTaken(path, []);
+  return { path, hash, objects: [], foreign, ledger: undefined, others: [], premade: new Map(), problem };
+}
+
+/** An entry of someone else's that is to be filled. */
+function premadeOf(
+  raw: RawObject,
+  version: string,
+  writtenMs: number,
+  rule: PremadeRule | undefined,
+): PremadeEntry | undefined {
+  const claim = rule === undefined || raw.kind !== "ServiceEntry" ? undefined : premadeClaim(raw, rule);
+  return claim === undefined ? undefined : toPremade(raw, version, writtenMs, claim);
 }
 
 /** A file that we must not overwrite holds the place of the entry it is named like. */

@@ -9,10 +9,12 @@ import {
   OWNER_LABEL,
   objectKey,
   REGISTRY_LABEL,
+  RELEASED_ANNOTATION,
   SERVICE_ANNOTATION,
 } from "../model/objects.ts";
+import type { PremadeClaim } from "../model/premade.ts";
 import { parseServiceKey } from "../model/service.ts";
-import type { ForeignObject, StandingObject } from "../model/standing.ts";
+import type { ForeignObject, PremadeEntry, StandingObject } from "../model/standing.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -32,6 +34,7 @@ const GROUPS: Readonly<Record<string, RegExp>> = {
   ServiceEntry: /^networking\.istio\.io\//,
   VirtualService: /^networking\.istio\.io\//,
   Service: /^v1$/, // Knative has a Service too
+  TCPRoute: /^gateway\.networking\.k8s\.io\//,
   HTTPRoute: /^gateway\.networking\.k8s\.io\//,
   ConfigMap: /^v1$/,
 };
@@ -79,7 +82,9 @@ export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: n
   const { apiVersion, kind, name, namespace, labels, annotations, body } = raw;
   const service = annotations[SERVICE_ANNOTATION];
   const spec = kind === "ServiceEntry" ? soundEntrySpec(fieldsOf(body.spec)) : fieldsOf(body.spec);
-  const yielded = kind === "Service" ? whyYielded(spec) : undefined;
+  const released = annotations[RELEASED_ANNOTATION];
+  const yielded =
+    released !== undefined ? `it was released at ${released}` : kind === "Service" ? whyYielded(spec) : undefined;
   return {
     key: objectKey(kind, namespace, name),
     service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
@@ -93,6 +98,17 @@ export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: n
     statusAddresses: [],
     ...(yielded === undefined ? {} : { yielded }),
   };
+}
+
+/** An entry that someone else wrote, and that is to be filled. */
+export function toPremade(
+  raw: RawObject,
+  resourceVersion: string,
+  writtenMs: number,
+  { service, registry, fault }: PremadeClaim,
+): PremadeEntry {
+  const entry = toStanding(raw, resourceVersion, writtenMs) as PremadeEntry;
+  return { ...entry, service, registry, ...(fault === undefined ? {} : { yielded: fault }) };
 }
 
 function whyYielded(spec: Fields): string | undefined {
@@ -114,7 +130,12 @@ export function toForeign({ kind, name, namespace, labels, body }: RawObject): F
     addresses: addressesOf(kind, spec, fieldsOf(body.status)),
     createdMs: undefined,
   };
-  return owner === undefined ? base : { ...base, owner };
+  const exportTo = textsOf(listOf(spec.exportTo));
+  return {
+    ...base,
+    ...(owner === undefined ? {} : { owner }),
+    ...(kind === "VirtualService" && exportTo.length > 0 && !exportTo.includes("*") ? { isNarrow: true } : {}),
+  };
 }
 
 function hostsOf(kind: string, name: string, spec: Fields): string[] {

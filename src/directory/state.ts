@@ -1,6 +1,6 @@
 import { changeLog } from "../model/change-log.ts";
 import { type ObjectKey, objectKey } from "../model/objects.ts";
-import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import type { ForeignObject, PremadeEntry, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
 import { type DirectoryFile, servicePath } from "./file.ts";
 
 /** What stands in the folder, kept file by file. */
@@ -12,8 +12,10 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
   const places = new Map<ObjectKey, readonly string[]>();
   const objects = new Map<ObjectKey, StandingObject>();
   const foreign = new Map<ObjectKey, ForeignObject>();
+  const premade = new Map<ObjectKey, PremadeEntry>();
+  const premadePlaces = new Map<ObjectKey, PremadePlace>();
   const ledger = new Map<string, StandingLedgerBlock>();
-  const standing: Standing = { objects, foreign, ledger, namespaces: undefined };
+  const standing: Standing = { objects, foreign, premade, ledger, namespaces: undefined };
   const log = changeLog();
 
   /** Put a file's new content, or with `undefined` its absence, in place of the old. */
@@ -23,13 +25,29 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     for (const { key } of before?.objects ?? []) place(key, without(places.get(key), path));
     for (const clash of before?.foreign ?? [])
       if (foreign.get(foreignKey(clash)) === clash) foreign.delete(foreignKey(clash));
+    for (const { key } of before?.premade.values() ?? []) {
+      if (premadePlaces.get(key)?.path !== path) continue;
+      premade.delete(key);
+      premadePlaces.delete(key);
+    }
     if (before?.ledger !== undefined) ledger.delete(before.ledger.name);
     if (file === undefined) files.delete(path);
     else files.set(path, file);
     for (const { key } of file?.objects ?? []) place(key, [...without(places.get(key), path), path]);
     for (const clash of file?.foreign ?? []) foreign.set(foreignKey(clash), clash);
+    takePremade(file);
+    if ((before?.premade.size ?? 0) > 0) for (const other of files.values()) takePremade(other);
     if (file?.ledger !== undefined) ledger.set(file.ledger.name, file.ledger);
     for (const key of new Set([...keysOf(before), ...keysOf(file)])) log.add(key);
+  }
+
+  /** Of one that stands in several files, one is enough. */
+  function takePremade(file: DirectoryFile | undefined): void {
+    for (const [at, entry] of file?.premade ?? []) {
+      if (file === undefined || premade.has(entry.key)) continue;
+      premade.set(entry.key, entry);
+      premadePlaces.set(entry.key, { path: file.path, at });
+    }
   }
 
   function place(key: ObjectKey, paths: readonly string[]): void {
@@ -61,10 +79,17 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
     files: files as ReadonlyMap<string, DirectoryFile>,
     put,
     placeOf: (key: ObjectKey) => places.get(key)?.[0],
+    premadePlaceOf: (key: ObjectKey) => premadePlaces.get(key),
     version: log.version,
     waitForChange: log.wait,
     changesSince: log.since,
   };
+}
+
+/** Where an entry stands that is to be filled: which of a file's documents that are not ours. */
+interface PremadePlace {
+  readonly path: string;
+  readonly at: number;
 }
 
 /** What a file can change in `standing`. */

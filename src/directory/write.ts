@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { ConflictError } from "../errors.ts";
-import { type ObjectKey, objectKey } from "../model/objects.ts";
-import type { Change, Create } from "../model/plan.ts";
+import { type ObjectKey, objectKey, type ServiceEntry } from "../model/objects.ts";
+import type { Change, Create, Delete, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { LedgerWrite, WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
@@ -9,6 +9,7 @@ import { replaceFile } from "./atomic.ts";
 import { contentHash, ledgerPath, ledgerText, mayRewrite, servicePath, servicesText } from "./file.ts";
 import type { DirectoryState } from "./state.ts";
 import { eachOf } from "./tree.ts";
+import { withFields } from "./yaml.ts";
 
 /** What a file write was for. */
 export type DirectoryOperation = "create" | "update" | "delete" | "ledger";
@@ -109,7 +110,10 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
     const file = state.files.get(path);
     if (change.kind !== "create") {
       const { key, resourceVersion } = change.standing;
-      return state.standing.objects.get(key)?.resourceVersion === resourceVersion ? undefined : ["conflict"];
+      const { objects, premade } = state.standing;
+      return (isFilling(change) ? premade : objects).get(key)?.resourceVersion === resourceVersion
+        ? undefined
+        : ["conflict"];
     }
     if (!isSafePath(path)) return ["failed", new Error(`"${path}" is no legal place for ${change.object.key}`)];
     if (file !== undefined && !mayRewrite(file))
@@ -121,15 +125,23 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   function textAfter(path: string, changes: readonly Change[]): string | undefined {
     const file = state.files.get(path);
     const manifests = new Map(file?.objects.map(({ key, manifest }) => [key, manifest]));
+    const others = [...(file?.others ?? [])];
     for (const change of changes) {
       if (change.kind === "delete") manifests.delete(change.standing.key);
-      else manifests.set(change.object.key, change.object.manifest);
+      else if (isFilling(change)) {
+        const at = state.premadePlaceOf(change.object.key)?.at ?? -1;
+        others[at] = filledText(others[at] ?? "", change.object.manifest as ServiceEntry);
+      } else manifests.set(change.object.key, change.object.manifest);
     }
-    const others = file?.others ?? [];
     return manifests.size + others.length === 0 ? undefined : servicesText([...manifests.values()], others);
   }
 
   return { write, writeLedger };
+}
+
+/** A document of someone else's with the ports and endpoints of `manifest`; all else in it stays, comments too. */
+function filledText(text: string, { spec: { ports, endpoints } }: ServiceEntry): string {
+  return withFields(text, "spec", { ports, endpoints });
 }
 
 function entriesFirst(changes: readonly Change[]): Change[] {
@@ -144,13 +156,23 @@ function operationOf(group: readonly Change[]): Change["kind"] {
   return group.some(({ kind }) => kind === "create") ? "create" : "delete";
 }
 
+/** Whether it fills an entry that someone else wrote. */
+function isFilling(change: Change): change is Update {
+  return change.kind === "update" && change.premade !== undefined;
+}
+
+function standingPath(change: Update | Delete, { placeOf, premadePlaceOf }: DirectoryState): string | undefined {
+  const { key } = change.standing;
+  return isFilling(change) ? premadePlaceOf(key)?.path : placeOf(key);
+}
+
 /** Which change goes to which file; what has no entry to stand with is skipped. */
 function groupByFile(changes: readonly Change[], state: DirectoryState, finish: Finish): Map<string, Change[]> {
   const creates = changes.filter((change) => change.kind === "create");
   const homes = creates.length === 0 ? new Map<ServiceKey, string>() : homesOf(creates, state);
   const byFile = new Map<string, Change[]>();
   for (const change of changes) {
-    const path = change.kind === "create" ? homes.get(change.object.service) : state.placeOf(change.standing.key);
+    const path = change.kind === "create" ? homes.get(change.object.service) : standingPath(change, state);
     if (path === undefined)
       change.kind === "create"
         ? finish(change, "skipped", new Error(`there is no ServiceEntry of ${change.object.service} to stand with`))

@@ -1,4 +1,4 @@
-import { LineCounter, parseAllDocuments } from "yaml";
+import { LineCounter, parseAllDocuments, parseDocument } from "yaml";
 
 /** One document of a file. */
 export interface YamlDocument {
@@ -85,14 +85,32 @@ function parseAny(text: string): YamlFile {
     const [error] = parsed.flatMap(({ errors }) => errors);
     if (error !== undefined)
       return { problem: `line ${lines.linePos(error.pos[0]).line}: ${error.message.split("\n")[0]}` };
-    const documents = parsed.map((document) => ({
+    const documents = parsed.map((document, at) => ({
       value: document.toJS() as unknown,
-      text: withoutMarker(text.slice(document.range[0], document.range[1])),
+      text: withoutMarker(
+        text.slice(at === 0 ? firstStart(text, document.range[0]) : document.range[0], document.range[1]),
+      ),
     }));
     return { documents: documents.filter(({ value }) => value !== null) };
   } catch (error) {
     return { problem: `line 1: ${error instanceof Error ? error.message : String(error)}` }; // an alias bomb
   }
+}
+
+/**
+ * Anyone's document with other values of some fields in one of its sections; all else stays as it stands, comments too.
+ *
+ * @throws When the section is no mapping of its own.
+ */
+export function withFields(text: string, section: string, fields: Readonly<Record<string, unknown>>): string {
+  const document = parseDocument(text);
+  for (const [field, value] of Object.entries(fields)) document.setIn([section, field], document.createNode(value));
+  return document.toString({ lineWidth: 0, flowCollectionPadding: /[[{] /.test(text) });
+}
+
+/** The comments above a file's first document belong to it. */
+function firstStart(text: string, start: number): number {
+  return /^(?:%|---)/m.test(text.slice(0, start)) ? start : 0;
 }
 
 function withoutMarker(text: string): string {

@@ -1,4 +1,5 @@
 import { jsonText } from "./json.ts";
+import type { PublishedNames } from "./names.ts";
 
 /** What the HTTP server tells; asked anew for each request. */
 export interface StatusSource {
@@ -10,19 +11,32 @@ export interface StatusSource {
   plan(): unknown;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
+  /** What DNS answers from, for other servers. */
+  readonly names?: PublishedNames;
+}
+
+/** What an answer may depend on besides method and path. */
+export interface Asked {
+  readonly ifNoneMatch?: string | undefined;
+  readonly acceptEncoding?: string | undefined;
+  /** Aborts when the client has gone or the server stops. */
+  readonly signal?: AbortSignal;
 }
 
 /** One answer, whole. */
 export interface Reply {
   readonly status: number;
   readonly type: string;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly allow?: string;
+  readonly etag?: string;
+  /** Content-Encoding of `body`. */
+  readonly encoding?: string;
 }
 
 interface Route {
   readonly about: string;
-  answer(source: StatusSource): Reply | Promise<Reply>;
+  answer(source: StatusSource, query: URLSearchParams, asked: Asked): Reply | Promise<Reply>;
 }
 
 const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
@@ -47,21 +61,46 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
     "/api/plan",
     { about: "what the last pass would change, and what it holds", answer: (source) => json(200, source.plan()) },
   ],
+  [
+    "/api/names",
+    { about: "what DNS answers from; ?wait=SECONDS waits until it is another than the If-None-Match", answer: names },
+  ],
   ["/", { about: "this list", answer: () => text(200, index()) }],
 ]);
 
-/** The answer to one request line. Only GET and HEAD are known; the query is not looked at. */
+/** The answer to one request line. Only GET and HEAD are known. */
 export async function answerFor(
   method: string | undefined,
   url: string | undefined,
   source: StatusSource,
+  asked: Asked = {},
 ): Promise<Reply> {
-  const path = (url ?? "/").split(/[?#]/, 1)[0] ?? "/";
+  const [path = "/", query = ""] = (url ?? "/").replace(/#.*/s, "").split(/\?(.*)/s);
   const route = ROUTES.get(path);
   if (route === undefined) return text(404, `There is nothing at this path. ${index()}`);
   if (method !== "GET" && method !== "HEAD")
     return { ...text(405, "Only GET and HEAD are answered."), allow: "GET, HEAD" };
-  return route.answer(source);
+  return route.answer(source, new URLSearchParams(query), asked);
+}
+
+async function names(source: StatusSource, query: URLSearchParams, asked: Asked): Promise<Reply> {
+  if (source.names === undefined) return text(404, "There are no names here.");
+  const waitSeconds = Number(query.get("wait") ?? 0);
+  if (!Number.isFinite(waitSeconds) || waitSeconds < 0) return text(400, "wait must be a number of seconds.");
+  const { ifNoneMatch, acceptEncoding = "", signal = new AbortController().signal } = asked;
+  const state = await source.names.read(ifNoneMatch, waitSeconds, signal);
+  if (state === undefined && ifNoneMatch === undefined) return text(503, "The names are not known yet.");
+  const type = "application/json; charset=utf-8";
+  if (state === undefined)
+    return { status: 304, type, body: "", ...(ifNoneMatch === undefined ? {} : { etag: ifNoneMatch }) };
+  const isSmall = /\bgzip\b/.test(acceptEncoding);
+  return {
+    status: 200,
+    type,
+    etag: state.etag,
+    body: isSmall ? state.gzip : state.json,
+    ...(isSmall ? { encoding: "gzip" } : {}),
+  };
 }
 
 /** A plain text answer; the line end is added. */

@@ -28,6 +28,7 @@ const STOP_MS = 800;
  */
 export async function httpServer({ listen, source, onError }: HttpServerOptions): Promise<HttpServer> {
   const guarded = isLoopback(listen.address);
+  const stopping = new AbortController();
   const server = createServer({
     maxHeaderSize: 8192,
     headersTimeout: 5000,
@@ -38,10 +39,13 @@ export async function httpServer({ listen, source, onError }: HttpServerOptions)
   server.maxConnections = 256;
   server.timeout = 30_000; // a client that does not take its answer
   server.on("request", (request, response) => {
-    void handle(request, source, { guarded, onError }).then((reply) =>
+    const gone = new AbortController();
+    const signal = AbortSignal.any([gone.signal, stopping.signal]);
+    void handle(request, source, { guarded, onError, signal }).then((reply) =>
       send(request, response, reply, !server.listening),
     );
     response.on("close", () => {
+      gone.abort();
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });
   });
@@ -49,20 +53,32 @@ export async function httpServer({ listen, source, onError }: HttpServerOptions)
   server.on("error", (error) => onError?.(error)); // out of file descriptors: later connections may come through
   const bound = server.address();
   const port = typeof bound === "object" && bound !== null ? bound.port : listen.port;
-  return { address: listen.address, port, stop: () => stop(server) };
+  return {
+    address: listen.address,
+    port,
+    stop() {
+      stopping.abort();
+      return stop(server);
+    },
+  };
 }
 
 async function handle(
   request: IncomingMessage,
   source: StatusSource,
-  { guarded, onError }: { guarded: boolean; onError: HttpServerOptions["onError"] },
+  { guarded, onError, signal }: { guarded: boolean; onError: HttpServerOptions["onError"]; signal: AbortSignal },
 ): Promise<Reply> {
   if (guarded && !isLocalHost(request.headers.host))
     return text(403, "On a loopback address only requests to localhost or to an IP address are answered.");
   if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) !== 0)
     return text(413, "A request with a body is not answered.");
   try {
-    return await answerFor(request.method, request.url, source);
+    const { "if-none-match": ifNoneMatch, "accept-encoding": acceptEncoding } = request.headers;
+    return await answerFor(request.method, request.url, source, {
+      ifNoneMatch,
+      acceptEncoding: Array.isArray(acceptEncoding) ? acceptEncoding.join() : acceptEncoding,
+      signal,
+    });
   } catch (error) {
     onError?.(error);
     return text(500, "The answer could not be made; the log says why.");
@@ -72,16 +88,18 @@ async function handle(
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, type, body, allow }: Reply,
+  { status, type, body, allow, etag, encoding }: Reply,
   last: boolean,
 ): void {
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
-    "cache-control": "no-store",
+    "cache-control": etag === undefined ? "no-store" : "no-cache",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     ...(allow === undefined ? {} : { allow }),
+    ...(etag === undefined ? {} : { etag, vary: "accept-encoding" }),
+    ...(encoding === undefined ? {} : { "content-encoding": encoding }),
     ...(last || status === 413 ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);

@@ -28,6 +28,9 @@ const IN_FLIGHT = 4;
 /** New Events of one pass; the next one goes on. A pass is not to be held up by whoever makes thousands of clashes. */
 const MOST_AT_ONCE = 50;
 
+/** What an object's author can mend. What cannot be read now, or is held by the brake, is the operator's. */
+const TOLD: ReadonlySet<Hold["reason"]> = new Set(["foreign", "name", "invalid", "orphan"]);
+
 /** Create a writer of Events. */
 export function eventWriter({ client, owner, foreign, log }: EventWriterOptions): EventWriter {
   const known = new Set<string>();
@@ -63,7 +66,7 @@ export function eventWriter({ client, owner, foreign, log }: EventWriterOptions)
     async report(holds, options) {
       const due = holds.flatMap((hold) => {
         const about = hold.regarding === undefined ? undefined : foreign.get(hold.regarding);
-        return about !== undefined && (hold.reason === "foreign" || hold.reason === "name") ? [{ hold, about }] : [];
+        return about !== undefined && TOLD.has(hold.reason) ? [{ hold, about }] : [];
       });
       const fresh = due.filter(({ hold }) => !known.has(eventName(owner, hold))).slice(0, MOST_AT_ONCE);
       await each(fresh, IN_FLIGHT, ({ hold, about }) => write(hold, about, options));
@@ -90,6 +93,12 @@ async function isThere(client: KubeClient, namespace: string, name: string): Pro
   }
 }
 
+/** An object that is in our way holds a name; one that is to be filled is held itself. */
+function reasonOf({ reason }: Hold, kind: string): string {
+  if (reason === "invalid" || reason === "orphan") return "EntryHeld";
+  return kind === "Service" ? "AliasHeld" : "NameHeld";
+}
+
 function eventOf(
   name: string,
   hold: Hold,
@@ -104,7 +113,7 @@ function eventOf(
     kind: RESOURCES.Event.kind,
     metadata: { name, namespace },
     type: "Warning",
-    reason: kind === "Service" ? "AliasHeld" : "NameHeld",
+    reason: reasonOf(hold, kind),
     message: `x2istio holds ${hold.subject}${hold.service === undefined ? "" : ` of ${hold.service}`}: ${hold.message}`,
     involvedObject: { apiVersion, kind, namespace, name: aboutName, uid },
     source: { component: FIELD_MANAGER },

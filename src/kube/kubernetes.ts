@@ -1,5 +1,6 @@
 import type { Log } from "../log.ts";
 import { MANAGED_BY, MANAGED_BY_LABEL } from "../model/objects.ts";
+import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
 import type { KubeClient } from "./client.ts";
 import { eventWriter } from "./events.ts";
@@ -15,10 +16,12 @@ export interface KubernetesTargetOptions {
   readonly client: KubeClient;
   /** Whose objects are ours: value of the owner label. */
   readonly owner: string;
-  /** Where ServiceEntries and VirtualServices are written. Such objects anywhere else are not ours, whatever their labels say. */
+  /** Where ServiceEntries, VirtualServices and routes are written. Such objects anywhere else are not ours, whatever their labels say. */
   readonly namespace: string;
   /** Where the ConfigMaps of the VIP ledger are. */
   readonly ledgerNamespace: string;
+  /** Which entries that others wrote by hand are to be filled; without it none. */
+  readonly premade?: PremadeRule;
   /** Default cluster.local. */
   readonly clusterDomain?: string;
   /** Write requests under way at once. Default 16. */
@@ -35,7 +38,7 @@ export interface KubernetesTargetOptions {
 /** A cluster as a target. `close` closes the client too: release a Lease before it. */
 export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
-  const state = clusterState({ owner, clusterDomain, namespace });
+  const state = clusterState({ owner, clusterDomain, namespace, premade: options.premade });
   const writer = { client, state, owner, inFlight };
   const events = eventWriter({ client, owner, foreign: state.standing.foreign, log });
   const closing = new AbortController();
@@ -52,7 +55,7 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
       title: resource.plural,
       path: collectionPath(resource, isLedger ? ledgerNamespace : undefined),
       sink: state.sinks[kind],
-      optional: kind === "HTTPRoute",
+      ...(isOptional(kind) ? { optional: true, onList: (isKnown) => state.setKnown(kind, isKnown) } : {}),
       log,
       ...(isLedger ? { query: { labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}` } } : {}),
       ...(pageSize === undefined ? {} : { pageSize }),
@@ -86,8 +89,9 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
 
   /** Tenants may imitate our labels; but it may also be what an earlier configuration wrote, which is then to be removed by hand. */
   function warnOfStrays(): void {
-    const strays = [...state.standing.foreign.values()].filter((object) => object.owner === owner);
-    const objects = strays.slice(0, 5).map(({ kind, namespace: place, name }) => `${kind} ${place}/${name}`);
+    const { foreign, premade } = state.standing;
+    const strays = [...foreign].filter(([key, object]) => object.owner === owner && !premade.has(key));
+    const objects = strays.slice(0, 5).map(([, { kind, namespace: place, name }]) => `${kind} ${place}/${name}`);
     if (strays.length > 0)
       log?.warn(
         { count: strays.length, objects },
@@ -124,4 +128,9 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
       await client.close();
     },
   };
+}
+
+/** Kinds of the Gateway API: a mesh does not need it. */
+function isOptional(kind: WatchedKind): kind is "HTTPRoute" | "TCPRoute" {
+  return kind === "HTTPRoute" || kind === "TCPRoute";
 }

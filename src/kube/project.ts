@@ -3,6 +3,7 @@ import ipaddr from "ipaddr.js";
 import { soundEntrySpec } from "../model/entry-spec.ts";
 import {
   API_VERSIONS,
+  HANDED_OVER_ANNOTATION,
   MANAGED_BY,
   MANAGED_BY_LABEL,
   type Manifest,
@@ -10,10 +11,12 @@ import {
   OWNER_LABEL,
   objectKey,
   REGISTRY_LABEL,
+  RELEASED_ANNOTATION,
   SERVICE_ANNOTATION,
 } from "../model/objects.ts";
+import type { PremadeClaim } from "../model/premade.ts";
 import { parseServiceKey } from "../model/service.ts";
-import type { ForeignObject, StandingObject } from "../model/standing.ts";
+import type { ForeignObject, PremadeEntry, StandingObject } from "../model/standing.ts";
 import { FIELD_MANAGER } from "./client.ts";
 import { fieldsOf, listOf, type RawMetadata, type RawObject, stringMapOf, stringsOf, timeOf } from "./raw.ts";
 
@@ -49,7 +52,7 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
   const labels = pooled(stringMapOf(metadata.labels));
   const annotations = stringMapOf(metadata.annotations);
   const service = annotations[SERVICE_ANNOTATION];
-  const yielded = kind === "Service" ? whyYielded(fieldsOf(raw.spec)) : undefined;
+  const yielded = releasedSince(annotations) ?? (kind === "Service" ? whyYielded(fieldsOf(raw.spec)) : undefined);
   return {
     key: objectKey(kind, namespace, name),
     service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
@@ -70,25 +73,50 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
   };
 }
 
+/** Reduce an entry that someone else wrote, and that is to be filled, to what the stages need. */
+export function toPremade(raw: RawObject, { service, registry, fault }: PremadeClaim, pooled: Pool): PremadeEntry {
+  const entry = toStanding("ServiceEntry", raw, pooled) as PremadeEntry;
+  return { ...entry, service, registry, ...(fault === undefined ? {} : { yielded: fault }) };
+}
+
 /** Reduce an object of anyone else to what can clash with ours. */
 export function toForeign(
   kind: string,
   raw: RawObject,
   clusterDomain: string,
   pooled: Pool = (value) => value,
+  us?: string,
 ): ForeignObject {
-  const { name = "", namespace = "", uid = "", creationTimestamp, labels } = raw.metadata ?? {};
+  const { name = "", namespace = "", uid = "", creationTimestamp, labels, annotations } = raw.metadata ?? {};
   const owner = labels?.[OWNER_LABEL];
+  const hosts = hostsOf(kind, raw, name, namespace, clusterDomain);
+  const isOver = us !== undefined && kind === "ServiceEntry" && handedOverTo(annotations)?.owner === us;
   return {
     kind,
     namespace: pooled(namespace),
     name,
     uid,
-    hosts: hostsOf(kind, raw, name, namespace, clusterDomain),
+    hosts: isOver ? [] : hosts,
     addresses: addressesOf(kind, raw),
     createdMs: timeOf(creationTimestamp),
     ...(owner === undefined ? {} : { owner }),
+    ...(isOver ? { handedOver: hosts } : {}),
+    ...(kind === "VirtualService" && isNarrow(fieldsOf(raw.spec).exportTo) ? { isNarrow: true } : {}),
   };
+}
+
+function isNarrow(exportTo: unknown): boolean {
+  const names = stringsOf(exportTo);
+  return names.length > 0 && !names.includes("*");
+}
+
+/** To whom the names of an entry are handed over, and since when. */
+export function handedOverTo(
+  annotations: Readonly<Record<string, string>> | null | undefined,
+): { readonly owner: string; readonly sinceMs: number } | undefined {
+  const [owner = "", since] = annotations?.[HANDED_OVER_ANNOTATION]?.split("@") ?? [];
+  const sinceMs = timeOf(since);
+  return owner === "" || sinceMs === undefined ? undefined : { owner, sinceMs };
 }
 
 function slimSpec(spec: Readonly<Record<string, unknown>>, pooled: Pool): object {
@@ -103,6 +131,10 @@ function slimEndpoint(endpoint: unknown, pooled: Pool): object {
   const slim: Record<string, unknown> = { ...fieldsOf(endpoint) };
   for (const field of ["labels", "locality", "ports"]) if (slim[field] !== undefined) slim[field] = pooled(slim[field]);
   return slim;
+}
+
+function releasedSince({ [RELEASED_ANNOTATION]: since }: Readonly<Record<string, string>>): string | undefined {
+  return since === undefined ? undefined : `it was released at ${since}`;
 }
 
 function whyYielded(spec: Readonly<Record<string, unknown>>): string | undefined {

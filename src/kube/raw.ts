@@ -7,6 +7,7 @@ export interface RawMetadata {
   readonly creationTimestamp?: string | null;
   readonly deletionTimestamp?: string | null;
   readonly finalizers?: readonly string[];
+  readonly ownerReferences?: unknown;
   readonly labels?: Readonly<Record<string, string>> | null;
   readonly annotations?: Readonly<Record<string, string>> | null;
   readonly managedFields?: readonly { readonly manager?: string; readonly time?: string }[] | null;

@@ -17,6 +17,8 @@ export interface ReflectorOptions {
   readonly sink: Sink;
   /** Whether the resource may be unknown to the API server: then there are no such objects. */
   readonly optional?: boolean;
+  /** Told after each list whether an optional resource is known. */
+  readonly onList?: ((isKnown: boolean) => void) | undefined;
   /** Default 500. */
   readonly pageSize?: number;
   /** A watch silent for this long is opened anew; bookmarks come about once a minute. Default 90 s. */
@@ -84,10 +86,12 @@ export function reflector(options: ReflectorOptions): Reflector {
       sink.sweep(seen, listed);
       revision = listed;
       isAbsent = false;
+      options.onList?.(true);
     } catch (error) {
       if (options.optional !== true || !hasStatus(error, 404)) throw error;
       sink.sweep(new Set(), "0");
       isAbsent = true;
+      options.onList?.(false);
     }
   }
 

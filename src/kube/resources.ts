@@ -11,6 +11,7 @@ export const RESOURCES = {
   VirtualService: { kind: "VirtualService", apiVersion: "networking.istio.io/v1", plural: "virtualservices" },
   Service: { kind: "Service", apiVersion: "v1", plural: "services" },
   HTTPRoute: { kind: "HTTPRoute", apiVersion: "gateway.networking.k8s.io/v1", plural: "httproutes" },
+  TCPRoute: { kind: "TCPRoute", apiVersion: "gateway.networking.k8s.io/v1", plural: "tcproutes" },
   Namespace: { kind: "Namespace", apiVersion: "v1", plural: "namespaces" },
   ConfigMap: { kind: "ConfigMap", apiVersion: "v1", plural: "configmaps" },
   Event: { kind: "Event", apiVersion: "v1", plural: "events" },

@@ -1,17 +1,20 @@
 import { changeLog } from "../model/change-log.ts";
 import { type MeshKind, type ObjectKey, objectKey } from "../model/objects.ts";
-import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
-import { isOurs, toForeign, toStanding, valuePool } from "./project.ts";
+import { type PremadeRule, premadeClaim } from "../model/premade.ts";
+import type { ForeignObject, PremadeEntry, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import { isOurs, toForeign, toPremade, toStanding, valuePool } from "./project.ts";
 import { fieldsOf, type RawObject, stringMapOf } from "./raw.ts";
 import { createSink, type Sink, type Store } from "./sink.ts";
 
 /** All kinds that are watched. */
-export type WatchedKind = MeshKind | "HTTPRoute" | "Namespace" | "ConfigMap";
+export type WatchedKind = MeshKind | "Namespace" | "ConfigMap";
 
 /** What stands in the cluster, and the ways it is told of changes. */
 export interface ClusterState {
   readonly standing: Standing;
   readonly sinks: Readonly<Record<WatchedKind, Sink>>;
+  /** Note whether the cluster has the definition of a kind. */
+  setKnown(kind: MeshKind, isKnown: boolean): void;
   version(): number;
   /** Resolve when `version()` differs from `version`, or reject when `signal` aborts. */
   waitForChange(version: number, signal: AbortSignal): Promise<void>;
@@ -24,21 +27,25 @@ export interface StateOptions {
   readonly owner: string;
   readonly clusterDomain: string;
   /**
-   * Where our entries and VirtualServices stand. Elsewhere our labels prove nothing, as anyone may set them on an object of
+   * Where our entries, VirtualServices and routes stand. Elsewhere our labels prove nothing, as anyone may set them on an object of
    * their own. An alias may stand anywhere: one whose rule was removed must still be known as ours, and gives nobody a name.
    */
   readonly namespace: string;
+  /** Which entries of others are to be filled; without it none. */
+  readonly premade?: PremadeRule | undefined;
 }
 
 /** Names of ledger ConfigMaps start so. */
 export const LEDGER_PREFIX = "x2istio-vips-";
 
 /** An empty state. */
-export function clusterState({ owner, clusterDomain, namespace }: StateOptions): ClusterState {
+export function clusterState({ owner, clusterDomain, namespace, premade: rule }: StateOptions): ClusterState {
   const objects = new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
+  const premade = new Map<string, PremadeEntry>();
   const ledger = new Map<string, StandingLedgerBlock>();
   const namespaces = new Map<string, "active" | "terminating">();
+  const absentKinds = new Set<MeshKind>();
   const pooled = valuePool();
   const log = changeLog();
 
@@ -50,35 +57,42 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
     return true;
   }
 
+  /** Keep an entry of someone else's as a whole when it is to be filled; tells whether that changed anything. */
+  function putPremade(key: string, kind: MeshKind, raw: RawObject): boolean {
+    const { namespace: place = "", labels, annotations, resourceVersion } = raw.metadata ?? {};
+    const isEntry = kind === "ServiceEntry" && rule !== undefined;
+    const claim = isEntry ? premadeClaim({ namespace: place, labels, annotations }, rule) : undefined;
+    if (claim === undefined) return premade.delete(key);
+    if (premade.get(key)?.resourceVersion === resourceVersion) return false;
+    premade.set(key, toPremade(raw, claim, pooled));
+    return true;
+  }
+
   const meshStore = (kind: MeshKind): Store => ({
     keyOf: keyByKind(kind),
     put(key, raw) {
-      if (!isOurs(raw, owner) || (kind !== "Service" && raw.metadata?.namespace !== namespace))
-        return putForeign(key, toForeign(kind, raw, clusterDomain, pooled));
+      if (!isOurs(raw, owner) || (kind !== "Service" && raw.metadata?.namespace !== namespace)) {
+        const isFilled = putPremade(key, kind, raw);
+        const object = toForeign(kind, raw, clusterDomain, pooled, owner);
+        // A route of gateways only can clash with ours by its name alone.
+        if (isRoute(kind) && object.hosts.length === 0 && object.namespace !== namespace) return foreign.delete(key);
+        return putForeign(key, object) || isFilled;
+      }
       const known = objects.get(key);
       if (known !== undefined && known.resourceVersion === raw.metadata?.resourceVersion) return false;
       const object = toStanding(kind, raw, pooled);
       foreign.delete(key);
+      premade.delete(key);
       objects.set(key, object);
       return true;
     },
     drop(key) {
       const wasOurs = objects.delete(key);
+      premade.delete(key);
       return foreign.delete(key) || wasOurs;
     },
     keys: () => [...keysOfKind(objects, kind), ...keysOfKind(foreign, kind)],
   });
-
-  const routeStore: Store = {
-    keyOf: keyByKind("HTTPRoute"),
-    put(key, raw) {
-      const object = toForeign("HTTPRoute", raw, clusterDomain, pooled);
-      // A route of gateways only cannot clash with anything of ours.
-      return object.hosts.length === 0 ? foreign.delete(key) : putForeign(key, object);
-    },
-    drop: (key) => foreign.delete(key),
-    keys: () => keysOfKind(foreign, "HTTPRoute"),
-  };
 
   const namespaceStore: Store = {
     keyOf: (raw) => raw.metadata?.name,
@@ -106,19 +120,30 @@ export function clusterState({ owner, clusterDomain, namespace }: StateOptions):
   };
 
   return {
-    standing: { objects, foreign, ledger, namespaces },
+    standing: { objects, foreign, premade, ledger, namespaces, absentKinds },
     sinks: {
       ServiceEntry: createSink(meshStore("ServiceEntry"), log.add),
       VirtualService: createSink(meshStore("VirtualService"), log.add),
       Service: createSink(meshStore("Service"), log.add),
-      HTTPRoute: createSink(routeStore, log.add),
+      HTTPRoute: createSink(meshStore("HTTPRoute"), log.add),
+      TCPRoute: createSink(meshStore("TCPRoute"), log.add),
       Namespace: createSink(namespaceStore, (name) => log.add(`Namespace/${name}`)),
       ConfigMap: createSink(ledgerStore, (name) => log.add(`ConfigMap/${name}`)),
+    },
+    setKnown(kind, isKnown) {
+      const wasKnown = !absentKinds.has(kind);
+      if (isKnown) absentKinds.delete(kind);
+      else absentKinds.add(kind);
+      if (isKnown !== wasKnown) log.add(`CustomResourceDefinition/${kind}`);
     },
     version: log.version,
     waitForChange: log.wait,
     changesSince: log.since,
   };
+}
+
+function isRoute(kind: MeshKind): boolean {
+  return kind === "HTTPRoute" || kind === "TCPRoute";
 }
 
 function keyByKind(kind: string): (raw: RawObject) => string | undefined {
@@ -133,7 +158,13 @@ function keysOfKind(map: ReadonlyMap<string, unknown>, kind: string): string[] {
 }
 
 function isSameForeign(a: ForeignObject, b: ForeignObject): boolean {
-  return a.uid === b.uid && a.owner === b.owner && isSameList(a.hosts, b.hosts) && isSameList(a.addresses, b.addresses);
+  return (
+    a.uid === b.uid &&
+    a.owner === b.owner &&
+    a.isNarrow === b.isNarrow &&
+    isSameList(a.hosts, b.hosts) &&
+    isSameList(a.addresses, b.addresses)
+  );
 }
 
 function isSameList(a: readonly string[], b: readonly string[]): boolean {

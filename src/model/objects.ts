@@ -12,17 +12,28 @@ export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
 export const EMPTY_SINCE_ANNOTATION = "x2istio.io/empty-since";
 /** Which endpoints of a merged service came from which registry: `dc1=3,prod=2`, in the entry's order. */
 export const PROVENANCE_ANNOTATION = "x2istio.io/endpoints-from";
+/** On what leads a gateway's callers to a service: the name of the exposure that asks for it. */
+export const EXPOSURE_ANNOTATION = "x2istio.io/exposure";
+/** On what an operator gave up: since when it is left as it is. Its names go on being answered. */
+export const RELEASED_ANNOTATION = "x2istio.io/released";
+/** On an entry of someone else's whose names an operator hands over: `<owner>@<time>`. */
+export const HANDED_OVER_ANNOTATION = "x2istio.io/handed-over-to";
 /** Istio's opt-out label of its VIP allocator. */
 export const AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip";
+/** The waypoint that an ambient mesh leads calls through, and its namespace. */
+export const WAYPOINT_LABEL = "istio.io/use-waypoint";
+export const WAYPOINT_NAMESPACE_LABEL = "istio.io/use-waypoint-namespace";
 
 /** Kinds that this project writes besides its ledger. */
-export type MeshKind = "ServiceEntry" | "VirtualService" | "Service";
-export const MESH_KINDS: readonly MeshKind[] = ["ServiceEntry", "VirtualService", "Service"];
+export type MeshKind = "ServiceEntry" | "VirtualService" | "Service" | "HTTPRoute" | "TCPRoute";
+export const MESH_KINDS: readonly MeshKind[] = ["ServiceEntry", "VirtualService", "Service", "HTTPRoute", "TCPRoute"];
 
 export const API_VERSIONS: Readonly<Record<MeshKind, string>> = {
   ServiceEntry: "networking.istio.io/v1",
   VirtualService: "networking.istio.io/v1",
   Service: "v1",
+  HTTPRoute: "gateway.networking.k8s.io/v1",
+  TCPRoute: "gateway.networking.k8s.io/v1",
 };
 
 /** `<kind>/<namespace>/<name>` */
@@ -74,11 +85,53 @@ export interface RouteDestination {
 /** The part of istio.io/api networking/v1 VirtualService that is written here. */
 export interface VirtualServiceSpec {
   readonly hosts: readonly string[];
+  /** `<namespace>/<name>`; without it, for calls inside the mesh. */
+  readonly gateways?: readonly string[];
   readonly exportTo?: readonly string[];
   readonly http?: readonly {
+    readonly match?: readonly {
+      readonly uri?: { readonly exact: string } | { readonly prefix: string };
+      readonly port?: number;
+    }[];
+    readonly route: readonly RouteDestination[];
+  }[];
+  readonly tcp?: readonly {
     readonly match: readonly { readonly port: number }[];
     readonly route: readonly RouteDestination[];
   }[];
+}
+
+/** The part of the Gateway API's HTTPRoute (v1) that is written here, with the values that the API server would fill in. */
+export interface HttpRouteSpec extends RouteParents {
+  readonly hostnames: readonly string[];
+  readonly rules: readonly {
+    readonly matches: readonly { readonly path: { readonly type: "PathPrefix"; readonly value: string } }[];
+    readonly backendRefs: readonly HostnameBackend[];
+  }[];
+}
+
+/** The same of its TCPRoute (v1, since Gateway API 1.6). */
+export interface TcpRouteSpec extends RouteParents {
+  readonly rules: readonly { readonly backendRefs: readonly HostnameBackend[] }[];
+}
+
+interface RouteParents {
+  readonly parentRefs: readonly {
+    readonly group: "gateway.networking.k8s.io";
+    readonly kind: "Gateway";
+    readonly namespace: string;
+    readonly name: string;
+    readonly port?: number;
+  }[];
+}
+
+/** A host of Istio's as a backend: it needs no Service. */
+export interface HostnameBackend {
+  readonly group: "networking.istio.io";
+  readonly kind: "Hostname";
+  readonly name: string;
+  readonly port: number;
+  readonly weight: 1;
 }
 
 /** The part of a core/v1 Service that an alias sets. */
@@ -98,7 +151,9 @@ interface ManifestOf<Kind extends MeshKind, Spec> {
 export type ServiceEntry = ManifestOf<"ServiceEntry", ServiceEntrySpec>;
 export type VirtualService = ManifestOf<"VirtualService", VirtualServiceSpec>;
 export type AliasService = ManifestOf<"Service", AliasSpec>;
-export type Manifest = ServiceEntry | VirtualService | AliasService;
+export type HttpRoute = ManifestOf<"HTTPRoute", HttpRouteSpec>;
+export type TcpRoute = ManifestOf<"TCPRoute", TcpRouteSpec>;
+export type Manifest = ServiceEntry | VirtualService | AliasService | HttpRoute | TcpRoute;
 
 /** An object as it should stand. The same service in the same state gives the same object (identity) in the next pass. */
 export interface OwnedObject {

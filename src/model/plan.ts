@@ -8,9 +8,11 @@ export type HoldReason =
   | "brake" // too much would be emptied or deleted at once
   | "foreign" // an object of that name exists and is not ours
   | "invalid" // Istio or Kubernetes would refuse it
+  | "kind" // the cluster does not know this kind of object
   | "name" // host, alias or legacy name is taken
   | "namespace" // the namespace is missing or terminating
   | "orphan" // no configured registry speaks for it
+  | "service" // the service that it is to lead to is not listed
   | "unread" // its registry or service could not be read
   | "upsert-only" // the mode forbids it
   | "unknown" // ours by label, but without a service annotation
@@ -37,6 +39,8 @@ export interface Update {
   readonly kind: "update";
   readonly object: OwnedObject;
   readonly standing: StandingObject;
+  /** Set on an entry that someone else wrote by hand: whether its service is still listed. */
+  readonly premade?: "listed" | "gone";
 }
 export interface Delete {
   readonly kind: "delete";

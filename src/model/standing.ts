@@ -1,4 +1,4 @@
-import type { Manifest, ObjectKey } from "./objects.ts";
+import type { Manifest, MeshKind, ObjectKey, ServiceEntry } from "./objects.ts";
 import type { ServiceKey } from "./service.ts";
 
 /** One object of ours as it stands in the target. A new version of it is a new object here. */
@@ -20,8 +20,16 @@ export interface StandingObject {
   readonly writtenMs: number | undefined;
   /** `status.addresses` of a ServiceEntry: Istio's own VIPs, in the order given. */
   readonly statusAddresses: readonly string[];
-  /** Set when someone took it over (a selector, another type): why it is left alone from now on. */
+  /** Set when someone took it over (a selector, another type) or it was released: why it is left alone from now on. */
   readonly yielded?: string;
+}
+
+/**
+ * A ServiceEntry that someone else wrote by hand, asking for the ports and endpoints of a service: nothing else of it is ours.
+ * `service` and `registry` are what it asks for; where no registry can be told, `yielded` says why.
+ */
+export interface PremadeEntry extends StandingObject {
+  readonly manifest: ServiceEntry;
 }
 
 /** An object that is not ours, reduced to what can clash with ours. */
@@ -31,13 +39,17 @@ export interface ForeignObject {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  /** For a Service: its name only. For the others: the hosts they speak for. */
+  /** For a Service: its name only. For the others: the hosts they speak for, but for those that are handed over to us. */
   readonly hosts: readonly string[];
   /** spec and status addresses of a ServiceEntry; cluster, external and load-balancer IPs of a Service. Single addresses only. */
   readonly addresses: readonly string[];
   readonly createdMs: number | undefined;
   /** Another installation's owner label, when it has one. */
   readonly owner?: string;
+  /** Set on a VirtualService that not every namespace sees. */
+  readonly isNarrow?: true;
+  /** Hosts of an entry that an operator hands over to us. */
+  readonly handedOver?: readonly string[];
 }
 
 /** A ledger ConfigMap as it stands. */
@@ -54,8 +66,12 @@ export interface Standing {
   readonly objects: ReadonlyMap<ObjectKey, StandingObject>;
   /** Everyone else's ServiceEntries, VirtualServices, HTTPRoutes and Services, by object key. */
   readonly foreign: ReadonlyMap<ObjectKey, ForeignObject>;
+  /** Those of them that are to be filled. */
+  readonly premade: ReadonlyMap<ObjectKey, PremadeEntry>;
   /** By ConfigMap name. */
   readonly ledger: ReadonlyMap<string, StandingLedgerBlock>;
   /** `undefined` for a target without namespaces of its own (a directory): every namespace is there. */
   readonly namespaces: ReadonlyMap<string, "active" | "terminating"> | undefined;
+  /** Kinds that the target cannot hold: the cluster lacks their definition. */
+  readonly absentKinds?: ReadonlySet<MeshKind>;
 }

@@ -263,7 +263,7 @@ function wish(service: CatalogService, options: NamingOptions): Wishes {
   for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
     for (const template of templates) {
       const raw = fill(template, { registry, namespace, name: legacySid(name) });
-      put(raw, clusterFault(legacyName(raw), template, options.clusterDomain));
+      put(raw, templateFault(legacyName(raw), template, options.clusterDomain));
     }
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
@@ -501,10 +501,10 @@ function hostFault(host: string): string | undefined {
   return undefined;
 }
 
-/** Why DNS cannot carry a name (RFC 1035 §2.3.4, with `_` allowed), or `undefined`. */
+/** Why DNS cannot carry a name (RFC 1035 §2.3.4, with `_` allowed, and `*` before two labels, RFC 4592), or `undefined`. */
 function dnsFault(name: string): string | undefined {
   if (name.length > 253) return `it has ${name.length} characters, 253 are allowed`;
-  for (const label of name.split(".")) {
+  for (const label of name.replace(/^\*\.(?=.+\.)/, "").split(".")) {
     if (label === "") return "it has an empty label";
     if (label.length > 63) return `its label "${label}" has ${label.length} characters, 63 are allowed`;
     if (!/^[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?$/.test(label))
@@ -513,11 +513,14 @@ function dnsFault(name: string): string | undefined {
   return undefined;
 }
 
-/** Why a registry's own words cannot make a name in the cluster's domain; the operator's template may end in it. */
-function clusterFault(name: string, template: string, clusterDomain: string): string | undefined {
+/** Why a registry's own words cannot make a name in the cluster's domain, or a wildcard: the operator's template has to say so. */
+function templateFault(name: string, template: string, clusterDomain: string): string | undefined {
   const domain = `.${clusterDomain}`;
-  if (!name.endsWith(domain) || template.toLowerCase().endsWith(domain)) return undefined;
-  return `only a template that ends in ${clusterDomain} can give names in that domain`;
+  if (name.endsWith(domain) && !template.toLowerCase().endsWith(domain))
+    return `only a template that ends in ${clusterDomain} can give names in that domain`;
+  return name.startsWith("*.") && !template.startsWith("*.")
+    ? "only a template that begins with *. can give wildcards"
+    : undefined;
 }
 
 /** Why Istio cannot carry a DNS name as a host, or `undefined`. */
@@ -525,6 +528,7 @@ function carryFault(name: string): string | undefined {
   if (!name.includes(".")) return "Istio reads a name of one label as a Service of the VirtualService's namespace";
   if (/(^|\.)\d+$/.test(name)) return "its last label is a number";
   if (name.includes("_")) return "it has an underscore";
+  if (name.startsWith("*.")) return "a wildcard is answered by DNS only";
   return undefined;
 }
 

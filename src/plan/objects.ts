@@ -16,25 +16,37 @@ import {
   PROVENANCE_ANNOTATION,
   REGISTRY_LABEL,
   SERVICE_ANNOTATION,
+  WAYPOINT_LABEL,
+  WAYPOINT_NAMESPACE_LABEL,
 } from "../model/objects.ts";
 import type { Hold } from "../model/plan.ts";
 import type { Endpoint, ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
+import { allocatedByOthers } from "./allocated.ts";
 import type { Authority, Catalog, CatalogService } from "./merge.ts";
 import { foreignRoutes, type Naming, type ServiceNames, writeNames } from "./names.ts";
-import { entryPort, isHttp } from "./ports.ts";
+import { entryPort, isHttp, isMetaProtocol } from "./ports.ts";
 import { sameValue } from "./same.ts";
-import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { type IndexedStanding, isExposure, type StandingEntry } from "./standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 import { entryFault } from "./validate.ts";
+
+/** How a registry's services are shown to the mesh. */
+export interface RegistryRules {
+  readonly exportTo: readonly string[];
+  /** Whether legacy names get an xDS listener. */
+  readonly xds: boolean;
+  /** `<namespace>/<name>` of the waypoint that an ambient mesh is to lead calls through, or `none`. */
+  readonly waypoint?: string | undefined;
+}
 
 export interface ObjectOptions {
   readonly owner: string;
   /** Namespace of the ServiceEntries and VirtualServices. */
   readonly namespace: string;
   readonly keepEmptyMs: number;
-  /** By registry: whom the entries are exported to, and whether legacy names get an xDS listener. */
-  readonly registries: ReadonlyMap<string, { readonly exportTo: readonly string[]; readonly xds: boolean }>;
+  /** By registry. */
+  readonly registries: ReadonlyMap<string, RegistryRules>;
   readonly nowMs: number;
 }
 
@@ -57,6 +69,8 @@ interface Parts {
   readonly service: CatalogService;
   readonly names: ServiceNames;
   readonly vips: string;
+  /** Of the companion, which gets none from us. */
+  readonly legacyVips: string;
   readonly emptySince: string | undefined;
   /** Ports of a service that declares none. */
   readonly standingPorts: readonly EntryPort[] | undefined;
@@ -127,12 +141,14 @@ export function* buildObjectsSteps(
     holds.push(hold);
   }
 
-  function build(key: ServiceKey, service: CatalogService, names: ServiceNames, addresses: readonly string[]): Built {
+  function build(key: ServiceKey, service: CatalogService, names: ServiceNames, given: readonly string[]): Built {
     const entry = standing.entries.get(key);
+    const addresses = given.length === 0 ? allocatedByOthers(entry) : given;
     const parts: Parts = {
       service,
       names,
       vips: addresses.join(","),
+      legacyVips: options.registries.get(service.registry)?.xds === true ? companionVips(names) : "",
       emptySince: emptySince(service, entry, options.nowMs),
       standingPorts: service.ports.length === 0 ? entry?.manifest.spec.ports : undefined,
     };
@@ -145,14 +161,29 @@ export function* buildObjectsSteps(
     return shared({ ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) }, entry);
   }
 
-  /** Two VirtualServices on one host do not merge for sidecars, the older wins silently: ours is held instead. */
+  function companionVips({ host }: ServiceNames): string {
+    const key = objectKey("ServiceEntry", options.namespace, companionName(entryName(host)));
+    return allocatedByOthers(standing.objects.get(key)).join(",");
+  }
+
+  /**
+   * Two VirtualServices on one host do not merge for sidecars, the older wins silently: ours is held instead. Where someone's
+   * has all hosts of ours, it has no use and goes.
+   */
   function routesElsewhere(key: ServiceKey, object: OwnedObject): boolean {
     if (object.manifest.kind !== "VirtualService") return false;
     const [host = "", ...legacy] = object.manifest.spec.hosts;
     const other = routed.get(host);
     if (other === undefined) return false;
+    const lacking = legacy.filter((name) => !other.hosts.includes(name)).join(", ");
+    if (lacking === "" && other.isNarrow !== true) return true;
     keptObjects.add(object.key);
-    const message = `${other.kind} ${other.namespace}/${other.name} already routes ${host}; for the legacy names to work over HTTP add to its hosts: ${legacy.join(", ")}`;
+    const who = `${other.kind} ${other.namespace}/${other.name}`;
+    const message = other.isNarrow
+      ? `${who} routes ${host}, too, but not for every namespace, and Istio obeys the older one only`
+      : standing.objects.has(object.key)
+        ? `${who} routes ${host}, too, and Istio obeys the older one only; ours goes once these are among its hosts: ${lacking}`
+        : `${who} already routes ${host}; for the legacy names to work over HTTP add to its hosts: ${lacking}`;
     holds.push({
       ...holdOf(key, object.registry, "foreign", message, object.key),
       regarding: objectKey(other.kind, other.namespace, other.name),
@@ -178,17 +209,19 @@ export function* buildObjectsSteps(
     // Without its entry nothing is left to wait for: aliases and the like go too.
     if (entry === undefined) return;
     const goneSince = entry.manifest.metadata.annotations?.[GONE_SINCE_ANNOTATION];
+    const own = siblings.filter((object) => !isExposure(object));
     if (goneSince === undefined) {
-      for (const object of siblings)
+      for (const object of own)
         objects.push(object === entry ? tombstone(key, entry, options.nowMs) : asDesired(key, object));
     } else if (!(Date.parse(goneSince) + options.keepEmptyMs <= options.nowMs)) {
       // An unreadable time is treated as just begun: never a reason to delete.
-      for (const object of siblings) objects.push(asDesired(key, object));
+      for (const object of own) objects.push(asDesired(key, object));
     }
   }
 }
 
-function silence(authority: Authority): string {
+/** Why a registry's silence proves nothing. */
+export function silence(authority: Authority): string {
   return authority.why ?? "its registry has not answered";
 }
 
@@ -220,6 +253,7 @@ function sameParts(a: Parts, b: Parts): boolean {
     a.service === b.service &&
     a.names === b.names &&
     a.vips === b.vips &&
+    a.legacyVips === b.legacyVips &&
     a.emptySince === b.emptySince &&
     a.standingPorts === b.standingPorts
   );
@@ -266,6 +300,10 @@ function entryName(host: string): string {
   return `${host.slice(0, 231).replace(/[.-]+$/, "")}-${hash}`;
 }
 
+function companionName(name: string): string {
+  return `${name}-legacy`;
+}
+
 function manifests(
   key: ServiceKey,
   parts: Parts,
@@ -273,20 +311,27 @@ function manifests(
   options: ObjectOptions,
 ): readonly Manifest[] {
   const { service, names } = parts;
-  const { exportTo, xds } = options.registries.get(service.registry) ?? { exportTo: ["*"], xds: false };
+  const rules: RegistryRules = options.registries.get(service.registry) ?? { exportTo: ["*"], xds: false };
+  const { exportTo, xds } = rules;
   const { host } = names;
   const { namespace } = options;
   const name = entryName(host);
   const labels = { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: options.owner, [REGISTRY_LABEL]: service.registry };
   const ports = parts.standingPorts ?? service.ports.map(entryPort);
   const http = ports.filter(({ protocol }) => isHttp(protocol));
+  const forAeraki = ports.some(isMetaProtocol) ? { manager: "aeraki", registry: service.registry } : {};
   const carried = names.legacyNames.filter(({ dnsOnly }) => dnsOnly === undefined).map((legacy) => legacy.name);
   const ours = { [SERVICE_ANNOTATION]: key };
   const made: Manifest[] = [
     {
       apiVersion: API_VERSIONS.ServiceEntry,
       kind: "ServiceEntry",
-      metadata: { name, namespace, labels, annotations: { ...ours, ...entryAnnotations(parts) } },
+      metadata: {
+        name,
+        namespace,
+        labels: { ...labels, ...forAeraki, ...waypointLabels(rules) },
+        annotations: { ...ours, ...entryAnnotations(parts) },
+      },
       spec: {
         hosts: [host],
         ...(addresses.length === 0 ? {} : { addresses }),
@@ -309,7 +354,7 @@ function manifests(
       metadata: { name, namespace, labels, annotations: ours },
       spec: { hosts: [host, ...carried], exportTo, http: http.map(({ number }) => route(number)) },
     });
-    if (xds) made.push(companion(`${name}-legacy`));
+    if (xds) made.push(companion());
   }
   for (const alias of names.aliases) {
     made.push({
@@ -330,19 +375,28 @@ function manifests(
   return made;
 
   /** Gives `xds:///legacy:port` a listener; the VirtualService routes it. It has no endpoints, and no VIP may be made for it. */
-  function companion(companionName: string): ServiceEntry {
+  function companion(): ServiceEntry {
+    const others = parts.legacyVips === "" ? {} : { addresses: parts.legacyVips.split(",") };
     return {
       apiVersion: API_VERSIONS.ServiceEntry,
       kind: "ServiceEntry",
       metadata: {
-        name: companionName,
+        name: companionName(name),
         namespace,
         labels: { ...labels, [AUTO_ALLOCATE_LABEL]: "false" },
         annotations: ours,
       },
-      spec: { hosts: carried, ports: http, location: "MESH_INTERNAL", resolution: "STATIC", exportTo },
+      spec: { hosts: carried, ...others, ports: http, location: "MESH_INTERNAL", resolution: "STATIC", exportTo },
     };
   }
+}
+
+/** Both are always set, as a label that is left out stays on the entry. */
+function waypointLabels({ waypoint }: RegistryRules): Readonly<Record<string, string>> {
+  if (waypoint === undefined) return {};
+  if (waypoint === "none") return { [WAYPOINT_LABEL]: waypoint };
+  const [namespace = "", name = ""] = waypoint.split("/");
+  return { [WAYPOINT_LABEL]: name, [WAYPOINT_NAMESPACE_LABEL]: namespace };
 }
 
 function entryAnnotations({ names, emptySince: since, service }: Parts): Readonly<Record<string, string>> {
@@ -355,8 +409,8 @@ function entryAnnotations({ names, emptySince: since, service }: Parts): Readonl
   };
 }
 
-/** In a stable order, so that a registry that answers in random order causes no write. */
-function entryEndpoints(service: CatalogService, ports: readonly EntryPort[]): readonly EntryEndpoint[] {
+/** A service's endpoints as they stand on an entry, in a stable order, so that a registry that answers in random order causes no write. */
+export function entryEndpoints(service: CatalogService, ports: readonly EntryPort[]): readonly EntryEndpoint[] {
   const portNames = new Map(ports.map(({ name }) => [name, name]));
   for (const port of service.ports) portNames.set(port.name, entryPort(port).name);
   const mapped = service.endpoints.map((endpoint) => entryEndpoint(endpoint, portNames));

@@ -4,7 +4,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import type { Desired } from "./objects.ts";
 import { hasFields, sameValue } from "./same.ts";
-import { type IndexedStanding, isCompanion } from "./standing.ts";
+import { type IndexedStanding, isCompanion, isExposure } from "./standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** Objects found equal before: desired object → the standing version it equals. The caller keeps it from pass to pass. */
@@ -53,7 +53,7 @@ export function* planSteps(desired: Desired, standing: IndexedStanding, equal: E
     if (wanted.has(object.key) || desired.keptObjects.has(object.key)) continue;
     if (object.service === undefined) hold.push(unknown(object));
     else if (object.yielded !== undefined) hold.push(yielded(object, object.yielded));
-    else if (!desired.kept.has(object.service))
+    else if (isExposure(object) || !desired.kept.has(object.service))
       remove.push({ kind: "delete", standing: object, why: whyGone(object, desired, standing) });
   }
   return {
@@ -111,12 +111,11 @@ function objectText(key: ObjectKey): string {
 }
 
 function whyGone(object: StandingObject, desired: Desired, standing: IndexedStanding): string {
+  if (isExposure(object) && standing.entries.has(object.service ?? "")) return "no exposure asks for it any more";
   const goes = object.service === undefined || !desired.memo.has(object.service);
   if (goes) {
     const since = standing.entries.get(object.service ?? "")?.manifest.metadata.annotations?.["x2istio.io/gone-since"];
     return since === undefined ? "its entry is gone" : `gone from its registry since ${since}`;
   }
-  return object.manifest.kind === "Service"
-    ? "no alias rule gives it any more"
-    : "its service has no legacy name for it any more";
+  return object.manifest.kind === "Service" ? "no alias rule gives it any more" : "no legacy name needs it any more";
 }

@@ -6,10 +6,10 @@ import {
 } from "../model/objects.ts";
 import type { Change, Delete, Hold, Plan, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
-import type { StandingObject } from "../model/standing.ts";
+import type { PremadeEntry, StandingObject } from "../model/standing.ts";
 import type { Authority } from "./merge.ts";
 import { sameValue } from "./same.ts";
-import { type IndexedStanding, isCompanion, type StandingEntry } from "./standing.ts";
+import { type IndexedStanding, isCompanion, isExposure, type StandingEntry } from "./standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 export interface PolicyOptions {
@@ -72,6 +72,7 @@ function upsertOnly(plan: Plan, standing: IndexedStanding): Plan {
   const entries = new Set([...standing.entries.values()].map(({ key }) => key));
   const ending = new Set(plan.delete.filter((change) => entries.has(change.standing.key)).map(serviceOf));
   const gone = plan.delete.filter((change) => {
+    if (isExposure(change.standing)) return false;
     const service = serviceOf(change);
     return service === undefined || ending.has(service) || !standing.entries.has(service);
   });
@@ -95,10 +96,17 @@ function brakeServices(
     count(total, entry.registry);
     if (isRecentLoss(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
   }
+  for (const entry of [...standing.premadeOf.values()].flat()) {
+    count(total, entry.registry);
+    if (isRecentlyEmptied(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
+  }
   const losses = plan.update.filter(isLoss);
   const expired = plan.delete.filter(
     (change) =>
-      change.standing.service !== undefined && goneSince(standing.entries.get(change.standing.service)) !== undefined,
+      // What leads callers in from outside goes with its line in the configuration, whatever a registry says.
+      !isExposure(change.standing) &&
+      change.standing.service !== undefined &&
+      goneSince(standing.entries.get(change.standing.service)) !== undefined,
   );
   const held = new Set<Change>();
   const messages = new Map<string, string>();
@@ -220,7 +228,7 @@ function withEndpoints(change: Update, missing: NonNullable<ServiceEntry["spec"]
   } = manifest.metadata.annotations ?? {};
   const kept: ServiceEntry = {
     ...manifest,
-    metadata: { ...manifest.metadata, annotations },
+    metadata: change.premade === undefined ? { ...manifest.metadata, annotations } : manifest.metadata,
     spec: { ...manifest.spec, endpoints },
   };
   const standing = change.standing.manifest as ServiceEntry;
@@ -266,6 +274,7 @@ function registryOf(change: Change): string {
 }
 
 function isVanishing(change: Update): boolean {
+  if (change.premade !== undefined) return change.premade === "gone";
   return (
     mark(change.object.manifest, GONE_SINCE_ANNOTATION) !== undefined &&
     mark(change.standing.manifest, GONE_SINCE_ANNOTATION) === undefined
@@ -274,7 +283,10 @@ function isVanishing(change: Update): boolean {
 
 /** A service that vanishes (also after it was emptied) or loses its last endpoint with this change. */
 function isLoss(change: Update): boolean {
-  if (entryOf(change) === undefined) return false;
+  const entry = entryOf(change);
+  if (entry === undefined) return false;
+  if (change.premade !== undefined)
+    return endpointsOf(entry).length === 0 && endpointsOf(change.standing.manifest as ServiceEntry).length > 0;
   const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION];
   const isEmptied =
     mark(change.object.manifest, EMPTY_SINCE_ANNOTATION) !== undefined &&
@@ -289,7 +301,8 @@ function mark(
   return manifest.metadata.annotations?.[name];
 }
 
-function isReturn({ object }: Update): boolean {
+function isReturn({ object, premade }: Update): boolean {
+  if (premade !== undefined) return endpointsOf(object.manifest as ServiceEntry).length > 0;
   return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].every((name) => mark(object.manifest, name) === undefined);
 }
 
@@ -302,6 +315,13 @@ function isRecentLoss({ manifest }: StandingObject, options: PolicyOptions): boo
     const since = Date.parse(mark(manifest, name) ?? "");
     return since > options.nowMs - options.keepEmptyMs;
   });
+}
+
+/** Nothing of ours but ports and endpoints may stand on such an entry: that it has none since our last write is the mark. */
+function isRecentlyEmptied({ manifest, writtenMs }: PremadeEntry, options: PolicyOptions): boolean {
+  return (
+    endpointsOf(manifest).length === 0 && writtenMs !== undefined && writtenMs > options.nowMs - options.keepEmptyMs
+  );
 }
 
 function count(counts: Map<string, number>, key: string, by = 1): void {

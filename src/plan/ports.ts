@@ -27,6 +27,11 @@ export function entryPort(port: ServicePort): EntryPort {
   };
 }
 
+/** Whether Aeraki routes it: Aeraki goes by a port's name alone (aeraki internal/model/protocol/instance.go). */
+export function isMetaProtocol(port: EntryPort): boolean {
+  return port.name.startsWith("tcp-metaprotocol-");
+}
+
 /** The protocol as people write it: `http`, `grpc`, `metaprotocol-dubbo`. */
 export function protocolOf(port: EntryPort): string {
   const meta = /^tcp-(metaprotocol-[a-z0-9]+)/.exec(port.name);

@@ -1,6 +1,12 @@
-import { AUTO_ALLOCATE_LABEL, type Metadata, type ObjectKey, type ServiceEntry } from "../model/objects.ts";
+import {
+  AUTO_ALLOCATE_LABEL,
+  EXPOSURE_ANNOTATION,
+  type Metadata,
+  type ObjectKey,
+  type ServiceEntry,
+} from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
-import type { Standing, StandingObject } from "../model/standing.ts";
+import type { PremadeEntry, Standing, StandingObject } from "../model/standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** The ServiceEntry of a service as it stands. */
@@ -15,7 +21,11 @@ export interface IndexedStanding extends Standing {
   readonly entries: ReadonlyMap<ServiceKey, StandingEntry>;
   /** All objects of a service, its entry included. */
   readonly byService: ReadonlyMap<ServiceKey, readonly StandingObject[]>;
-  /** Endpoints on the entries, by registry. */
+  /** Entries of others that are to be filled, by service. */
+  readonly premadeOf: ReadonlyMap<ServiceKey, readonly PremadeEntry[]>;
+  /** Services that such entries ask for by another name, as far as that is known. */
+  readonly premadeAliases: ReadonlyMap<ServiceKey, ServiceKey>;
+  /** Endpoints on the entries, by registry; on those that are filled, too. */
   readonly endpoints: ReadonlyMap<string, number>;
 }
 
@@ -24,6 +34,9 @@ export interface StandingIndex extends IndexedStanding {
   readonly objects: Map<ObjectKey, StandingObject>;
   readonly entries: Map<ServiceKey, StandingEntry>;
   readonly byService: Map<ServiceKey, readonly StandingObject[]>;
+  readonly premade: Map<ObjectKey, PremadeEntry>;
+  readonly premadeOf: Map<ServiceKey, readonly PremadeEntry[]>;
+  readonly premadeAliases: Map<ServiceKey, ServiceKey>;
   readonly endpoints: Map<string, number>;
 }
 
@@ -35,8 +48,10 @@ export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
   const standing = {
     objects: new Map(live.objects),
     foreign: new Map(live.foreign),
+    premade: new Map(live.premade),
     ledger: new Map(live.ledger),
     namespaces: live.namespaces === undefined ? undefined : new Map(live.namespaces),
+    absentKinds: new Set(live.absentKinds),
   };
   const entries = new Map<ServiceKey, StandingEntry>();
   const byService = new Map<ServiceKey, StandingObject[]>();
@@ -53,7 +68,15 @@ export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
   }
   const endpoints = new Map<string, number>();
   for (const entry of entries.values()) count(endpoints, entry.registry, endpointCount(entry));
-  return { ...standing, entries, byService, endpoints };
+  const premadeOf = new Map<ServiceKey, PremadeEntry[]>();
+  for (const entry of standing.premade.values()) {
+    if (entry.service === undefined) continue;
+    count(endpoints, entry.registry, endpointCount(entry));
+    const others = premadeOf.get(entry.service);
+    if (others === undefined) premadeOf.set(entry.service, [entry]);
+    else others.push(entry);
+  }
+  return { ...standing, entries, byService, premadeOf, premadeAliases: new Map(), endpoints };
 }
 
 /** Put a newer version of an object of the same service and registry in the place of `before`. */
@@ -71,7 +94,28 @@ export function exchange(index: StandingIndex, before: StandingObject, now: Stan
   count(index.endpoints, now.registry, endpointCount(now) - endpointCount(before));
 }
 
-/** What stands of some services, with nothing of anyone else's. */
+/** Put a newer version of an entry that is filled in the place of `before`. */
+export function exchangePremade(index: StandingIndex, before: PremadeEntry, now: PremadeEntry): void {
+  index.premade.set(now.key, now);
+  const service = premadeService(index, now);
+  if (service === undefined) return;
+  const entries = index.premadeOf.get(service) ?? [];
+  index.premadeOf.set(
+    service,
+    entries.map((one) => (one === before ? now : one)),
+  );
+  count(index.endpoints, now.registry, endpointCount(now) - endpointCount(before));
+}
+
+/** The service that an entry is filled from, by its own name where that is known. */
+export function premadeService(
+  { premadeAliases }: Pick<IndexedStanding, "premadeAliases">,
+  { service }: PremadeEntry,
+): ServiceKey | undefined {
+  return service === undefined ? undefined : (premadeAliases.get(service) ?? service);
+}
+
+/** What stands of some services, with nothing of anyone else's but what is filled from them. */
 export function standingOf(index: IndexedStanding, services: Iterable<ServiceKey>): IndexedStanding {
   const keys = [...services];
   const byService = new Map(keys.map((key) => [key, index.byService.get(key) ?? []]));
@@ -80,14 +124,24 @@ export function standingOf(index: IndexedStanding, services: Iterable<ServiceKey
     return entry === undefined ? [] : [[key, entry] as const];
   });
   const objects = [...byService.values()].flat().map((object) => [object.key, object] as const);
-  const { namespaces, endpoints } = index;
+  const premadeOf = new Map(
+    keys.flatMap((key) => {
+      const premade = index.premadeOf.get(key);
+      return premade === undefined ? [] : [[key, premade] as const];
+    }),
+  );
+  const { namespaces, premadeAliases, endpoints, absentKinds = new Set() } = index;
   return {
     objects: new Map(objects),
     entries: new Map(entries),
     byService,
     foreign: new Map(),
+    premade: new Map([...premadeOf.values()].flat().map((entry) => [entry.key, entry])),
+    premadeOf,
+    premadeAliases,
     ledger: new Map(),
     namespaces,
+    absentKinds,
     endpoints,
   };
 }
@@ -119,4 +173,9 @@ function isCompanionName(name: string): boolean {
 function isOlder(a: StandingObject, b: StandingObject): boolean {
   if (a.createdMs !== b.createdMs) return (a.createdMs ?? 0) < (b.createdMs ?? 0);
   return a.key < b.key;
+}
+
+/** Whether it leads a gateway's callers to a service: it stands and goes by the configuration, not by its service. */
+export function isExposure({ manifest }: Pick<StandingObject, "manifest">): boolean {
+  return manifest.metadata.annotations?.[EXPOSURE_ANNOTATION] !== undefined;
 }

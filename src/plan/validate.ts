@@ -22,8 +22,12 @@ const PROTOCOLS: ReadonlySet<string> = new Set([
 ]);
 const MAX_ENDPOINTS = 4096;
 const MAX_ENDPOINT_PORTS = 128;
-/** etcd refuses requests over 1.5 MiB; the API server's own additions need room. */
+/** etcd refuses requests over 1.5 MiB, 1,572,864 bytes; the API server's and istiod's own additions need room. */
 const MAX_BYTES = 1_400_000;
+/** More than a label, a port or all else of an endpoint can have, as JSON. */
+const MOST = { label: 512, port: 96, rest: 320, localityCharacter: 6, entry: 400_000 };
+/** Of all annotations of an object together (apimachinery pkg/api/validation/objectmeta.go). */
+const MAX_ANNOTATION_BYTES = 262_144;
 
 /**
  * Why Istio or Kubernetes would refuse this entry or silently drop a part of it, in one sentence; `undefined` when it is
@@ -31,7 +35,8 @@ const MAX_BYTES = 1_400_000;
  *
  * @see istio/istio pkg/config/validation/validation.go: the webhook's rules; istio/api's CRD: sizes
  */
-export function entryFault({ spec }: ServiceEntry): string | undefined {
+export function entryFault(entry: ServiceEntry): string | undefined {
+  const { spec } = entry;
   const endpoints = spec.endpoints ?? [];
   if (spec.ports.length === 0) return "it has no port";
   if (spec.ports.length > 256) return `it has ${spec.ports.length} ports, 256 are allowed`;
@@ -44,8 +49,35 @@ export function entryFault({ spec }: ServiceEntry): string | undefined {
     const wrong = endpointFault(endpoint, portNames);
     if (wrong !== undefined) return `endpoint ${endpoint.address}: ${wrong}`;
   }
-  const bytes = endpoints.length < 1000 ? 0 : Buffer.byteLength(JSON.stringify(spec));
+  const noted = annotationBytes(entry.metadata.annotations ?? {});
+  if (noted > MAX_ANNOTATION_BYTES)
+    return `its annotations would have ${noted} bytes, ${MAX_ANNOTATION_BYTES} are allowed: it has too many names`;
+  const bytes = mayBeLarge(endpoints) ? storedBytes(entry) : 0;
   return bytes > MAX_BYTES ? `it would have ${bytes} bytes, ${MAX_BYTES} are allowed` : undefined;
+}
+
+/** Cheaper than to write it out: nearly every entry is small. */
+function mayBeLarge(endpoints: readonly EntryEndpoint[]): boolean {
+  let bytes = MOST.entry;
+  for (const { labels = {}, ports = {}, locality = "" } of endpoints) {
+    bytes += MOST.rest + MOST.label * Object.keys(labels).length + MOST.port * Object.keys(ports).length;
+    bytes += MOST.localityCharacter * locality.length;
+  }
+  return bytes > MAX_BYTES;
+}
+
+function annotationBytes(annotations: Readonly<Record<string, string>>): number {
+  let bytes = 0;
+  for (const [key, value] of Object.entries(annotations)) bytes += Buffer.byteLength(key) + Buffer.byteLength(value);
+  return bytes;
+}
+
+/** As the API server stores it: Go writes some characters as `\u003c`. */
+function storedBytes(entry: ServiceEntry): number {
+  const text = JSON.stringify(entry);
+  return (
+    Buffer.byteLength(text) + 5 * (text.match(/[<>&]/g)?.length ?? 0) + 3 * (text.match(/[\u2028\u2029]/g)?.length ?? 0)
+  );
 }
 
 function portFault({ ports }: ServiceEntry["spec"]): string | undefined {

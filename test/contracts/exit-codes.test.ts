@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { place, service, services } from "./folder.ts";
 
 const registry = (name: string, file: string | readonly string[]) => ({ kind: "static", name, file });
@@ -34,37 +35,53 @@ test("apply: 1 failed, before 3 and 2", async (t) => {
   assert.match(stdout, /^metal +cannot be read: absent\.yaml: no such file \(.*absent\.yaml\)$/m);
 });
 
-test("apply: what is missing from a list that is known only in part is held, also before anything of it stands", async (t) => {
-  const { x2istio, write } = await place(t, [service("good", "192.0.2.1")], {
-    registries: [registry("vms", ["services.yaml", "more.yaml"])],
-  });
-  await write("more.yaml", "services: [");
-  for (let pass = 0; pass < 2; pass++) {
-    const { code, stdout } = await x2istio("apply");
-    assert.equal(code, 3);
-    assert.match(stdout, /^vms +1 service, 1 endpoint .*; known only in part: more\.yaml:1:\d+: /m);
-  }
-});
+test(
+  faultRow({
+    target: "static",
+    fault: "one of two files does not parse",
+    expect: "the other is used, and what is missing is held",
+    peer: "consul2istio",
+  }),
+  async (t) => {
+    const { x2istio, write } = await place(t, [service("good", "192.0.2.1")], {
+      registries: [registry("vms", ["services.yaml", "more.yaml"])],
+    });
+    await write("more.yaml", "services: [");
+    for (let pass = 0; pass < 2; pass++) {
+      const { code, stdout } = await x2istio("apply");
+      assert.equal(code, 3);
+      assert.match(stdout, /^vms +1 service, 1 endpoint .*; known only in part: more\.yaml:1:\d+: /m);
+    }
+  },
+);
 
-test("apply: a braked pass is held, until --allow-deletes or the registry's recovery", async (t) => {
-  const all = services(10);
-  const { x2istio, write, objects } = await place(t, all);
-  assert.equal((await x2istio("apply")).code, 2);
-  const before = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
-  await write("services.yaml", { services: all.slice(4) });
-  const braked = await x2istio("apply");
-  assert.equal(braked.code, 3);
-  assert.match(braked.stdout, /brake: 4 of 10 services of registry vms vanished .*x2istio apply --allow-deletes vms/);
-  assert.deepEqual(await objects("mesh-services/s0.default.vms.mesh.internal.yaml"), before);
-  await write("services.yaml", { services: all });
-  assert.equal((await x2istio("apply")).code, 0);
-  await write("services.yaml", { services: [] });
-  assert.match((await x2istio("apply")).stdout, /brake: registry vms lists no service any more, 10 stand/);
-  assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 2);
-  const [gone] = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
-  assert.match(gone?.metadata.annotations?.["x2istio.io/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
-  assert.equal((await x2istio("apply")).code, 0, "the second pass has nothing left to do");
-});
+test(
+  faultRow({
+    target: "static",
+    fault: "four services of ten vanish at once, then all",
+    expect: "the brake holds them until they are back or an operator releases it",
+    peer: "external-dns #3841",
+  }),
+  async (t) => {
+    const all = services(10);
+    const { x2istio, write, objects } = await place(t, all);
+    assert.equal((await x2istio("apply")).code, 2);
+    const before = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
+    await write("services.yaml", { services: all.slice(4) });
+    const braked = await x2istio("apply");
+    assert.equal(braked.code, 3);
+    assert.match(braked.stdout, /brake: 4 of 10 services of registry vms vanished .*x2istio apply --allow-deletes vms/);
+    assert.deepEqual(await objects("mesh-services/s0.default.vms.mesh.internal.yaml"), before);
+    await write("services.yaml", { services: all });
+    assert.equal((await x2istio("apply")).code, 0);
+    await write("services.yaml", { services: [] });
+    assert.match((await x2istio("apply")).stdout, /brake: registry vms lists no service any more, 10 stand/);
+    assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 2);
+    const [gone] = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
+    assert.match(gone?.metadata.annotations?.["x2istio.io/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    assert.equal((await x2istio("apply")).code, 0, "the second pass has nothing left to do");
+  },
+);
 
 test("a lost ledger is a change for plan as it is for apply", async (t) => {
   const { dir, x2istio, files } = await place(t, services(1));

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { createCompute } from "../../src/controller/compute.ts";
 import { type PassOptions, pass } from "../../src/controller/pass.ts";
 import { ConflictError } from "../../src/errors.ts";
+import { faultRow } from "../faults/row.ts";
 import { HOUR_MS, readings, type Said, service } from "../plan/build.ts";
 import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
 
@@ -67,31 +68,38 @@ test("pass() writes one object for one changed endpoint", async () => {
   assert.deepEqual(target.requests, [`update ${ENTRY}`]);
 });
 
-test("pass() decides anew when a ledger block moved, and takes no address that another took", async () => {
-  const { target, run, computed } = bench();
-  await run([service()]);
-  const [vip = ""] = [...target.ledger.values()].flatMap(({ data }) => Object.keys(data));
-  const raced = memoryTarget();
-  let isFirst = true;
-  raced.fault = (request) => {
-    if (!isFirst || !request.startsWith("ledger")) return undefined;
-    isFirst = false;
-    // Another installation was faster, with the very address.
-    const name = request.slice("ledger ".length);
-    raced.ledger.set(name, { name, resourceVersion: "99", data: { [vip]: "web west used" } });
-    return "conflict";
-  };
-  const other = bench(raced);
-  await other.run([service()]);
-  assert.deepEqual([computed(), other.computed()], [1, 2]);
-  const rows = Object.fromEntries([...raced.ledger.values()].flatMap(({ data }) => Object.entries(data)));
-  assert.equal(rows[vip], "web west used");
-  const own = Object.entries(rows)
-    .find(([, row]) => row === `${HOST} east used`)?.[0]
-    .replaceAll("-", ".");
-  const { spec } = raced.objects.get(ENTRY)?.manifest ?? {};
-  assert.deepEqual(spec !== undefined && "addresses" in spec ? spec.addresses : undefined, [own]);
-});
+test(
+  faultRow({
+    target: "own process",
+    fault: "two writers claim VIPs at once",
+    expect: "the second meets a conflict and takes another address",
+  }),
+  async () => {
+    const { target, run, computed } = bench();
+    await run([service()]);
+    const [vip = ""] = [...target.ledger.values()].flatMap(({ data }) => Object.keys(data));
+    const raced = memoryTarget();
+    let isFirst = true;
+    raced.fault = (request) => {
+      if (!isFirst || !request.startsWith("ledger")) return undefined;
+      isFirst = false;
+      // Another installation was faster, with the very address.
+      const name = request.slice("ledger ".length);
+      raced.ledger.set(name, { name, resourceVersion: "99", data: { [vip]: "web west used" } });
+      return "conflict";
+    };
+    const other = bench(raced);
+    await other.run([service()]);
+    assert.deepEqual([computed(), other.computed()], [1, 2]);
+    const rows = Object.fromEntries([...raced.ledger.values()].flatMap(({ data }) => Object.entries(data)));
+    assert.equal(rows[vip], "web west used");
+    const own = Object.entries(rows)
+      .find(([, row]) => row === `${HOST} east used`)?.[0]
+      .replaceAll("-", ".");
+    const { spec } = raced.objects.get(ENTRY)?.manifest ?? {};
+    assert.deepEqual(spec !== undefined && "addresses" in spec ? spec.addresses : undefined, [own]);
+  },
+);
 
 test("pass() gives up when the ledger keeps moving, with nothing written", async () => {
   const { target, run } = bench();
@@ -122,14 +130,17 @@ test("pass() stops when leadership is lost after the claim", async () => {
   assert.deepEqual(report.results, []);
 });
 
-test("pass() stops when leadership is lost between two writes", async () => {
-  const { target, run } = bench();
-  const { report } = await run([service()], { mayWrite: () => target.requests.length < 2 });
-  assert.deepEqual(
-    report.results.map(({ outcome }) => outcome),
-    ["written", "skipped"],
-  );
-});
+test(
+  faultRow({ target: "own process", fault: "leadership is lost in mid-pass", expect: "the next write is not sent" }),
+  async () => {
+    const { target, run } = bench();
+    const { report } = await run([service()], { mayWrite: () => target.requests.length < 2 });
+    assert.deepEqual(
+      report.results.map(({ outcome }) => outcome),
+      ["written", "skipped"],
+    );
+  },
+);
 
 test("pass() decides and writes nothing in a dry run, the ledger included", async () => {
   const { target, run } = bench();

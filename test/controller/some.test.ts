@@ -8,7 +8,7 @@ import type { Service } from "../../src/model/service.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
 import type { Reading } from "../../src/plan/merge.ts";
 import { runSteps } from "../../src/plan/steps.ts";
-import { endpoint, failed, foreign, port, service, snapshot } from "../plan/build.ts";
+import { endpoint, failed, foreign, NOW_MS, port, premade, service, snapshot } from "../plan/build.ts";
 import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
 
 const REGISTRIES = ["dc1", "prod"] as const;
@@ -27,9 +27,26 @@ const settings = config(
 );
 const APART = { hosts: { template: "{service}.{namespace}.{registry}.mesh.internal" } };
 const CLUSTER = { target: { kind: "kubernetes", namespace: "mesh-services" } };
+/** Two for each name: by Istio's own API, and by the Gateway API. */
+function exposuresOf(...names: readonly string[]): readonly object[] {
+  return names.flatMap((name, at) => {
+    const rule = { service: `dc1/shop/${name}`, gateway: "edge/public", path: "/x", hosts: [`${name}.example.com`] };
+    const tcp = { name: `${name}-tcp`, service: `prod/shop/${name}`, gateway: "edge/public", listen: 3306 + at };
+    return [
+      { name, ...rule },
+      { ...rule, name: `${name}-route`, api: "gateway" },
+      { ...tcp, api: at % 2 === 0 ? "istio" : "gateway" },
+    ];
+  });
+}
+
 const estates = [
   { name: "two registries that clash", made: settings },
   { name: "two registries beside each other", made: config([...REGISTRIES], APART) },
+  {
+    name: "services that a gateway leads to",
+    made: config([...REGISTRIES], { ...APART, exposures: exposuresOf("a", "b", "c", "nobody") }),
+  },
   {
     name: "addresses of Istio's own",
     made: config([...REGISTRIES], { ...APART, ...CLUSTER, vips: { mode: "istio" } }),
@@ -123,6 +140,10 @@ const happen = {
         ? { ...manifest, spec: { ...manifest.spec, addresses: [`10.9.0.${1 + (n % 20)}`] } }
         : manifest,
     ),
+  kinds: (_: World, { absentKinds }: MemoryTarget, { n }: Event) => {
+    const kind = n % 2 === 0 ? "HTTPRoute" : "TCPRoute";
+    if (!absentKinds.delete(kind)) absentKinds.add(kind);
+  },
   removed: (_: World, target: MemoryTarget, { at }: Event) => tamper(target, at, () => undefined),
   foreign: (_: World, target: MemoryTarget, { at, n }: Event) => {
     const name = NAMES[at % NAMES.length] ?? "";
@@ -131,14 +152,54 @@ const happen = {
       foreign("Service", `apps/${name}`),
       foreign("ServiceEntry", `web/${name}`, { hosts: [host], addresses: ["10.9.0.9"] }),
       foreign("VirtualService", `web/${name}`, { hosts: [host] }),
+      foreign("VirtualService", `mesh-services/${name}`, { hosts: [] }),
     ];
     const thing = things[n % things.length];
     const key = thing === undefined ? "" : `${thing.kind}/${thing.namespace}/${thing.name}`;
     if (thing !== undefined && !target.objects.has(key)) target.foreign.set(key, thing);
   },
+  /** Someone asks for a service's endpoints, or for another's, or for those of one that there is not. */
+  premade: (_: World, target: MemoryTarget, { registry, at, n }: Event) => {
+    const name = `p${at % 4}`;
+    const names = [...NAMES.map((one) => `shop/${one}`), "shop/nobody", "old/n1", "old/n2"];
+    const entry = premade(n % 11 === 0 ? undefined : `${registry}/${names[n % names.length]}`, name, {
+      endpoints: n % 2 === 0 ? [] : [{ address: "203.0.113.1" }],
+      ports: [{ name: "http-web", number: 8080, protocol: "HTTP" }],
+      object: { resourceVersion: `${n}`, writtenMs: n % 3 === 0 ? NOW_MS - 1000 : undefined },
+    });
+    target.premade.set(entry.key, entry);
+    target.foreign.set(
+      entry.key,
+      foreign("ServiceEntry", `mesh-services/${name}`, { hosts: entry.manifest.spec.hosts }),
+    );
+  },
+  premadeEdited: (_: World, target: MemoryTarget, { at, n }: Event) => {
+    const all = [...target.premade.values()];
+    const was = all[at % all.length];
+    if (was === undefined) return;
+    const { manifest } = was;
+    const edits = [
+      { endpoints: addresses(n) },
+      { ports: [{ name: "http-web", number: 8000 + (n % 5), protocol: "HTTP" }] },
+      { resolution: "NONE" },
+      { exportTo: ["."] },
+    ];
+    const spec = { ...manifest.spec, ...edits[n % edits.length] } as typeof manifest.spec;
+    target.premade.set(was.key, {
+      ...was,
+      manifest: { ...manifest, spec },
+      resourceVersion: `${was.resourceVersion}0`,
+    });
+  },
+  premadeGone: (_: World, target: MemoryTarget, { at }: Event) => {
+    const key = [...target.premade.keys()][at % target.premade.size];
+    if (key === undefined) return;
+    target.premade.delete(key);
+    target.foreign.delete(key);
+  },
 } as const;
 
-const LOCAL: readonly Event["kind"][] = ["endpoints", "endpoints", "weights", "drift"];
+const LOCAL: readonly Event["kind"][] = ["endpoints", "endpoints", "weights", "drift", "premadeEdited"];
 const REST = Object.keys(happen) as Event["kind"][];
 const event = fc.record<Event>({
   kind: fc.oneof(
@@ -196,6 +257,8 @@ for (const { name, made } of estates) {
         await target.writeLedger(ledger?.writes ?? [], options);
         await target.write([...plan.update, ...plan.create, ...plan.delete], options);
       };
+      happen.premade(world, target, { kind: "premade", registry: "dc1", at: 0, n: 1 });
+      happen.premade(world, target, { kind: "premade", registry: "prod", at: 1, n: 2 });
       await lookAtAll(true);
       let seen = target.version();
       await lookAtAll(true);
@@ -216,6 +279,9 @@ for (const { name, made } of estates) {
         if (!isUnfinished) {
           assert.deepEqual(decision.standing.objects, target.objects);
           assert.deepEqual(decision.standing.foreign, target.foreign);
+          assert.deepEqual(decision.standing.premade, target.premade);
+          assert.deepEqual(decision.standing.absentKinds, target.absentKinds);
+          assert.deepEqual(decision.standing.premadeOf, whole.standing.premadeOf);
           assert.deepEqual(decision.standing.entries, whole.standing.entries);
           assert.deepEqual(decision.standing.byService, whole.standing.byService);
           assert.deepEqual(decision.standing.endpoints, whole.standing.endpoints);

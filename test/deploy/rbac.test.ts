@@ -34,6 +34,7 @@ const MESH = "mesh-services";
 const ISTIO = "/apis/networking.istio.io/v1";
 const inMesh = (plural: string) => `${ISTIO}/namespaces/${MESH}/${plural}`;
 const services = (namespace: string) => `/api/v1/namespaces/${namespace}/services`;
+const byHand = `${ISTIO}/namespaces/shop/serviceentries/by-hand`;
 const ledger = `/api/v1/namespaces/${MESH}/configmaps`;
 const events = (namespace: string) => `/api/v1/namespaces/${namespace}/events`;
 const leases = (namespace: string) => `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
@@ -54,16 +55,16 @@ function shopService(name: string, ports: readonly Port[] = [http]): object {
 }
 
 /** As the Gateway API has it, without its schema. */
-const httpRoutes = {
+const routesOf = (kind: string) => ({
   apiVersion: "apiextensions.k8s.io/v1",
   kind: "CustomResourceDefinition",
   metadata: {
-    name: "httproutes.gateway.networking.k8s.io",
+    name: `${kind.toLowerCase()}s.gateway.networking.k8s.io`,
     annotations: { "api-approved.kubernetes.io": "unapproved, a test" },
   },
   spec: {
     group: "gateway.networking.k8s.io",
-    names: { kind: "HTTPRoute", listKind: "HTTPRouteList", plural: "httproutes", singular: "httproute" },
+    names: { kind, listKind: `${kind}List`, plural: `${kind.toLowerCase()}s`, singular: kind.toLowerCase() },
     scope: "Namespaced",
     versions: [
       {
@@ -74,7 +75,13 @@ const httpRoutes = {
       },
     ],
   },
-};
+});
+/** Exposed twice, as `edge-http` and `edge-tcp`. */
+const edge = (ports?: readonly Port[]) => shopService("edge", ports);
+const edgeRoutes = [
+  `/apis/gateway.networking.k8s.io/v1/namespaces/${MESH}/httproutes/edge-http`,
+  `/apis/gateway.networking.k8s.io/v1/namespaces/${MESH}/tcproutes/edge-tcp`,
+];
 
 suite("deploy/kustomize/base, run by its own service account", { skip }, () => {
   let kube: Kube;
@@ -91,10 +98,11 @@ suite("deploy/kustomize/base, run by its own service account", { skip }, () => {
     const further = await readManifests("alias-namespace");
     manifests = [...base, ...further.map((manifest) => inNamespace(manifest, "shop"))];
     for (const manifest of manifests) await apply(kube, manifest);
-    await apply(kube, httpRoutes);
-    await until("HTTPRoutes are served", async () => {
-      return (await kube.request("GET", "/apis/gateway.networking.k8s.io/v1/httproutes")).status === 200;
-    });
+    for (const kind of ["HTTPRoute", "TCPRoute"]) {
+      await apply(kube, routesOf(kind));
+      const path = `/apis/gateway.networking.k8s.io/v1/${kind.toLowerCase()}s`;
+      await until(`${kind}s are served`, async () => (await kube.request("GET", path)).status === 200);
+    }
     token = await kube.createServiceAccountToken("x2istio-system", "x2istio");
     // It also notes every request, reads included, which the audit log does not have.
     proxy = await faultProxy({ ...kube, adminToken: token });
@@ -182,17 +190,47 @@ suite("deploy/kustomize/base, run by its own service account", { skip }, () => {
     for (const kind of ["serviceentries", "virtualservices"]) await untilGone(`${inMesh(kind)}/${hostOf("stock")}`);
   });
 
+  test("creates, updates and deletes routes of gateways", async () => {
+    await list(shopService("orders"), shopService("held"), edge());
+    for (const path of edgeRoutes) await untilItSays(path, "8080");
+    await list(shopService("orders"), shopService("held"), edge([admin]));
+    for (const path of edgeRoutes) await untilItSays(path, "9901");
+    await list(shopService("orders"), shopService("held"));
+    for (const path of edgeRoutes) await untilGone(path);
+    await list(shopService("orders"), shopService("held"), edge());
+    for (const path of edgeRoutes) await untilThere(path);
+  });
+
+  test("fills an entry that somebody wrote by hand in an alias namespace", async () => {
+    const annotations = { "aeraki.net/polarisNamespace": "shop", "aeraki.net/polarisService": "orders" };
+    const { status } = await kube.request("POST", `${ISTIO}/namespaces/shop/serviceentries`, {
+      ...entry,
+      metadata: { name: "by-hand", annotations, labels: { registry: "vms" } },
+      spec: { hosts: ["dev.orders.example.org"], location: "MESH_INTERNAL", resolution: "STATIC" },
+    });
+    assert.equal(status, 201);
+    await untilItSays(byHand, "192.0.2.11");
+  });
+
   test("looks again at what others changed meanwhile", async () => {
     proxy.breakWatches("silence");
     const touched = [
       ...["serviceentries", "virtualservices"].map((kind) => `${inMesh(kind)}/${hostOf("orders")}`),
       ...[`${services(MESH)}/orders`, `${services("shop")}/held`],
+      byHand,
+      ...edgeRoutes,
     ];
     for (const path of touched) await touch(path);
     await touchLedger();
-    await list(shopService("orders", [http, admin]), shopService("held", [http, admin]), shopService("late"));
+    await list(
+      shopService("orders", [http, admin]),
+      shopService("held", [http, admin]),
+      shopService("late"),
+      edge([admin]),
+    );
     await untilThere(`${inMesh("serviceentries")}/${hostOf("late")}`);
-    for (const path of [`${services(MESH)}/orders`, `${services("shop")}/held`]) await untilItSays(path, "9901");
+    for (const path of [`${services(MESH)}/orders`, `${services("shop")}/held`, byHand, ...edgeRoutes])
+      await untilItSays(path, "9901");
   });
 
   async function touch(path: string): Promise<void> {
@@ -280,6 +318,7 @@ suite("deploy/kustomize/base, run by its own service account", { skip }, () => {
     ["GET", "/api/v1/namespaces/x2istio-system/secrets/x"],
     ["POST", `${ISTIO}/namespaces/elsewhere/serviceentries`, entry],
     ["POST", `${ISTIO}/namespaces/shop/serviceentries`, entry],
+    ["DELETE", byHand],
     ["PUT", `${inMesh("serviceentries")}/x`, entry],
     ["DELETE", inMesh("serviceentries")],
     ["PATCH", `${inMesh("serviceentries")}/x/status`, entry],
@@ -307,12 +346,16 @@ suite("deploy/kustomize/base, run by its own service account", { skip }, () => {
   }
 });
 
-/** Loopback and free ports; and what vanished goes after one second instead of an hour. */
+/** Loopback and free ports; what vanished goes after one second instead of an hour; and a gateway leads to a service. */
 function forTest(config: string, ports: { readonly dns: number; readonly http: number }): string {
   const { aliases, dns, ...rest } = parse(config) as { aliases: object[]; dns: object };
   return stringify({
     ...rest,
     aliases: [...aliases, { registry: "vms", namespace: "shop", as: "{service}", in: "shop" }],
+    exposures: [
+      { name: "edge-http", service: "vms/shop/edge", api: "gateway", gateway: "edge/x", hosts: ["edge.example.com"] },
+      { name: "edge-tcp", service: "vms/shop/edge", api: "gateway", gateway: "edge/x", listen: 3306 },
+    ],
     policy: { keepEmpty: "1s" },
     dns: { ...dns, listen: [`127.0.0.1:${ports.dns}`], allow: ["127.0.0.0/8"] },
     http: { listen: `127.0.0.1:${ports.http}` },

@@ -5,6 +5,7 @@ import { KubeStatusError } from "../../src/kube/kube-error.ts";
 import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/kubernetes.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { Target } from "../../src/model/target.ts";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -32,7 +33,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     });
     opened.push(target);
     await target.start({ watch, signal: ending.signal });
-    if (watch) await until("all but HTTPRoutes are watched", async () => proxy.watching() === 5);
+    if (watch) await until("all but HTTPRoutes and TCPRoutes are watched", async () => proxy.watching() === 5);
     return target;
   }
   /** Answer the first `times` requests whose line holds `part` with `fault`. */
@@ -64,46 +65,71 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     await kube.stop();
   });
 
-  test("sends a write again after 429 and 503 with Retry-After", async () => {
-    const target = await open({}, false);
-    for (const code of [429, 503]) {
-      failOn("POST", status(code, "TooManyRequests", { "retry-after": "1" }), 1);
+  test(
+    faultRow({
+      target: "API server",
+      fault: "it answers 429, or 503, with Retry-After",
+      expect: "the write is sent again after that time",
+    }),
+    async () => {
+      const target = await open({}, false);
+      for (const code of [429, 503]) {
+        failOn("POST", status(code, "TooManyRequests", { "retry-after": "1" }), 1);
+        const startedMs = performance.now();
+        const { results } = await target.write([create(`busy-${code}`)], options);
+        assert.equal(results[0]?.outcome, "written");
+        assert.ok(performance.now() - startedMs > 1000);
+      }
+      assert.equal(ask("POST"), 4);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "API server",
+      fault: "it goes on answering 429",
+      expect: "the write is given up until the next pass",
+      peer: "external-dns #3841",
+    }),
+    async () => {
+      const target = await open({}, false);
+      failOn("POST", status(429, "TooManyRequests", { "retry-after": "0" }));
+      const { results } = await target.write([create("too-busy")], options);
+      assert.equal(results[0]?.outcome, "failed");
+      assert.match(String(results[0]?.error), /Cannot create ServiceEntry .*: 429 TooManyRequests: on purpose/);
+      assert.equal(ask("POST"), 4);
+    },
+  );
+
+  test(
+    faultRow({ target: "API server", fault: "leadership is lost while a write waits", expect: "it is not sent again" }),
+    async () => {
+      const target = await open({}, false);
+      failOn("POST", status(429, "TooManyRequests", { "retry-after": "0" }));
+      let left = 1;
+      const { results } = await target.write([create("too-late")], { ...options, mayWrite: () => left-- > 0 });
+      assert.equal(results[0]?.outcome, "skipped");
+      assert.equal(ask("POST"), 1);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "API server",
+      fault: "a write gets no answer",
+      expect: "it ends within 4 s, the others are written",
+    }),
+    async () => {
+      const target = await open({}, false);
+      failOn("POST", "silence", 1);
       const startedMs = performance.now();
-      const { results } = await target.write([create(`busy-${code}`)], options);
-      assert.equal(results[0]?.outcome, "written");
-      assert.ok(performance.now() - startedMs > 1000);
-    }
-    assert.equal(ask("POST"), 4);
-  });
-
-  test("gives a write up after three more tries", async () => {
-    const target = await open({}, false);
-    failOn("POST", status(429, "TooManyRequests", { "retry-after": "0" }));
-    const { results } = await target.write([create("too-busy")], options);
-    assert.equal(results[0]?.outcome, "failed");
-    assert.match(String(results[0]?.error), /Cannot create ServiceEntry .*: 429 TooManyRequests: on purpose/);
-    assert.equal(ask("POST"), 4);
-  });
-
-  test("does not send a write again once it may not", async () => {
-    const target = await open({}, false);
-    failOn("POST", status(429, "TooManyRequests", { "retry-after": "0" }));
-    let left = 1;
-    const { results } = await target.write([create("too-late")], { ...options, mayWrite: () => left-- > 0 });
-    assert.equal(results[0]?.outcome, "skipped");
-    assert.equal(ask("POST"), 1);
-  });
-
-  test("fails a write that gets no answer within 4 s, and none of the others", async () => {
-    const target = await open({}, false);
-    failOn("POST", "silence", 1);
-    const startedMs = performance.now();
-    const { results } = await target.write([create("lost"), create("kept")], options);
-    assert.ok(performance.now() - startedMs < 4500);
-    assert.deepEqual(results.map(({ outcome }) => outcome).sort(), ["failed", "written"]);
-    const { error } = results.find(({ outcome }) => outcome === "failed") ?? {};
-    assert.match(String((error as Error).cause), /no answer within 4 s/);
-  });
+      const { results } = await target.write([create("lost"), create("kept")], options);
+      assert.ok(performance.now() - startedMs < 4500);
+      assert.deepEqual(results.map(({ outcome }) => outcome).sort(), ["failed", "written"]);
+      const { error } = results.find(({ outcome }) => outcome === "failed") ?? {};
+      assert.match(String((error as Error).cause), /no answer within 4 s/);
+    },
+  );
 
   test("deletes aliases before their entry and creates them after it", async () => {
     const target = await open({}, false);
@@ -138,7 +164,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     await until("the watch works again", async () => target.standing().objects.has(`Service/${SHOP}/afterwards`));
   });
 
-  test("lists anew after a 410 inside the watch", async () => {
+  test(faultRow({ target: "API server", fault: "410 Gone inside a watch", expect: "it is listed anew" }), async () => {
     const target = await open();
     const lists = () =>
       proxy.seen.filter((line) => line.startsWith("GET /api/v1/services?") && line.includes("limit=")).length;
@@ -154,7 +180,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     await until("the watch works again", async () => target.standing().objects.has(`Service/${SHOP}/inside`));
   });
 
-  test("opens a watch anew that has gone silent", async () => {
+  test(faultRow({ target: "API server", fault: "a watch goes silent", expect: "it is opened anew" }), async () => {
     const target = await open({ stallMs: 1000 });
     proxy.breakWatches("silence");
     await post(kube, servicePath(SHOP), aliasOf("silent").manifest);
@@ -173,46 +199,77 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     await until("it is seen", async () => target.standing().objects.has(`Service/${SHOP}/back`), 60_000);
   });
 
-  test("begins a list again whose pages have expired", async () => {
-    for (let index = 0; index < 4; index++) await post(kube, servicePath(SHOP), aliasOf(`expired-${index}`).manifest);
-    failOn("/services?limit=2&continue=", status(410, "Expired"), 1);
-    const target = await open({ pageSize: 2 }, false);
-    assert.equal([...target.standing().objects.keys()].filter((key) => key.includes("/expired-")).length, 4);
-  });
+  test(
+    faultRow({ target: "API server", fault: "the pages of a list expire on the way", expect: "the list begins anew" }),
+    async () => {
+      for (let index = 0; index < 4; index++) await post(kube, servicePath(SHOP), aliasOf(`expired-${index}`).manifest);
+      failOn("/services?limit=2&continue=", status(410, "Expired"), 1);
+      const target = await open({ pageSize: 2 }, false);
+      assert.equal([...target.standing().objects.keys()].filter((key) => key.includes("/expired-")).length, 4);
+    },
+  );
 
-  test("skips an object that makes no sense", async () => {
-    const page = {
-      metadata: { resourceVersion: "1" },
-      items: [null, {}, { metadata: { name: "odd", namespace: SHOP }, spec: { parentRefs: 7 } }, { metadata: 7 }],
-    };
-    failOn("/httproutes?limit", { status: 200, body: page });
-    await open({}, false);
-  });
+  test(
+    faultRow({
+      target: "API server",
+      fault: "an object of others makes no sense",
+      expect: "it is skipped, all else is read",
+    }),
+    async () => {
+      const page = {
+        metadata: { resourceVersion: "1" },
+        items: [null, {}, { metadata: { name: "odd", namespace: SHOP }, spec: { parentRefs: 7 } }, { metadata: 7 }],
+      };
+      failOn("/httproutes?limit", { status: 200, body: page });
+      await open({}, false);
+    },
+  );
 
-  test("bears with a missing HTTPRoute and finds it later", async () => {
-    const target = await open({ recheckMs: 200 });
-    const route = {
-      metadata: { name: "r", namespace: SHOP, uid: "u", resourceVersion: "1" },
-      spec: { parentRefs: [{ kind: "Service", name: "web" }] },
-    };
-    failOn("/httproutes?limit", { status: 200, body: { metadata: { resourceVersion: "1" }, items: [route] } });
-    await until("it is seen", async () => target.standing().foreign.has(`HTTPRoute/${SHOP}/r`));
-  });
+  test(
+    faultRow({
+      target: "API server",
+      fault: "the definition of an optional kind is missing",
+      expect: "it is asked for again later",
+    }),
+    async () => {
+      const target = await open({ recheckMs: 200 });
+      assert.deepEqual([...(target.standing().absentKinds ?? [])].sort(), ["HTTPRoute", "TCPRoute"]);
+      const before = target.version();
+      const route = {
+        metadata: { name: "r", namespace: SHOP, uid: "u", resourceVersion: "1" },
+        spec: { parentRefs: [{ kind: "Service", name: "web" }] },
+      };
+      failOn("/httproutes?limit", { status: 200, body: { metadata: { resourceVersion: "1" }, items: [route] } });
+      await until("it is seen", async () => target.standing().foreign.has(`HTTPRoute/${SHOP}/r`));
+      assert.deepEqual([...(target.standing().absentKinds ?? [])], ["TCPRoute"]);
+      assert.ok(target.changesSince(before)?.has("CustomResourceDefinition/HTTPRoute"));
+    },
+  );
 
-  test("names a missing CRD and what to do", async () => {
-    failOn("/serviceentries", status(404, "NotFound"));
-    await assert.rejects(
-      open({}, false),
-      /the cluster must have the CRD serviceentries\.networking\.istio\.io .*: install Istio/,
-    );
-  });
+  test(
+    faultRow({
+      target: "API server",
+      fault: "the definition of a kind that is needed is missing, or older",
+      expect: "the start fails and says what to install",
+    }),
+    async () => {
+      failOn("/serviceentries", status(404, "NotFound"));
+      await assert.rejects(
+        open({}, false),
+        /the cluster must have the CRD serviceentries\.networking\.istio\.io .*: install Istio/,
+      );
+    },
+  );
 
-  test("says what it may not read", async () => {
-    failOn("/namespaces?", status(403, "Forbidden"));
-    await assert.rejects(
-      open({}, false),
-      (error) =>
-        error instanceof KubeStatusError && /Cannot list namespaces: 403 Forbidden: on purpose/.test(error.message),
-    );
-  });
+  test(
+    faultRow({ target: "API server", fault: "a right is missing", expect: "the start fails and says which" }),
+    async () => {
+      failOn("/namespaces?", status(403, "Forbidden"));
+      await assert.rejects(
+        open({}, false),
+        (error) =>
+          error instanceof KubeStatusError && /Cannot list namespaces: 403 Forbidden: on purpose/.test(error.message),
+      );
+    },
+  );
 });

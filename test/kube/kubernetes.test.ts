@@ -6,6 +6,7 @@ import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/k
 import type { Change, Hold } from "../../src/model/plan.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
 import type { Target, WriteReport } from "../../src/model/target.ts";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -280,28 +281,35 @@ suite("kubernetesTarget()", { skip }, () => {
     ]);
   });
 
-  test("makes no alias of an entry that the cluster refuses, and goes on with others", async () => {
-    const good = entryOf("good");
-    const bad = {
-      ...entryOf("bad"),
-      manifest: { ...entryOf("bad").manifest, spec: { ...entryOf("bad").manifest.spec, hosts: [] } },
-    };
-    const report = await target.write(
-      [create(bad), create(aliasOf("bad")), create(good), create(aliasOf("good"))],
-      options,
-    );
-    assert.deepEqual(outcomes(report).sort(), [
-      `create Service/${SHOP}/bad: skipped`,
-      `create Service/${SHOP}/good: written`,
-      `create ServiceEntry/${MESH}/bad.mesh.internal: failed`,
-      `create ServiceEntry/${MESH}/good.mesh.internal: written`,
-    ]);
-    const failed = report.results.find(({ outcome }) => outcome === "failed");
-    assert.match(
-      String(failed?.error),
-      /Cannot create ServiceEntry mesh-services\/bad\.mesh\.internal: 422 Invalid: .*spec\.hosts/,
-    );
-  });
+  test(
+    faultRow({
+      target: "API server",
+      fault: "one object is refused",
+      expect: "nothing points to it, the others are written",
+    }),
+    async () => {
+      const good = entryOf("good");
+      const bad = {
+        ...entryOf("bad"),
+        manifest: { ...entryOf("bad").manifest, spec: { ...entryOf("bad").manifest.spec, hosts: [] } },
+      };
+      const report = await target.write(
+        [create(bad), create(aliasOf("bad")), create(good), create(aliasOf("good"))],
+        options,
+      );
+      assert.deepEqual(outcomes(report).sort(), [
+        `create Service/${SHOP}/bad: skipped`,
+        `create Service/${SHOP}/good: written`,
+        `create ServiceEntry/${MESH}/bad.mesh.internal: failed`,
+        `create ServiceEntry/${MESH}/good.mesh.internal: written`,
+      ]);
+      const failed = report.results.find(({ outcome }) => outcome === "failed");
+      assert.match(
+        String(failed?.error),
+        /Cannot create ServiceEntry mesh-services\/bad\.mesh\.internal: 422 Invalid: .*spec\.hosts/,
+      );
+    },
+  );
 
   test("keeps an entry as long as its alias could not be deleted", async () => {
     await target.write([create(entryOf("held")), create(aliasOf("held"))], options);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
 import { type KubeClient, kubeClient } from "../../src/kube/client.ts";
 import { type LeaseElector, type LeaseOptions, leaseElector } from "../../src/kube/lease.ts";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -106,27 +107,34 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
     assert.ok(tookMs > 10_000 && tookMs < 20_000, `took ${tookMs} ms`);
   });
 
-  test("stops leading when it cannot renew, before another may lead", async () => {
-    leases++;
-    let lostMs = 0;
-    const first = elector("first", {
-      client: proxied,
-      onChange: (isLeader) => (lostMs = isLeader ? 0 : performance.now()),
-    });
-    const second = elector("second");
-    run(first);
-    await leads(first);
-    run(second);
-    await until("the second has looked", async () => second.holder() === "first");
-    proxy.fault = () => "silence";
-    const startedMs = performance.now();
-    await until("the second leads", async () => {
-      assert.ok(!(first.isLeader() && second.isLeader()), "two leaders at once");
-      return second.isLeader();
-    });
-    assert.ok(lostMs - startedMs <= 2100, `lost after ${lostMs - startedMs} ms`);
-    assert.ok(performance.now() - lostMs > 500);
-  });
+  test(
+    faultRow({
+      target: "own process",
+      fault: "it cannot renew its Lease",
+      expect: "it stops writing before another may",
+    }),
+    async () => {
+      leases++;
+      let lostMs = 0;
+      const first = elector("first", {
+        client: proxied,
+        onChange: (isLeader) => (lostMs = isLeader ? 0 : performance.now()),
+      });
+      const second = elector("second");
+      run(first);
+      await leads(first);
+      run(second);
+      await until("the second has looked", async () => second.holder() === "first");
+      proxy.fault = () => "silence";
+      const startedMs = performance.now();
+      await until("the second leads", async () => {
+        assert.ok(!(first.isLeader() && second.isLeader()), "two leaders at once");
+        return second.isLeader();
+      });
+      assert.ok(lostMs - startedMs <= 2100, `lost after ${lostMs - startedMs} ms`);
+      assert.ok(performance.now() - lostMs > 500);
+    },
+  );
 
   test("leads again once the API server answers", async () => {
     leases++;
@@ -186,19 +194,26 @@ suite("leaseElector()", { skip, concurrency: false }, () => {
     await first.release();
   });
 
-  test("tryAcquireOnce() sees a holder that renews although its clock is wrong", async () => {
-    leases++;
-    const renewTime = () =>
-      `2026-01-01T00:00:00.${String(Math.floor(performance.now() * 10) % 1_000_000).padStart(6, "0")}Z`;
-    const collection = path().slice(0, path().lastIndexOf("/"));
-    await kube.request("POST", collection, {
-      metadata: { name: `x2istio-${leases}` },
-      spec: { holderIdentity: "slow", leaseDurationSeconds: 3, renewTime: renewTime() },
-    });
-    const timer = setInterval(() => void kube.request("PATCH", path(), { spec: { renewTime: renewTime() } }), 500);
-    assert.equal(await elector("first").tryAcquireOnce(ending.signal), "slow");
-    clearInterval(timer);
-  });
+  test(
+    faultRow({
+      target: "own process",
+      fault: "the clock of the machine is wrong",
+      expect: "who renews a Lease is seen all the same",
+    }),
+    async () => {
+      leases++;
+      const renewTime = () =>
+        `2026-01-01T00:00:00.${String(Math.floor(performance.now() * 10) % 1_000_000).padStart(6, "0")}Z`;
+      const collection = path().slice(0, path().lastIndexOf("/"));
+      await kube.request("POST", collection, {
+        metadata: { name: `x2istio-${leases}` },
+        spec: { holderIdentity: "slow", leaseDurationSeconds: 3, renewTime: renewTime() },
+      });
+      const timer = setInterval(() => void kube.request("PATCH", path(), { spec: { renewTime: renewTime() } }), 500);
+      assert.equal(await elector("first").tryAcquireOnce(ending.signal), "slow");
+      clearInterval(timer);
+    },
+  );
 
   test("tells the leader whose deletes are allowed", async () => {
     leases++;

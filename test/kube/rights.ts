@@ -13,11 +13,12 @@ const OWN = ["get", "create", "patch", "delete"];
 const clusterRules = [
   rule(ISTIO, ["serviceentries", "virtualservices"], ["list", "watch"]),
   rule("", ["services", "namespaces"], ["list", "watch"]),
-  rule("gateway.networking.k8s.io", ["httproutes"], ["list", "watch"]),
+  rule("gateway.networking.k8s.io", ["httproutes", "tcproutes"], ["list", "watch"]),
 ];
 /** In the namespace of the entries, which here holds the ledger and the Lease too. */
 const meshRules = [
   rule(ISTIO, ["serviceentries", "virtualservices"], OWN),
+  rule("gateway.networking.k8s.io", ["httproutes", "tcproutes"], OWN),
   rule("", ["services"], OWN),
   rule("", ["events"], ["get", "create"]),
   rule("", ["configmaps"], ["list", "watch", "get", "create", "patch"]),

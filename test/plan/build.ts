@@ -13,7 +13,13 @@ import {
   type ServiceEntry,
 } from "../../src/model/objects.ts";
 import { type Endpoint, parseServiceKey, type Service, type ServicePort } from "../../src/model/service.ts";
-import type { ForeignObject, Standing, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
+import type {
+  ForeignObject,
+  PremadeEntry,
+  Standing,
+  StandingLedgerBlock,
+  StandingObject,
+} from "../../src/model/standing.ts";
 import type { Reading } from "../../src/plan/merge.ts";
 import { type IndexedStanding, indexStanding } from "../../src/plan/standing.ts";
 
@@ -153,6 +159,28 @@ export function entry(key = "dc1/shop/orders", fields: EntryFields = {}): Standi
   return { ...standingObject(manifest, fields.object), manifest };
 }
 
+/** An entry that someone else wrote by hand, in the target's namespace, for service `key`. */
+export function premade(
+  key: string | undefined,
+  name: string,
+  fields: EntryFields & { spec?: object } = {},
+): PremadeEntry {
+  const [registry = "", namespace = "", service = ""] = key?.split("/") ?? [];
+  const annotations = { "aeraki.net/polarisNamespace": namespace, "aeraki.net/polarisService": service };
+  const { manifest } = entry(key ?? "dc1/shop/orders", { host: `dev.${name}.polaris`, ...fields });
+  const metadata = {
+    name,
+    namespace: MESH,
+    labels: fields.labels ?? { manager: "aeraki" },
+    annotations: { ...annotations, ...fields.annotations },
+  };
+  const { key: objectKeyOf, ...object } = standingObject(
+    { ...manifest, metadata, spec: { ...manifest.spec, ...fields.spec } },
+    fields.object,
+  );
+  return { ...object, key: objectKeyOf, service: key, registry, manifest: object.manifest as ServiceEntry };
+}
+
 /** An alias of service `key` as it stands. */
 export function alias(key: string, id: string, fields: Partial<StandingObject> = {}): StandingObject {
   const [namespace = "", name = ""] = id.split("/");
@@ -180,6 +208,7 @@ export function ledgerBlock(name: string, data: Readonly<Record<string, string>>
 export interface StandingFields {
   readonly objects?: readonly StandingObject[];
   readonly foreign?: readonly ForeignObject[];
+  readonly premade?: readonly PremadeEntry[];
   readonly ledger?: readonly StandingLedgerBlock[];
   readonly namespaces?: Readonly<Record<string, "active" | "terminating">>;
 }
@@ -188,6 +217,7 @@ export function standing(fields: StandingFields = {}): IndexedStanding {
   const live: Standing = {
     objects: new Map((fields.objects ?? []).map((object) => [object.key, object])),
     foreign: new Map((fields.foreign ?? []).map((one) => [objectKey(one.kind, one.namespace, one.name), one])),
+    premade: new Map((fields.premade ?? []).map((one) => [one.key, one])),
     ledger: new Map((fields.ledger ?? []).map((block) => [block.name, block])),
     namespaces: fields.namespaces === undefined ? undefined : new Map(Object.entries(fields.namespaces)),
   };

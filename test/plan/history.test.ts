@@ -11,7 +11,19 @@ import type { Service } from "../../src/model/service.ts";
 import type { Reading } from "../../src/plan/merge.ts";
 import { readNames } from "../../src/plan/names.ts";
 import { type IndexedStanding, indexStanding, type StandingEntry } from "../../src/plan/standing.ts";
-import { endpoint, failed, foreign, HOUR_MS, NOW_MS, port, readings, type Said, service, snapshot } from "./build.ts";
+import {
+  endpoint,
+  failed,
+  foreign,
+  HOUR_MS,
+  NOW_MS,
+  port,
+  premade,
+  readings,
+  type Said,
+  service,
+  snapshot,
+} from "./build.ts";
 import { config, type MemoryTarget, memoryTarget } from "./memory.ts";
 
 const REGISTRIES = ["dc1", "prod"] as const;
@@ -189,6 +201,7 @@ function witness(target: MemoryTarget, isMerged: boolean) {
         checkKept(step, key, before, after);
         if (isMerged) checkMembers(step, key, entry, after.entries.get(key));
       }
+      for (const key of before.premade.keys()) checkPremade(step, key, before, after);
       for (const registry of REGISTRIES) remember(step, registry, isWritten);
       checkVips(after);
       checkNames(after);
@@ -215,6 +228,18 @@ function witness(target: MemoryTarget, isMerged: boolean) {
     if (heard === "gone" && isOver) return;
     for (const { key: alias } of before.byService.get(key)?.filter(({ manifest }) => manifest.kind === "Service") ?? [])
       assert.ok(after.objects.has(alias), `${key} keeps ${alias}`);
+  }
+
+  /** (7) Of an entry that someone wrote by hand only ports and endpoints ever change, and these only by what was read. */
+  function checkPremade(step: Step, key: string, before: IndexedStanding, after: IndexedStanding): void {
+    const [entry, now] = [before.premade.get(key), after.premade.get(key)];
+    assert.ok(entry !== undefined && now !== undefined, `${key} stays`);
+    const { ports: _, endpoints: __, ...rest } = now.manifest.spec;
+    const { ports: ___, endpoints: ____, ...was } = entry.manifest.spec;
+    assert.deepEqual([now.manifest.metadata, rest], [entry.manifest.metadata, was]);
+    const service = entry.service ?? "";
+    const heard = verdict(step, speakers(service), nameOf(service));
+    if (heard === "silent") assert.equal(now, entry, `${key} stays as it is`);
   }
 
   /** Endpoints of a member that cannot be read stay. */
@@ -328,8 +353,11 @@ async function live(one: Bench, step: Step, check: ReturnType<typeof witness>["c
     isFaulty = false;
   }
   assert.deepEqual(last, [], "(5) nothing is left to do after two passes without fault");
-  for (const request of target.requests)
-    assert.ok(!target.foreign.has(request.split(" ")[1] ?? ""), `(3) ${request} touches what is not ours`);
+  for (const request of target.requests) {
+    const [kind, key = ""] = request.split(" ");
+    const isFilled = kind === "update" && target.premade.has(key);
+    assert.ok(isFilled || !target.foreign.has(key), `(3) ${request} touches what is not ours`);
+  }
   const first = decide(one, saying, step.isReleased);
   const second = decide(one, saying, step.isReleased);
   assert.deepEqual(changesOf({ computation: second }), [], "(4) unchanged input yields no change");
@@ -371,6 +399,22 @@ async function settle(one: Bench, last: Step): Promise<void> {
       );
   }
   for (const key of standing.byService.keys()) assert.ok(catalog.services.has(key), `${key} has gone`);
+  for (const { service: key = "", manifest } of standing.premade.values())
+    assert.deepEqual(
+      (manifest.spec.endpoints ?? []).map(({ address }) => address).toSorted(),
+      (catalog.services.get(key)?.endpoints ?? []).map(({ address }) => address).toSorted(),
+      `${manifest.metadata.name} has the endpoints of ${key}`,
+    );
+}
+
+/** Entries that someone wrote by hand for services of the first registry, and where they are not merged of the second. */
+function addPremade({ target, settings }: Bench): void {
+  const keys = ["dc1/shop/a", "dc1/shop/b", settings.merge.length > 0 ? "dc1/shop/c" : "prod/shop/a"];
+  for (const [at, key] of keys.entries()) {
+    const entry = premade(key, `by-hand-${at}`, { endpoints: at === 0 ? [{ address: "203.0.113.1" }] : [], ports: [] });
+    target.premade.set(entry.key, entry);
+    target.foreign.set(entry.key, foreign("ServiceEntry", `mesh-services/by-hand-${at}`, entry.manifest.spec));
+  }
 }
 
 const settings = [
@@ -385,6 +429,7 @@ for (const { name, made } of settings) {
         "Service/kube-system/dns",
         foreign("Service", "kube-system/dns", { addresses: ["10.9.0.3"] }),
       );
+      addPremade(one);
       const { check } = witness(one.target, made.merge.length > 0);
       for (const step of steps) await live(one, step, check);
       const last = steps.at(-1);

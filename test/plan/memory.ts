@@ -2,9 +2,9 @@ import { adapters } from "../../adapters/adapters.ts";
 import { type Config, parseConfig } from "../../src/config.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { changeLog } from "../../src/model/change-log.ts";
-import { type Manifest, objectKey } from "../../src/model/objects.ts";
+import { type Manifest, type MeshKind, objectKey } from "../../src/model/objects.ts";
 import type { Change } from "../../src/model/plan.ts";
-import type { ForeignObject, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
+import type { ForeignObject, PremadeEntry, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
 import type { LedgerWrite, Target, WriteOutcome, WriteResult } from "../../src/model/target.ts";
 import { NOW_MS, standingObject } from "./build.ts";
 
@@ -26,7 +26,9 @@ export function config(registries: readonly (string | object)[] = ["dc1"], rest:
 export interface MemoryTarget extends Target {
   readonly objects: Map<string, StandingObject>;
   readonly foreign: Map<string, ForeignObject>;
+  readonly premade: Map<string, PremadeEntry>;
   readonly ledger: Map<string, StandingLedgerBlock>;
+  readonly absentKinds: Set<MeshKind>;
   clockMs: number;
   /** Every request, as `create ServiceEntry/…` or `ledger x2istio-vips-…`. */
   readonly requests: string[];
@@ -41,19 +43,23 @@ export function memoryTarget(
   const log = changeLog();
   const objects = fields.objects ?? new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
+  const premade = new Map<string, PremadeEntry>();
   const ledger = fields.ledger ?? new Map<string, StandingLedgerBlock>();
+  const absentKinds = new Set<MeshKind>();
   const requests: string[] = [];
   let version = 0;
   const memory: MemoryTarget = {
     kind: "kubernetes",
     objects,
     foreign,
+    premade,
     ledger,
+    absentKinds,
     requests,
     clockMs: fields.clockMs ?? NOW_MS,
     fault: () => undefined,
     start: async () => undefined,
-    standing: () => ({ objects, foreign, ledger, namespaces }),
+    standing: () => ({ objects, foreign, premade, ledger, namespaces, absentKinds }),
     version: log.version,
     waitForChange: log.wait,
     changesSince: log.since,
@@ -86,7 +92,8 @@ export function memoryTarget(
   /** Also of what was changed by hand, behind the target's back. */
   function notify(): void {
     const blocks = [...ledger].map(([name, block]) => [`ConfigMap/${name}`, block] as const);
-    const now = new Map<string, unknown>([...foreign, ...objects, ...blocks]);
+    const kinds = [...absentKinds].map((kind) => [`CustomResourceDefinition/${kind}`, kind] as const);
+    const now = new Map<string, unknown>([...foreign, ...premade, ...objects, ...blocks, ...kinds]);
     const keys = [...new Set([...seen.keys(), ...now.keys()])].filter((key) => seen.get(key) !== now.get(key));
     seen = now;
     for (const key of keys) log.add(key);
@@ -108,6 +115,15 @@ export function memoryTarget(
     if (change.kind === "create") {
       if (foreign.has(key) || objects.has(key)) return "foreign";
       put(change.object.manifest, { uid: `${++version}`, createdMs: memory.clockMs });
+    } else if (change.kind === "update" && change.premade !== undefined) {
+      if (premade.get(key) !== change.standing) return "conflict";
+      const manifest = structuredClone(change.object.manifest) as PremadeEntry["manifest"];
+      premade.set(key, {
+        ...(change.standing as PremadeEntry),
+        manifest,
+        resourceVersion: `${++version}`,
+        writtenMs: memory.clockMs,
+      });
     } else {
       if (objects.get(key) !== change.standing) return "conflict";
       const { uid, createdMs } = change.standing;

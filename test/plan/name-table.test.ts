@@ -161,3 +161,17 @@ for (const { name, before, nowMs, want } of serials) {
     assert.equal(table([], previous, nowMs).serial, want);
   });
 }
+
+test("buildNameTable() answers Istio's addresses of the families that are wanted, and all of ours", () => {
+  const statusAddresses = ["240.240.0.9", "2001:2::9"];
+  const addressesOf = (fields: EntryFields) => {
+    const objects = [entry("dc1/shop/orders", fields)];
+    const row = buildNameTable(standing({ objects }), { settleMs: 0, nowMs: 0, families: ["v4"] }).names.get(HOST);
+    return [row?.a, row?.aaaa];
+  };
+  assert.deepEqual(addressesOf({ object: { statusAddresses } }), [["240.240.0.9"], []]);
+  assert.deepEqual(addressesOf({ addresses: ["240.241.0.7", "fd00:241::7"], object: { statusAddresses } }), [
+    ["240.241.0.7"],
+    ["fd00:241::7"],
+  ]);
+});

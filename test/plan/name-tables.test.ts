@@ -59,3 +59,28 @@ test("nameTables(): a table whose making was broken off is made anew", () => {
   const { names: rows } = runSteps(tables.renew(standing({ objects: many }), new Set(), OPTIONS));
   assert.equal(rows.size, 100);
 });
+
+test("nameTables(): rows have endpoints where they are wanted, and the table follows them", () => {
+  const tables = nameTables();
+  const options = { ...OPTIONS, endpoints: true };
+  const places = [
+    { address: "192.0.2.9", ports: { HTTP: 9080 }, locality: "eu/eu-1/rack" },
+    { address: "192.0.2.10", locality: "eu" },
+    { address: "vm.example.org" },
+  ];
+  const now = (endpoints: typeof places) => ({
+    ...entry("dc1/shop/web", { addresses: ["240.241.0.1"], endpoints }),
+    key: web.key,
+  });
+  const host = web.manifest.kind === "ServiceEntry" ? (web.manifest.spec.hosts[0] ?? "") : "";
+  const first = runSteps(tables.renew(standing({ objects: [now(places)] }), undefined, options));
+  assert.deepEqual(first.names.get(host)?.endpoints, [
+    { address: "192.0.2.9", ports: { http: 9080 }, region: "eu", zone: "eu-1" },
+    { address: "192.0.2.10", region: "eu" },
+  ]);
+  const same = runSteps(tables.renew(standing({ objects: [now(places)] }), new Set([web.key]), options));
+  assert.equal(same, first);
+  const second = runSteps(tables.renew(standing({ objects: [now([])] }), new Set([web.key]), options));
+  assert.deepEqual(second.names.get(host)?.endpoints, []);
+  assert.equal(second.names.get(host)?.settledAtMs, first.names.get(host)?.settledAtMs);
+});

@@ -354,6 +354,19 @@ const cases: Case[] = [
     want: { "dc1/shop/orders": `${host("orders")} [_http.example.org] [a.42] [orders] [a_b.example.org]` },
   },
   {
+    name: "gives a wildcard of the file or of a template for DNS only",
+    said: { dc1: [named("orders", ["*.orders.example.org"])] },
+    options: { legacyNames: new Map([["dc1", ["*.{service}.old.example.org"]]]) },
+    want: { "dc1/shop/orders": `${host("orders")} [*.orders.example.org] [*.orders.old.example.org]` },
+  },
+  {
+    name: "lets no registry make a wildcard of a service's name",
+    said: { dc1: [service("*")] },
+    options: { legacyNames: new Map([["dc1", ["{service}.service.consul"]]]) },
+    want: { "dc1/shop/*": "25d702bb.shop.dc1.mesh.internal" },
+    notes: ['legacy name "*.service.consul" was dropped: only a template that begins with *. can give wildcards'],
+  },
+  {
     name: "drops legacy names that DNS cannot carry, and says why",
     said: {
       dc1: [
@@ -362,7 +375,8 @@ const cases: Case[] = [
           "a..b",
           `${"a".repeat(64)}.example.org`,
           "-a.example.org",
-          "*.example.org",
+          "a.*.example.org",
+          "*.org",
           "modid:1",
           "",
           Array(5).fill("a".repeat(60)).join("."),
@@ -375,7 +389,8 @@ const cases: Case[] = [
       'legacy name "a..b" was dropped: it has an empty label',
       `legacy name "${"a".repeat(64)}.example.org" was dropped: its label "${"a".repeat(64)}" has 64 characters, 63 are allowed`,
       'legacy name "-a.example.org" was dropped: its label "-a" has characters that a DNS name cannot have',
-      'legacy name "*.example.org" was dropped: its label "*" has characters that a DNS name cannot have',
+      'legacy name "a.*.example.org" was dropped: its label "*" has characters that a DNS name cannot have',
+      'legacy name "*.org" was dropped: its label "*" has characters that a DNS name cannot have',
       'legacy name "modid:1" was dropped: its label "modid:1" has characters that a DNS name cannot have',
       'legacy name "" was dropped: it has an empty label',
       `legacy name "${Array(5).fill("a".repeat(60)).join(".")}" was dropped: it has 304 characters, 253 are allowed`,

@@ -31,6 +31,7 @@ import {
   type StandingFields,
   service,
   standing,
+  standingObject,
 } from "./build.ts";
 
 const HOST = "orders.shop.dc1.mesh.internal";
@@ -42,6 +43,7 @@ interface Given {
   readonly group?: readonly string[];
   readonly aliases?: readonly AliasRule[];
   readonly xds?: boolean;
+  readonly waypoint?: string;
   readonly exportTo?: readonly string[];
   readonly nowMs?: number;
   /** `undefined`: Istio allocates them. */
@@ -63,7 +65,7 @@ function build(given: Given = {}, memo?: ObjectMemo): Desired {
   });
   const all = new Map([...naming.services.values()].map(({ host }) => [host, ["240.241.0.7"]] as const));
   const vips = given.vips === "istio" ? undefined : (given.vips ?? all);
-  const registries = new Map(Object.keys(said).map((name) => [name, { exportTo, xds }]));
+  const registries = new Map(Object.keys(said).map((name) => [name, { exportTo, xds, waypoint: given.waypoint }]));
   return buildObjects(
     catalog,
     naming,
@@ -158,7 +160,7 @@ test("buildObjects() makes everything of a service with mixed ports, legacy name
         metadata: {
           name: HOST,
           namespace: MESH,
-          labels,
+          labels: { ...labels, manager: "aeraki", registry: "dc1" },
           annotations: {
             ...annotations,
             [NAMES_ANNOTATION]: '[{"name":"orders.corp.example.com"},{"name":"64001.65536"}]',
@@ -513,6 +515,31 @@ for (const kind of ["VirtualService", "HTTPRoute"]) {
   });
 }
 
+test("buildObjects() gives up its VirtualService once someone's has all its hosts", () => {
+  const orders = service("orders", { legacyNames: ["a.example.org", "b.example.org"] });
+  const ours = { said: { dc1: [orders] } };
+  const objects = build(ours).objects.map((object) => standingObject(object.manifest));
+  const held = (hosts: readonly string[]) =>
+    build({ ...ours, stands: { objects, foreign: [foreign("VirtualService", "web/mine", { hosts })] } });
+  const some = held([HOST, "b.example.org"]);
+  assert.deepEqual([...some.keptObjects], [`VirtualService/${MESH}/${HOST}`]);
+  assert.match(some.holds[0]?.message ?? "", /ours goes once these are among its hosts: a\.example\.org$/);
+  const all = held([HOST, "b.example.org", "a.example.org"]);
+  assert.deepEqual(keys(all), [`ServiceEntry/${MESH}/${HOST}`]);
+  assert.deepEqual([[...all.keptObjects], all.holds], [[], []]);
+  const narrow = build({
+    ...ours,
+    stands: {
+      objects,
+      foreign: [
+        foreign("VirtualService", "web/mine", { hosts: [HOST, "b.example.org", "a.example.org"], isNarrow: true }),
+      ],
+    },
+  });
+  assert.deepEqual([...narrow.keptObjects], [`VirtualService/${MESH}/${HOST}`]);
+  assert.match(narrow.holds[0]?.message ?? "", /not for every namespace/);
+});
+
 test("buildObjects() takes no notice of someone's VirtualService where it writes none", () => {
   assert.deepEqual(
     build({ stands: { foreign: [foreign("VirtualService", "web/mine", { hosts: [HOST] })] } }).holds,
@@ -595,3 +622,17 @@ test("buildObjects() gives the same objects for the same parts, and new ones for
     [true, true, false],
   );
 });
+
+for (const [waypoint, want] of [
+  [undefined, undefined],
+  ["none", { "istio.io/use-waypoint": "none" }],
+  ["edge/out", { "istio.io/use-waypoint": "out", "istio.io/use-waypoint-namespace": "edge" }],
+] as const) {
+  test(`buildObjects() labels entries for waypoint ${waypoint}`, () => {
+    const desired = build({ ...(waypoint !== undefined && { waypoint }) });
+    const labels = Object.entries(entryOf(desired).metadata.labels ?? {}).filter(([name]) =>
+      name.startsWith("istio.io/"),
+    );
+    assert.deepEqual(Object.fromEntries(labels), want ?? {});
+  });
+}

@@ -52,6 +52,25 @@ const cases: { name: string; spec: Partial<ServiceEntrySpec>; want?: string }[] 
     },
     want: "bytes, 1400000 are allowed",
   },
+  {
+    name: "few endpoints of many bytes",
+    spec: {
+      endpoints: many(400, (n) => ({
+        address: address(n),
+        labels: Object.fromEntries(many(60, (m) => [`key${m}`, "v".repeat(60)])),
+      })),
+    },
+    want: "bytes, 1400000 are allowed",
+  },
+  {
+    name: "what only the API server writes in more bytes",
+    spec: { endpoints: many(1000, (n) => ({ address: address(n), locality: "&".repeat(250) })) },
+    want: "bytes, 1400000 are allowed",
+  },
+  {
+    name: "many bytes, but not too many",
+    spec: { endpoints: many(1000, (n) => ({ address: address(n), locality: "x".repeat(1300) })) },
+  },
   { name: "a port name in upper case", spec: withPort({ name: "HTTP" }), want: 'port name "HTTP" is not a DNS label' },
   {
     name: "a port name with an underscore",
@@ -157,3 +176,12 @@ for (const { name, spec, want } of cases) {
     else assert.equal(fault, want);
   });
 }
+
+test("entryFault() finds names that do not fit into annotations", () => {
+  const annotated = (bytes: number) => {
+    const annotations = { "x2istio.io/names": "n".repeat(bytes - "x2istio.io/names".length) };
+    return entryFault({ ...manifest, metadata: { ...manifest.metadata, annotations } });
+  };
+  assert.equal(annotated(262_144), undefined);
+  assert.match(annotated(262_145) ?? "", /^its annotations would have 262145 bytes, 262144 are allowed/);
+});

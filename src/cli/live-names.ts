@@ -1,0 +1,85 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Config } from "../config.ts";
+import { backOff } from "../controller/loop.ts";
+import { inTurns } from "../controller/turns.ts";
+import type { Log } from "../log.ts";
+import type { NameTable } from "../model/name-table.ts";
+import type { Target } from "../model/target.ts";
+import { nameTables } from "../plan/name-table.ts";
+
+/** How long a new VIP may take to reach the mesh. A folder has no mesh. */
+const SETTLE_MS = { kubernetes: 1000, directory: 0 };
+
+const BURST_MS = 20;
+/** While names keep coming, tables are made in a tenth of the time at most. */
+const REST = 9;
+
+/** The names that stand in a target. */
+export interface LiveNames {
+  /** Undefined before the first `renew`. */
+  table(): NameTable | undefined;
+  /** The version of the target that `table` was made from. */
+  version(): number;
+  /** Make the table from what stands now. @throws When an object cannot be understood; the table stays. */
+  renew(signal: AbortSignal): Promise<void>;
+  /** Renew whenever the target changes, until `signal` aborts. */
+  follow(signal: AbortSignal, log: Log): Promise<void>;
+}
+
+/** The names in `target` as `config` wants them; `onTable` is called whenever `table` may be another one. */
+export function liveNames(target: Target, { dns, vips }: Pick<Config, "dns" | "vips">, onTable: () => void): LiveNames {
+  const tables = nameTables();
+  const endpoints = dns.views.some(({ answer }) => answer === "endpoints");
+  let table: NameTable | undefined;
+  let version = -1;
+
+  async function renew(signal: AbortSignal): Promise<void> {
+    const now = target.version();
+    const options = { settleMs: SETTLE_MS[target.kind], nowMs: Date.now(), families: vips.families, endpoints };
+    const changed = target.changesSince(version);
+    try {
+      table = await inTurns(tables.renew(target.standing(), changed, options), signal);
+      onTable();
+    } finally {
+      version = now;
+    }
+  }
+
+  return {
+    table: () => table,
+    version: () => version,
+    renew,
+    async follow(signal, log) {
+      while (!signal.aborted) {
+        await target.waitForChange(version, signal).catch(() => undefined);
+        if (signal.aborted) break;
+        const startedMs = performance.now();
+        try {
+          await renew(signal);
+        } catch (error) {
+          if (signal.aborted) break;
+          // Answers go on from the table before: an object that nobody foresaw must not take down DNS.
+          log.error({ error }, "the names cannot be read from the target; the last ones are answered");
+        }
+        // What comes in a burst makes one table.
+        const restMs = Math.max(BURST_MS, REST * (performance.now() - startedMs));
+        await delay(restMs, undefined, { signal }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+/** Read the target for the first time, again and again until it can be; false when told to stop. */
+export async function startTarget(target: Target, signal: AbortSignal, log: Log): Promise<boolean> {
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      await target.start({ watch: true, signal });
+      return true;
+    } catch (error) {
+      if (signal.aborted) return false;
+      log.error({ error }, "the target cannot be read; it is tried again");
+      await backOff(failures, signal).catch(() => undefined);
+    }
+  }
+  return false;
+}

@@ -1,0 +1,90 @@
+import { createHash } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import type { NameTable } from "../model/name-table.ts";
+import { jsonText } from "./json.ts";
+
+/** A client that waits for another state of the names is answered after this time anyway. */
+const MAX_WAIT_SECONDS = 25;
+const BURST_MS = 20;
+const REST = 4;
+const compress = promisify(gzip);
+
+/** One state of the names, as others fetch it. */
+export interface NamesState {
+  /** Names this state (RFC 9110 §8.8.3). */
+  readonly etag: string;
+  readonly json: Buffer;
+  readonly gzip: Buffer;
+}
+
+/** The names for others to answer from. */
+export interface PublishedNames {
+  /** Tell that the table may be another one. */
+  refresh(): void;
+  /**
+   * The names now, or as soon as they are another state than `known`; undefined when they are not known, or not another after `waitSeconds`,
+   * 25 at most.
+   */
+  read(known: string | undefined, waitSeconds: number, signal: AbortSignal): Promise<NamesState | undefined>;
+}
+
+/** Publish what `table` gives. A state is written out once, however many clients want it, and not before the first does. */
+export function publishedNames(table: () => NameTable | undefined): PublishedNames {
+  const waiting = new Set<() => void>();
+  /** How long the last state took to write. */
+  let writeMs = 0;
+  let written: { readonly of: NameTable; readonly state: Promise<NamesState> } | undefined;
+
+  function current(): Promise<NamesState> | undefined {
+    const now = table();
+    if (now === undefined) return undefined;
+    if (written?.of !== now) {
+      const startedMs = performance.now();
+      written = { of: now, state: write(now) };
+      void written.state.then(() => {
+        writeMs = performance.now() - startedMs;
+      });
+    }
+    return written.state;
+  }
+
+  function untilRefreshed(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        waiting.delete(end);
+        signal.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, ms);
+      signal.addEventListener("abort", end);
+      waiting.add(end);
+    });
+  }
+
+  return {
+    refresh() {
+      for (const wake of [...waiting]) wake();
+    },
+    async read(known, waitSeconds, signal) {
+      const endMs = performance.now() + Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000;
+      for (;;) {
+        const state = await current();
+        if (state !== undefined && state.etag !== known) return state;
+        const leftMs = endMs - performance.now();
+        if (leftMs <= 0 || signal.aborted) return undefined;
+        await untilRefreshed(leftMs, signal);
+        // What comes in a burst is written once, and large states in a fifth of the time at most.
+        await delay(Math.max(BURST_MS, REST * writeMs), undefined, { signal }).catch(() => undefined);
+      }
+    },
+  };
+}
+
+async function write({ serial, names }: NameTable): Promise<NamesState> {
+  const json = Buffer.from(await jsonText({ serial, names: [...names.values()] }));
+  const etag = `"${createHash("sha256").update(json).digest("hex").slice(0, 16)}"`;
+  return { etag, json, gzip: await compress(json) };
+}

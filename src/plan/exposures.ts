@@ -1,0 +1,215 @@
+import type { ExposureRule } from "../model/exposure.ts";
+import {
+  API_VERSIONS,
+  type EntryPort,
+  EXPOSURE_ANNOTATION,
+  type HostnameBackend,
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  type Manifest,
+  type MeshKind,
+  type ObjectKey,
+  OWNER_LABEL,
+  type OwnedObject,
+  objectKey,
+  REGISTRY_LABEL,
+  type RouteDestination,
+  SERVICE_ANNOTATION,
+  type ServiceEntry,
+} from "../model/objects.ts";
+import type { Hold, HoldReason } from "../model/plan.ts";
+import type { ServiceKey } from "../model/service.ts";
+import type { Catalog } from "./merge.ts";
+import { type Desired, silence } from "./objects.ts";
+import { isHttp } from "./ports.ts";
+import { sameValue } from "./same.ts";
+import type { IndexedStanding } from "./standing.ts";
+
+/** The routes of all exposures, and what is held of them. */
+export interface Exposures {
+  readonly objects: readonly OwnedObject[];
+  /** Routes that stay as they stand. */
+  readonly kept: readonly ObjectKey[];
+  readonly holds: readonly Hold[];
+}
+
+/** What was made for a rule before; the caller keeps it from pass to pass. */
+export type ExposureMemo = WeakMap<ExposureRule, OwnedObject>;
+
+/** Options of {@link buildExposures}. */
+export interface ExposureOptions {
+  readonly owner: string;
+  /** Where the routes stand. */
+  readonly namespace: string;
+}
+
+interface Inputs {
+  readonly catalog: Catalog;
+  readonly standing: IndexedStanding;
+  readonly desired: Desired;
+}
+
+/**
+ * The routes that lead from gateways to services: for each rule a VirtualService, or a route of the Gateway API. A gateway
+ * and its listeners are somebody else's.
+ *
+ * A route leads to an entry that stands or is about to. It stays as it is while nobody can tell whether its service is
+ * there, goes with the entry, and goes at once when its rule does.
+ */
+export function buildExposures(
+  rules: readonly ExposureRule[],
+  { catalog, standing, desired }: Inputs,
+  options: ExposureOptions,
+  memo: ExposureMemo = new WeakMap(),
+): Exposures {
+  const objects: OwnedObject[] = [];
+  const kept: ObjectKey[] = [];
+  const holds: Hold[] = [];
+  for (const rule of rules) {
+    const kind = kindOf(rule);
+    const key = objectKey(kind, options.namespace, rule.name);
+    const registry = registryOf(rule);
+    const hold = (reason: HoldReason, message: string) =>
+      holds.push({
+        reason,
+        subject: key,
+        service: rule.service,
+        registry,
+        message: `exposure ${rule.name}: ${message}`,
+      });
+    const entry = entryOf(rule.service);
+    const port = entry === undefined ? undefined : portOf(rule, entry.spec.ports);
+    if (standing.absentKinds?.has(kind) === true) hold("kind", absence(kind));
+    else if (entry === undefined) {
+      const [reason, message] = whyNoEntry(rule.service, registry);
+      if (reason !== "service") kept.push(key);
+      hold(reason, message);
+    } else if (typeof port === "number") objects.push(route(rule, key, entry.spec.hosts[0] ?? "", port));
+    else {
+      kept.push(key);
+      hold("invalid", port ?? "");
+    }
+  }
+  return { objects, kept, holds };
+
+  /** The entry as it will stand once this pass is written. */
+  function entryOf(service: ServiceKey): ServiceEntry | undefined {
+    const built = desired.kept.has(service) ? undefined : desired.memo.get(service)?.objects[0]?.manifest;
+    return built?.kind === "ServiceEntry" ? built : standing.entries.get(service)?.manifest;
+  }
+
+  function whyNoEntry(service: ServiceKey, registry: string): readonly [HoldReason, string] {
+    const hold = desired.kept.get(service);
+    if (hold !== undefined) return [hold.reason, `its service ${service} is held: ${hold.message}`];
+    const authority = catalog.authorities.get(registry);
+    const failure = catalog.failed.get(service) ?? (authority?.state === "complete" ? undefined : authority);
+    if (typeof failure === "string") return ["unread", failure];
+    if (failure !== undefined) return ["unread", silence(failure)];
+    return ["service", `registry ${registry} lists no service ${service.slice(registry.length + 1)}`];
+  }
+
+  function route(rule: ExposureRule, key: ObjectKey, host: string, port: number): OwnedObject {
+    const manifest = manifestOf(rule, { host, port }, options);
+    const before = memo.get(rule);
+    if (before !== undefined && sameValue(before.manifest, manifest)) return before;
+    const made = { key, service: rule.service, registry: registryOf(rule), manifest };
+    memo.set(rule, made);
+    return made;
+  }
+}
+
+/** What should stand, with these routes. */
+export function withExposures(desired: Desired, { objects, kept, holds }: Exposures): Desired {
+  if (objects.length + kept.length + holds.length === 0) return desired;
+  return {
+    ...desired,
+    objects: [...desired.objects, ...objects],
+    keptObjects: new Set([...desired.keptObjects, ...kept]),
+    holds: [...desired.holds, ...holds],
+  };
+}
+
+function registryOf({ service }: ExposureRule): string {
+  return service.slice(0, service.indexOf("/"));
+}
+
+function kindOf({ api, hosts }: ExposureRule): MeshKind {
+  if (api === "istio") return "VirtualService";
+  return hosts.length > 0 ? "HTTPRoute" : "TCPRoute";
+}
+
+function absence(kind: MeshKind): string {
+  const since = kind === "TCPRoute" ? ", which the Gateway API has since 1.6" : "";
+  return `the cluster has no ${kind} in ${API_VERSIONS[kind]}${since}; with api: istio it needs none`;
+}
+
+/** The port that the rule means, or why it means none. */
+function portOf({ port, hosts }: ExposureRule, ports: readonly EntryPort[]): number | string {
+  const usable = ports.filter(({ protocol }) => protocol !== "UDP");
+  const known = usable.map(({ number }) => number).join(", ") || "none";
+  if (port !== undefined)
+    return usable.some(({ number }) => number === port) ? port : `its service has no port ${port}: ${known}`;
+  const http = hosts.length === 0 ? [] : usable.filter(({ protocol }) => isHttp(protocol));
+  const [only, ...more] = http.length > 0 ? http : usable;
+  if (only !== undefined && more.length === 0) return only.number;
+  return `its service has several ports, one must be named by port: ${known}`;
+}
+
+interface Destination {
+  readonly host: string;
+  readonly port: number;
+}
+
+function manifestOf(rule: ExposureRule, to: Destination, { owner, namespace }: ExposureOptions): Manifest {
+  const kind = kindOf(rule);
+  const metadata = {
+    name: rule.name,
+    namespace,
+    labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: owner, [REGISTRY_LABEL]: registryOf(rule) },
+    annotations: { [SERVICE_ANNOTATION]: rule.service, [EXPOSURE_ANNOTATION]: rule.name },
+  };
+  const apiVersion = API_VERSIONS[kind];
+  if (kind === "HTTPRoute") return { apiVersion, kind, metadata, spec: httpRoute(rule, to) };
+  if (kind === "TCPRoute") return { apiVersion, kind, metadata, spec: { ...parents(rule), rules: [backend(to)] } };
+  return { apiVersion, kind: "VirtualService", metadata, spec: virtualService(rule, to) };
+}
+
+/** Which proxies are told of it is for `gateways` to say; a mesh may have another default of `exportTo`. */
+function virtualService({ gateway, hosts, path, listen }: ExposureRule, { host, port }: Destination) {
+  const route: RouteDestination[] = [{ destination: { host, port: { number: port } } }];
+  const gateways = [`${gateway.namespace}/${gateway.name}`];
+  const exportTo = ["*"];
+  if (hosts.length === 0)
+    return { hosts: ["*"], gateways, exportTo, tcp: [{ match: [{ port: listen ?? port }], route }] };
+  const at = listen === undefined ? {} : { port: listen };
+  // By whole segments, as the Gateway API matches paths: /orders is no prefix of /orders-old.
+  const match =
+    path !== "/"
+      ? [
+          { uri: { exact: path }, ...at },
+          { uri: { prefix: `${path}/` }, ...at },
+        ]
+      : listen === undefined
+        ? undefined
+        : [at];
+  return { hosts, gateways, exportTo, http: [{ ...(match === undefined ? {} : { match }), route }] };
+}
+
+function httpRoute(rule: ExposureRule, to: Destination) {
+  const matches = [{ path: { type: "PathPrefix" as const, value: rule.path } }];
+  return { ...parents(rule), hostnames: rule.hosts, rules: [{ matches, ...backend(to) }] };
+}
+
+function parents({ gateway, listen }: ExposureRule) {
+  const parent = {
+    group: "gateway.networking.k8s.io",
+    kind: "Gateway",
+    ...gateway,
+    ...(listen === undefined ? {} : { port: listen }),
+  } as const;
+  return { parentRefs: [parent] };
+}
+
+function backend({ host, port }: Destination): { readonly backendRefs: readonly HostnameBackend[] } {
+  return { backendRefs: [{ group: "networking.istio.io", kind: "Hostname", name: host, port, weight: 1 }] };
+}

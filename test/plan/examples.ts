@@ -1,0 +1,64 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { parseAllDocuments } from "yaml";
+import { adapters } from "../../adapters/adapters.ts";
+import { staticOptions } from "../../adapters/static/options.ts";
+import { staticFiles } from "../../adapters/static/static.ts";
+import { parseConfig } from "../../src/config.ts";
+import { createCompute } from "../../src/controller/compute.ts";
+import { createLog } from "../../src/log.ts";
+import { createMetrics } from "../../src/metrics.ts";
+import type { Manifest } from "../../src/model/objects.ts";
+import type { Admitted } from "../servers/admission.ts";
+import { NOW_MS, standing } from "./build.ts";
+
+export const DEPLOY = new URL("../../deploy/", import.meta.url);
+
+/** What there is in a folder of deploy/ that has a configuration, and what is made of it. */
+export interface ExampleObjects {
+  /** All that would be written where nothing stands. */
+  readonly made: readonly Manifest[];
+  /** Objects in files beside the configuration. */
+  readonly own: readonly Admitted[];
+  /** It has a services.yaml, of which something is to be made. */
+  readonly hasServices: boolean;
+}
+
+/** Read one, without asking registries that are far away. */
+export async function objectsOf(folder: string): Promise<ExampleObjects> {
+  const dir = new URL(`${folder}/`, DEPLOY);
+  const read = (file: string) => readFile(new URL(file, dir), "utf8");
+  const files = (await readdir(dir)).filter((file) => file.endsWith(".yaml")).sort();
+  const others = files.filter((file) => file !== "x2istio.yaml" && file !== "services.yaml");
+  const texts = await Promise.all(others.map(read));
+  const own = texts.flatMap((text) => parseAllDocuments(text).map((document) => document.toJS() as Admitted));
+  return {
+    made: await madeOf(fileURLToPath(dir), await read("x2istio.yaml")),
+    own,
+    hasServices: existsSync(new URL("services.yaml", dir)),
+  };
+}
+
+async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
+  const env = { POLARIS_ADDRESS: "http://192.0.2.1:8090", CONSUL_HTTP_ADDR: "http://192.0.2.1:8500" };
+  const config = parseConfig(text, `${dir}x2istio.yaml`, { env, adapters });
+  const context = { dir, log: createLog({ level: "silent", pretty: false }), metrics: createMetrics() };
+  const readings = await Promise.all(
+    config.registries
+      .filter(({ kind }) => kind === "static")
+      .map(async ({ name: registry, options }) => {
+        const adapter = staticFiles(staticOptions.parse(options), { ...context, registry });
+        const snapshot = await adapter.read(AbortSignal.timeout(10_000), { trigger: "poll" });
+        return [registry, { state: "read" as const, snapshot }] as const;
+      }),
+  );
+  const { plan } = createCompute(config)({
+    readings: new Map(readings),
+    standing: standing(),
+    nowMs: NOW_MS,
+    allowDeletes: new Set<string>(),
+    endpointPeaks: new Map(),
+  });
+  return plan.create.map(({ object }) => object.manifest);
+}

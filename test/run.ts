@@ -1,13 +1,14 @@
 // What `npm test` runs: types and style, then the servers that the suites need, then the suites.
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
+import { meshServers } from "./mesh/network.ts";
 import { ensureServers, noServers } from "./servers/build.ts";
 
 const only = process.argv.slice(2);
 
 await must("biome", ["check", "--error-on-warnings"]);
 await must("tsc", ["-p", "."]);
-if ((await ensureServers(["etcd", "kube-apiserver", "crds", "istioctl", "consul"])) === undefined) {
+if ((await ensureServers([...meshServers, "istioctl"])) === undefined) {
   process.stderr.write(`The suites that need real servers are skipped: ${noServers}.\n`);
 }
 const files = only.length > 0 ? only : ["test/**/*.test.ts"];

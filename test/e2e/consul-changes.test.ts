@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers, startConsul } from "../servers/consul.ts";
 import { kubeServers } from "../servers/kube.ts";
@@ -88,14 +89,22 @@ test("what changes in Consul changes the mesh, each change by one write", { skip
     await change(host, () => consul.register(instance("emptied", 3)), { endpoints: [place(3)] });
   });
 
-  await t.test("a critical check, on one and on all", async () => {
-    const host = hostOf("checked");
-    const check = (at: number, status: "passing" | "critical") => () =>
-      consul.setCheck(`checked-${at}`, status, `checked-vm-${at}`);
-    await change(host, check(1, "critical"), { endpoints: [place(2)] });
-    await change(host, check(2, "critical"), { endpoints: [], ports: [{ number: 8080 }] });
-    await change(host, check(1, "passing"), { endpoints: [place(1)] });
-  });
+  await t.test(
+    faultRow({
+      target: "Consul",
+      fault: "all instances of a service turn unhealthy",
+      expect: "the entry stays and has no endpoint: callers get an answer at once",
+      peer: "higress #4390",
+    }),
+    async () => {
+      const host = hostOf("checked");
+      const check = (at: number, status: "passing" | "critical") => () =>
+        consul.setCheck(`checked-${at}`, status, `checked-vm-${at}`);
+      await change(host, check(1, "critical"), { endpoints: [place(2)] });
+      await change(host, check(2, "critical"), { endpoints: [], ports: [{ number: 8080 }] });
+      await change(host, check(1, "passing"), { endpoints: [place(1)] });
+    },
+  );
 
   await t.test("a warning, where it counts as healthy and where not", async () => {
     const [host, lenient] = [hostOf("warned"), hostOf("warned", "lenient")];
@@ -187,19 +196,27 @@ test("what changes in Consul changes the mesh, each change by one write", { skip
       });
   });
 
-  await t.test("two datacenters, one of which goes away", async () => {
-    const host = hostOf("spread", "both");
-    const [one, two, three] = [
-      { ...place(1), locality: "dc1" },
-      { ...place(2), locality: "dc2" },
-      { ...place(3), locality: "dc2" },
-    ];
-    await becomes(host, { endpoints: [one, two] });
-    await change(host, () => far.register(instance("spread", 3)), { endpoints: [one, two, three] });
-    await far.stop();
-    const newcomer = { ...place(4), locality: "dc1" };
-    await change(host, () => consul.register(instance("spread", 4)), { endpoints: [one, two, three, newcomer] });
-  });
+  await t.test(
+    faultRow({
+      target: "Consul",
+      fault: "one of two joined datacenters goes away",
+      expect: "its endpoints stay, the other's change",
+      peer: "consul2istio",
+    }),
+    async () => {
+      const host = hostOf("spread", "both");
+      const [one, two, three] = [
+        { ...place(1), locality: "dc1" },
+        { ...place(2), locality: "dc2" },
+        { ...place(3), locality: "dc2" },
+      ];
+      await becomes(host, { endpoints: [one, two] });
+      await change(host, () => far.register(instance("spread", 3)), { endpoints: [one, two, three] });
+      await far.stop();
+      const newcomer = { ...place(4), locality: "dc1" };
+      await change(host, () => consul.register(instance("spread", 4)), { endpoints: [one, two, three, newcomer] });
+    },
+  );
 
   await t.test("no other write", async () => {
     await until("the audit log has all", async () => (await mesh.unaccounted()).length === 0).catch(() => undefined);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers, startConsul } from "../servers/consul.ts";
 import { kubeServers } from "../servers/kube.ts";
@@ -67,49 +68,76 @@ test("what happens to Consul itself takes nothing from the mesh", { skip }, asyn
   await until("all entries are there", async () => (await mesh.all()).size === 2 * COUNT + 3 * WITNESSES.length);
 
   for (const signal of ["SIGTERM", "SIGKILL"] as const)
-    await t.test(`a restart by ${signal}`, async () => {
-      const registries = ["lasting", ...WITNESSES];
-      const before = await versions(mesh, ...registries);
-      await lasting.restart(signal, () => nextReads(mesh, "lasting", "failed"));
-      await Promise.all(registries.map((name) => nextReads(mesh, name, "ok")));
-      assert.deepEqual(written(before, await versions(mesh, ...registries)), []);
-      const { service, at } = { SIGTERM: { service: "s1", at: 101 }, SIGKILL: { service: "s3", at: 102 } }[signal];
-      const stood = (await mesh.entry(hostOf(service, "lasting")))?.spec.endpoints ?? [];
-      await mesh.change(hostOf(service, "lasting"), () => lasting.register(instance(service, at)), {
-        endpoints: [...stood, { address: `192.0.2.${at}` }],
+    await t.test(
+      faultRow(
+        {
+          target: "Consul",
+          fault: "it restarts, and answers in part while it reads its log",
+          expect: "nothing of it is written meanwhile",
+          peer: "consul-k8s #4714, consul-k8s #319",
+        },
+        signal,
+      ),
+      async () => {
+        const registries = ["lasting", ...WITNESSES];
+        const before = await versions(mesh, ...registries);
+        await lasting.restart(signal, () => nextReads(mesh, "lasting", "failed"));
+        await Promise.all(registries.map((name) => nextReads(mesh, name, "ok")));
+        assert.deepEqual(written(before, await versions(mesh, ...registries)), []);
+        const { service, at } = { SIGTERM: { service: "s1", at: 101 }, SIGKILL: { service: "s3", at: 102 } }[signal];
+        const stood = (await mesh.entry(hostOf(service, "lasting")))?.spec.endpoints ?? [];
+        await mesh.change(hostOf(service, "lasting"), () => lasting.register(instance(service, at)), {
+          endpoints: [...stood, { address: `192.0.2.${at}` }],
+        });
+      },
+    );
+
+  await t.test(
+    faultRow({
+      target: "Consul",
+      fault: "a snapshot is restored and its indexes go back",
+      expect: "changes are seen as before; what the snapshot lacks goes the usual way",
+    }),
+    async () => {
+      const host = hostOf("s2", "lasting");
+      const snapshot = await lasting.snapshot();
+      const index = async () =>
+        Number((await lasting.request("GET", "/v1/catalog/services")).headers["x-consul-index"]);
+      const indexThen = await index();
+      await mesh.change(host, () => lasting.register({ ...instance("s2", 102), address: "192.0.2.102" }), {
+        endpoints: [{ address: "192.0.2.3" }, { address: "192.0.2.102" }],
       });
-    });
+      await lasting.register(instance("later", 1));
+      await mesh.becomes(hostOf("later", "lasting"), { endpoints: [{ address: "192.0.2.1" }] });
+      await lasting.restore(snapshot);
+      assert.equal(await index(), indexThen, "the index went back");
+      await mesh.becomes(host, { endpoints: [{ address: "192.0.2.3" }] });
+      await mesh.becomes(hostOf("later", "lasting"), { endpoints: [], gone: true });
+      await mesh.change(host, () => lasting.register({ ...instance("s2", 103), address: "192.0.2.103" }), {
+        endpoints: [{ address: "192.0.2.3" }, { address: "192.0.2.103" }],
+      });
+    },
+  );
 
-  await t.test("a restored snapshot, after which indexes are lower", async () => {
-    const host = hostOf("s2", "lasting");
-    const snapshot = await lasting.snapshot();
-    const index = async () => Number((await lasting.request("GET", "/v1/catalog/services")).headers["x-consul-index"]);
-    const indexThen = await index();
-    await mesh.change(host, () => lasting.register({ ...instance("s2", 102), address: "192.0.2.102" }), {
-      endpoints: [{ address: "192.0.2.3" }, { address: "192.0.2.102" }],
-    });
-    await lasting.register(instance("later", 1));
-    await mesh.becomes(hostOf("later", "lasting"), { endpoints: [{ address: "192.0.2.1" }] });
-    await lasting.restore(snapshot);
-    assert.equal(await index(), indexThen, "the index went back");
-    await mesh.becomes(host, { endpoints: [{ address: "192.0.2.3" }] });
-    await mesh.becomes(hostOf("later", "lasting"), { endpoints: [], gone: true });
-    await mesh.change(host, () => lasting.register({ ...instance("s2", 103), address: "192.0.2.103" }), {
-      endpoints: [{ address: "192.0.2.3" }, { address: "192.0.2.103" }],
-    });
-  });
-
-  await t.test("a time without leader", async () => {
-    const before = await versions(mesh, "pair");
-    await pair.peer?.kill();
-    await nextReads(mesh, "pair", "failed");
-    const said = mesh.replica.logged("the registry cannot be read; its objects stay as they are");
-    assert.ok(said.some(({ registry, why }) => registry === "pair" && /answered 500/.test(String(why))));
-    await pair.peer?.start();
-    await nextReads(mesh, "pair", "ok");
-    assert.deepEqual(written(before, await versions(mesh, "pair")), []);
-    await mesh.change(hostOf("s1", "pair"), () => pair.register({ ...instance("s1", 101), id: "other" }), {
-      endpoints: [{ address: "192.0.2.2" }, { address: "192.0.2.101" }],
-    });
-  });
+  await t.test(
+    faultRow({
+      target: "Consul",
+      fault: "it has no leader",
+      expect: "its objects stay, and the change after that is seen",
+      peer: "slime #389",
+    }),
+    async () => {
+      const before = await versions(mesh, "pair");
+      await pair.peer?.kill();
+      await nextReads(mesh, "pair", "failed");
+      const said = mesh.replica.logged("the registry cannot be read; its objects stay as they are");
+      assert.ok(said.some(({ registry, why }) => registry === "pair" && /answered 500/.test(String(why))));
+      await pair.peer?.start();
+      await nextReads(mesh, "pair", "ok");
+      assert.deepEqual(written(before, await versions(mesh, "pair")), []);
+      await mesh.change(hostOf("s1", "pair"), () => pair.register({ ...instance("s1", 101), id: "other" }), {
+        endpoints: [{ address: "192.0.2.2" }, { address: "192.0.2.101" }],
+      });
+    },
+  );
 });

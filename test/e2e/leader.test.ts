@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -15,7 +16,12 @@ const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 type Name = "one" | "two";
 const other = (name: Name): Name => (name === "one" ? "two" : "one");
 
-test("of two replicas one writes, both answer, and one that is killed is replaced", { skip }, async (t) => {
+test(faultRow({
+  target: "own process",
+  fault: "the leader is killed (SIGKILL)",
+  expect: "another writes within 20 s; no answer is wrong meanwhile",
+  peer: "consul-k8s #4714",
+}), { skip }, async (t) => {
   const kube = await startKube({ audit: true, namespaces: [MESH, SHOP] });
   t.after(() => kube.stop());
   const tokens = await operators(kube, "one", "two");

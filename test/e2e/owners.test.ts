@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { after, afterEach, before, suite, test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -57,35 +58,42 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     return all.filter(({ metadata }) => metadata.name.startsWith("x2istio-"));
   };
 
-  test("VIPs outlive all local state, the ledger, and the entries", async (t) => {
-    const services = Array.from({ length: 8 }, (_, index) => tcpService(`s${index}`, "198.51.100.1"));
-    const owner = "lasting";
-    const first = await estate(t, services, { owner });
-    exits(await cli(first, ["apply"]), 2);
-    const vips = vipsOf(await entries(kube));
-    const ledger = await ledgerLines(kube);
-    assert.equal(vips.size, services.length);
-    for (const [host, vip] of vips) assert.equal(ledger.get(vip), `${host} ${owner} used`);
+  test(
+    faultRow({
+      target: "own process",
+      fault: "all local state is lost; then the ledger; then the entries",
+      expect: "every host keeps its VIP",
+    }),
+    async (t) => {
+      const services = Array.from({ length: 8 }, (_, index) => tcpService(`s${index}`, "198.51.100.1"));
+      const owner = "lasting";
+      const first = await estate(t, services, { owner });
+      exits(await cli(first, ["apply"]), 2);
+      const vips = vipsOf(await entries(kube));
+      const ledger = await ledgerLines(kube);
+      assert.equal(vips.size, services.length);
+      for (const [host, vip] of vips) assert.equal(ledger.get(vip), `${host} ${owner} used`);
 
-    await rm(first.dir, { recursive: true });
-    const second = await estate(t, services, { owner });
-    exits(await cli(second, ["apply"]), 0);
-    assert.deepEqual(vipsOf(await entries(kube)), vips);
+      await rm(first.dir, { recursive: true });
+      const second = await estate(t, services, { owner });
+      exits(await cli(second, ["apply"]), 0);
+      assert.deepEqual(vipsOf(await entries(kube)), vips);
 
-    await wipe(kube, configMapsPath);
-    exits(await cli(second, ["apply"]), 2);
-    assert.deepEqual(vipsOf(await entries(kube)), vips);
-    assert.deepEqual(await ledgerLines(kube), ledger, "the ledger was rebuilt from the entries");
+      await wipe(kube, configMapsPath);
+      exits(await cli(second, ["apply"]), 2);
+      assert.deepEqual(vipsOf(await entries(kube)), vips);
+      assert.deepEqual(await ledgerLines(kube), ledger, "the ledger was rebuilt from the entries");
 
-    await wipe(kube, entriesPath());
-    exits(await cli(second, ["apply"]), 2);
-    assert.deepEqual(vipsOf(await entries(kube)), vips, "the ledger alone gives the same VIPs");
+      await wipe(kube, entriesPath());
+      exits(await cli(second, ["apply"]), 2);
+      assert.deepEqual(vipsOf(await entries(kube)), vips, "the ledger alone gives the same VIPs");
 
-    await wipe(kube, entriesPath());
-    await wipe(kube, configMapsPath);
-    exits(await cli(second, ["apply"]), 2);
-    assert.deepEqual(vipsOf(await entries(kube)), vips, "what the hash of a host gives is the same anew");
-  });
+      await wipe(kube, entriesPath());
+      await wipe(kube, configMapsPath);
+      exits(await cli(second, ["apply"]), 2);
+      assert.deepEqual(vipsOf(await entries(kube)), vips, "what the hash of a host gives is the same anew");
+    },
+  );
 
   test("two installations share a cluster and a ledger, and nothing else", async (t) => {
     // Fourteen addresses for twelve hosts: most first candidates clash.
@@ -156,94 +164,108 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     for (const [one, vip] of vipsOf(await entries(kube))) assert.equal(ledger.get(vip), `${one} east used`);
   });
 
-  test("a Service made by hand stays as it is, with one Event, in all passes of all processes", async (t) => {
-    const made = await admin(kube, "POST", servicesPath(), handMade("orders"));
-    const where = await estate(t, [httpService("orders", "192.0.2.11"), httpService("stock", "192.0.2.21")]);
-    const unmoved = async () => assert.deepEqual(await get(kube, `${servicesPath()}/orders`), made);
+  test(
+    faultRow({
+      target: "API server",
+      fault: "a Service of the alias's name is there already",
+      expect: "it is never touched; the alias is held, with one Event",
+    }),
+    async (t) => {
+      const made = await admin(kube, "POST", servicesPath(), handMade("orders"));
+      const where = await estate(t, [httpService("orders", "192.0.2.11"), httpService("stock", "192.0.2.21")]);
+      const unmoved = async () => assert.deepEqual(await get(kube, `${servicesPath()}/orders`), made);
 
-    exits(await cli(where, ["apply"]), 3);
-    await unmoved();
-    const [event, ...more] = await events();
-    assert.deepEqual(more, []);
-    assert.deepEqual(event?.involvedObject.uid, made.metadata.uid);
-    assert.ok((await entries(kube)).has(hostOf(httpService("orders"))), "only the alias is held");
+      exits(await cli(where, ["apply"]), 3);
+      await unmoved();
+      const [event, ...more] = await events();
+      assert.deepEqual(more, []);
+      assert.deepEqual(event?.involvedObject.uid, made.metadata.uid);
+      assert.ok((await entries(kube)).has(hostOf(httpService("orders"))), "only the alias is held");
 
-    exits(await cli(where, ["apply"]), 3);
-    const replica = startReplica(t, { ...where, env: { KUBECONFIG: kube.kubeconfigPath } });
-    await ready(replica);
-    for (const last of ["192.0.2.12", "192.0.2.13", "192.0.2.14"]) {
-      await where.setServices([httpService("orders", last), httpService("stock", last)]);
-      await until("a pass has been made", async () =>
-        JSON.stringify((await entries(kube)).get(hostOf(httpService("stock")))).includes(last),
-      );
-    }
-    await replica.stop();
-    await unmoved();
-    assert.deepEqual(await events(), [event], "the Event was written once");
-
-    await admin(kube, "DELETE", `${servicesPath()}/orders`);
-    exits(await cli(where, ["apply"]), 2);
-    assert.equal((await get(kube, `${servicesPath()}/orders`))?.spec.type, "ExternalName", "a freed name is taken");
-  });
-
-  test("what someone writes between our read and our write stays as it is", async (t) => {
-    const proxy = await pausingProxy(t, kube);
-    const kubeconfig = await proxy.kubeconfigFor(kube.adminToken);
-    const orders = httpService("orders", "192.0.2.11");
-    const where = await estate(t, [orders, httpService("stock", "192.0.2.21")]);
-
-    const made: Promise<Live>[] = [];
-    proxy.before = async (request) => {
-      // Both aliases are made by POSTs to one path: they wait until there is a Service "orders".
-      if (request.startsWith(`POST ${servicesPath()}?`)) {
-        if (made.length === 0) made.push(admin(kube, "POST", servicesPath(), handMade("orders")));
-        await made[0];
+      exits(await cli(where, ["apply"]), 3);
+      const replica = startReplica(t, { ...where, env: { KUBECONFIG: kube.kubeconfigPath } });
+      await ready(replica);
+      for (const last of ["192.0.2.12", "192.0.2.13", "192.0.2.14"]) {
+        await where.setServices([httpService("orders", last), httpService("stock", last)]);
+        await until("a pass has been made", async () =>
+          JSON.stringify((await entries(kube)).get(hostOf(httpService("stock")))).includes(last),
+        );
       }
-      return undefined;
-    };
-    const raced = await cli(where, ["apply", "-o", "json"], kubeconfig);
-    exits(raced, 3);
-    const theirs = await made[0];
-    assert.ok(theirs !== undefined, "the alias was to be created");
-    const { outcomes, holds } = JSON.parse(raced.stdout) as {
-      readonly outcomes: readonly { readonly object: string; readonly outcome: string }[];
-      readonly holds: readonly { readonly reason: string; readonly subject: string }[];
-    };
-    assert.deepEqual(
-      holds.map(({ reason, subject }) => `${reason} ${subject}`),
-      [`foreign ${SHOP}/orders`],
-    );
-    assert.deepEqual(
-      outcomes.filter(({ outcome }) => outcome !== "written"),
-      [],
-    );
-    assert.deepEqual(await get(kube, `${servicesPath()}/orders`), theirs);
-    exits(await cli(where, ["apply"], kubeconfig), 3);
-    assert.deepEqual(await get(kube, `${servicesPath()}/orders`), theirs);
-    assert.deepEqual(
-      (await events()).map(({ involvedObject }) => involvedObject.uid),
-      [theirs.metadata.uid],
-    );
+      await replica.stop();
+      await unmoved();
+      assert.deepEqual(await events(), [event], "the Event was written once");
 
-    // The same with a write to an object of ours: somebody takes the alias over while our PATCH is on its way.
-    let taken: Live | undefined;
-    proxy.before = async (request) => {
-      if (taken === undefined && request.startsWith(`PATCH ${servicesPath()}/stock?`))
-        taken = await admin(kube, "PATCH", `${servicesPath()}/stock`, {
-          spec: { type: "ClusterIP", externalName: null, selector: { app: "stock" } },
-        });
-      return undefined;
-    };
-    await where.setServices([
-      orders,
-      { ...httpService("stock", "192.0.2.21"), ports: [{ name: "http", number: 8081, protocol: "http" }] },
-    ]);
-    exits(await cli(where, ["apply"], kubeconfig), 3);
-    assert.ok(taken !== undefined, "the alias was to be changed");
-    assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
-    const after = await cli(where, ["apply"], kubeconfig);
-    exits(after, 3);
-    assert.match(after.stdout, /stock\S* +Service shop\/stock is left alone: someone changed its type/);
-    assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
-  });
+      await admin(kube, "DELETE", `${servicesPath()}/orders`);
+      exits(await cli(where, ["apply"]), 2);
+      assert.equal((await get(kube, `${servicesPath()}/orders`))?.spec.type, "ExternalName", "a freed name is taken");
+    },
+  );
+
+  test(
+    faultRow({
+      target: "API server",
+      fault: "someone writes between our read and our write",
+      expect: "theirs stays, ours is decided anew",
+    }),
+    async (t) => {
+      const proxy = await pausingProxy(t, kube);
+      const kubeconfig = await proxy.kubeconfigFor(kube.adminToken);
+      const orders = httpService("orders", "192.0.2.11");
+      const where = await estate(t, [orders, httpService("stock", "192.0.2.21")]);
+
+      const made: Promise<Live>[] = [];
+      proxy.before = async (request) => {
+        // Both aliases are made by POSTs to one path: they wait until there is a Service "orders".
+        if (request.startsWith(`POST ${servicesPath()}?`)) {
+          if (made.length === 0) made.push(admin(kube, "POST", servicesPath(), handMade("orders")));
+          await made[0];
+        }
+        return undefined;
+      };
+      const raced = await cli(where, ["apply", "-o", "json"], kubeconfig);
+      exits(raced, 3);
+      const theirs = await made[0];
+      assert.ok(theirs !== undefined, "the alias was to be created");
+      const { outcomes, holds } = JSON.parse(raced.stdout) as {
+        readonly outcomes: readonly { readonly object: string; readonly outcome: string }[];
+        readonly holds: readonly { readonly reason: string; readonly subject: string }[];
+      };
+      assert.deepEqual(
+        holds.map(({ reason, subject }) => `${reason} ${subject}`),
+        [`foreign ${SHOP}/orders`],
+      );
+      assert.deepEqual(
+        outcomes.filter(({ outcome }) => outcome !== "written"),
+        [],
+      );
+      assert.deepEqual(await get(kube, `${servicesPath()}/orders`), theirs);
+      exits(await cli(where, ["apply"], kubeconfig), 3);
+      assert.deepEqual(await get(kube, `${servicesPath()}/orders`), theirs);
+      assert.deepEqual(
+        (await events()).map(({ involvedObject }) => involvedObject.uid),
+        [theirs.metadata.uid],
+      );
+
+      // The same with a write to an object of ours: somebody takes the alias over while our PATCH is on its way.
+      let taken: Live | undefined;
+      proxy.before = async (request) => {
+        if (taken === undefined && request.startsWith(`PATCH ${servicesPath()}/stock?`))
+          taken = await admin(kube, "PATCH", `${servicesPath()}/stock`, {
+            spec: { type: "ClusterIP", externalName: null, selector: { app: "stock" } },
+          });
+        return undefined;
+      };
+      await where.setServices([
+        orders,
+        { ...httpService("stock", "192.0.2.21"), ports: [{ name: "http", number: 8081, protocol: "http" }] },
+      ]);
+      exits(await cli(where, ["apply"], kubeconfig), 3);
+      assert.ok(taken !== undefined, "the alias was to be changed");
+      assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
+      const after = await cli(where, ["apply"], kubeconfig);
+      exits(after, 3);
+      assert.match(after.stdout, /stock\S* +Service shop\/stock is left alone: someone changed its type/);
+      assert.deepEqual(await get(kube, `${servicesPath()}/stock`), taken);
+    },
+  );
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
@@ -61,7 +62,14 @@ function randomFrom(seed: number): (below: number) => number {
 const MESH_WRITE =
   /^(?:POST|PATCH|DELETE) \/api\S*\/(?:serviceentries|virtualservices|services|configmaps)(?:\/[^/?]+)?(?:\?|$)/;
 
-test(`${ROUNDS} times a leader is stopped in mid-pass and goes on after another has taken over`, {
+test(faultRow(
+  {
+    target: "own process",
+    fault: "the leader stands still in mid-pass (SIGSTOP) until another leads",
+    expect: "it writes nothing more; each object is written once",
+  },
+  `${ROUNDS} times`,
+), {
   skip,
 }, async (t) => {
   const seed = Number(process.env.X2ISTIO_SEED ?? Date.now() % 1e9);

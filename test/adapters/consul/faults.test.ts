@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import { describeError } from "../../../src/errors.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { faultRow } from "../../faults/row.ts";
 import { addresses, failures, read, readUntil, registryAt } from "./registry.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -110,51 +111,84 @@ const faults: readonly {
 for (const { name, answer, failure, why } of faults) {
   const options = { timeout: name === "too much" ? "30s" : "500ms", token: "c0ffee00-secret" };
 
-  test(`read() of a list that is ${name} fails`, async (t) => {
-    const server = await fake(t, { "/v1/catalog/services": answer });
-    await assert.rejects(read(registryAt(t, server.address_, options)), (error: Error & { failure: string }) => {
-      assert.equal(error.failure, failure);
-      assert.match(describeError(error), why);
-      assert.match(describeError(error), /^Cannot read services of registry "dc1": GET \/v1\/catalog\/services/);
-      assert.doesNotMatch(describeError(error), /c0ffee/);
-      return true;
-    });
-  });
+  test(
+    faultRow(
+      {
+        target: "Consul",
+        fault: "the list is refused, cut, damaged, endless, or does not come",
+        expect: "the read fails as a whole",
+        peer: "slime #389",
+      },
+      name,
+    ),
+    async (t) => {
+      const server = await fake(t, { "/v1/catalog/services": answer });
+      await assert.rejects(read(registryAt(t, server.address_, options)), (error: Error & { failure: string }) => {
+        assert.equal(error.failure, failure);
+        assert.match(describeError(error), why);
+        assert.match(describeError(error), /^Cannot read services of registry "dc1": GET \/v1\/catalog\/services/);
+        assert.doesNotMatch(describeError(error), /c0ffee/);
+        return true;
+      });
+    },
+  );
 
-  test(`read() of a service that is ${name} fails that service alone`, async (t) => {
-    const server = await fake(t, { "/v1/health/service/b": answer });
-    const registry = registryAt(t, server.address_, options);
-    const snapshot = await read(registry);
-    assert.deepEqual(addresses(snapshot, "a"), ["192.0.2.1"]);
-    assert.match(failures(snapshot)["dc1/default/b"] ?? "", why);
-    assert.equal(snapshot.incomplete, undefined);
-    assert.equal((await read(registry)).services[1], snapshot.services[1], "the same failure is the same read");
-    server.special = {};
-    assert.deepEqual(addresses(await read(registry), "b"), ["192.0.2.1"]);
-  });
+  test(
+    faultRow(
+      {
+        target: "Consul",
+        fault: "the answer of one service is refused, cut, damaged, endless, or does not come",
+        expect: "that service stays as it was, the others change",
+        peer: "consul2istio",
+      },
+      name,
+    ),
+    async (t) => {
+      const server = await fake(t, { "/v1/health/service/b": answer });
+      const registry = registryAt(t, server.address_, options);
+      const snapshot = await read(registry);
+      assert.deepEqual(addresses(snapshot, "a"), ["192.0.2.1"]);
+      assert.match(failures(snapshot)["dc1/default/b"] ?? "", why);
+      assert.equal(snapshot.incomplete, undefined);
+      assert.equal((await read(registry)).services[1], snapshot.services[1], "the same failure is the same read");
+      server.special = {};
+      assert.deepEqual(addresses(await read(registry), "b"), ["192.0.2.1"]);
+    },
+  );
 }
 
-test("read() of a list without consul itself is incomplete", async (t) => {
-  for (const text of ["{}", '{"a":[]}']) {
-    const server = await fake(t, { "/v1/catalog/services": body(text) });
-    const snapshot = await read(registryAt(t, server.address_));
-    assert.match(snapshot.incomplete ?? "", /the list does not name consul itself/);
-  }
-});
+test(
+  faultRow({
+    target: "Consul",
+    fault: "a list lacks what every list has",
+    expect: "it is taken for a part: nothing is taken away",
+    peer: "consul2istio",
+  }),
+  async (t) => {
+    for (const text of ["{}", '{"a":[]}']) {
+      const server = await fake(t, { "/v1/catalog/services": body(text) });
+      const snapshot = await read(registryAt(t, server.address_));
+      assert.match(snapshot.incomplete ?? "", /the list does not name consul itself/);
+    }
+  },
+);
 
-test("read() asks an old answer again, from the leader", async (t) => {
-  const server = await fake(t, {
-    "/v1/health/service/b": ({ url = "" }, response) => {
-      const isStale = url.includes("stale");
-      response.writeHead(200, { "x-consul-lastcontact": isStale ? "20000" : "0", "x-consul-index": "10" });
-      response.end(
-        isStale ? "[]" : JSON.stringify([{ Node: { Address: "192.0.2.2" }, Service: { Port: 1 }, Checks: [] }]),
-      );
-    },
-  });
-  const options = { consistency: "stale", maxStale: "10s" };
-  assert.deepEqual(addresses(await read(registryAt(t, server.address_, options)), "b"), ["192.0.2.2"]);
-});
+test(
+  faultRow({ target: "Consul", fault: "a server answers with old data", expect: "the leader is asked instead" }),
+  async (t) => {
+    const server = await fake(t, {
+      "/v1/health/service/b": ({ url = "" }, response) => {
+        const isStale = url.includes("stale");
+        response.writeHead(200, { "x-consul-lastcontact": isStale ? "20000" : "0", "x-consul-index": "10" });
+        response.end(
+          isStale ? "[]" : JSON.stringify([{ Node: { Address: "192.0.2.2" }, Service: { Port: 1 }, Checks: [] }]),
+        );
+      },
+    });
+    const options = { consistency: "stale", maxStale: "10s" };
+    assert.deepEqual(addresses(await read(registryAt(t, server.address_, options)), "b"), ["192.0.2.2"]);
+  },
+);
 
 test("read() stops when the signal aborts", async (t) => {
   const server = await fake(t, { "/v1/health/service/b": silent });

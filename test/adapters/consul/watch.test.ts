@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createMetrics } from "../../../src/metrics.ts";
+import { faultRow } from "../../faults/row.ts";
 import type { Consul } from "../../servers/consul.ts";
 import {
   addresses,
@@ -87,7 +88,10 @@ for (const transport of transports) {
     assert.ok(hints <= 10, `${hints} hints for 20 changes`);
   });
 
-  test(`waitForChange() over ${transport.name} finds its way after a restore and a restart`, { skip }, async (t) => {
+  test(faultRow(
+    { target: "Consul", fault: "blocking queries meet a restore and a restart", expect: "changes are seen as before" },
+    transport.name,
+  ), { skip }, async (t) => {
     const { server, registry, first } = await watched(t, transport);
     const snapshot = await server.snapshot();
     await server.register({ ...web, address: "192.0.2.2" });

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { isPrintable } from "../../../adapters/istio.ts";
 import { describeError, ReadError } from "../../../src/errors.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { faultRow } from "../../faults/row.ts";
 import type { Fault } from "../../polaris/faults.ts";
 import type { Polaris } from "../../polaris/polaris.ts";
 import { adapterOf, failures, hint, places, poll, serverOf, services } from "./estate.ts";
@@ -87,21 +88,32 @@ const oneFails: readonly { name: string; fault: Fault; failure: string; message:
   },
 ];
 for (const { name, fault, failure, message } of oneFails) {
-  test(`read() fails one service whose read ${name}, and no other`, async (t) => {
-    const server = await serverOf(t);
-    fill(server);
-    const adapter = adapterOf(t, { address: server.address });
-    const undo = server.fault({ ...fault, match: { service: "b" } });
-    const snapshot = await poll(adapter);
-    assert.deepEqual(Object.keys(services(snapshot)), others);
-    const cause = failures(snapshot)["prod/default/b"];
-    assert.ok(cause instanceof ReadError);
-    assert.equal(cause.failure, failure);
-    assert.match(cause.message, message);
-    assert.equal(snapshot.incomplete, undefined);
-    undo();
-    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
-  });
+  test(
+    faultRow(
+      {
+        target: "Polaris",
+        fault: "the answer of one service is refused, cut, damaged, too large, or does not come",
+        expect: "that service stays as it was, the others change",
+        peer: "consul2istio",
+      },
+      name,
+    ),
+    async (t) => {
+      const server = await serverOf(t);
+      fill(server);
+      const adapter = adapterOf(t, { address: server.address });
+      const undo = server.fault({ ...fault, match: { service: "b" } });
+      const snapshot = await poll(adapter);
+      assert.deepEqual(Object.keys(services(snapshot)), others);
+      const cause = failures(snapshot)["prod/default/b"];
+      assert.ok(cause instanceof ReadError);
+      assert.equal(cause.failure, failure);
+      assert.match(cause.message, message);
+      assert.equal(snapshot.incomplete, undefined);
+      undo();
+      assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+    },
+  );
 }
 
 /** Answers about `b` that are whole JSON and yet no answer, and texts of a server that are not to reach a terminal or a log. */
@@ -189,46 +201,72 @@ const listFails: readonly { name: string; fault: Fault; failure: string }[] = [
   { name: "is too much to ask for", fault: { kind: "code", code: 403003 }, failure: "server" },
 ];
 for (const { name, fault, failure } of listFails) {
-  test(`read() throws when the list ${name}`, async (t) => {
-    const server = await serverOf(t);
-    fill(server);
-    const adapter = adapterOf(t, { address: server.address });
-    const first = await poll(adapter);
-    const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
-    await assert.rejects(poll(adapter), {
-      name: "ReadError",
-      failure,
-      message: /^Cannot read services of registry "prod"$/,
-    });
-    undo();
-    const again = services(await poll(adapter));
-    for (const name of all) assert.equal(again[name], services(first)[name], "the same objects as before");
-  });
+  test(
+    faultRow(
+      {
+        target: "Polaris",
+        fault: "the list is refused, damaged, or does not come",
+        expect: "the read fails as a whole",
+        peer: "slime #389",
+      },
+      name,
+    ),
+    async (t) => {
+      const server = await serverOf(t);
+      fill(server);
+      const adapter = adapterOf(t, { address: server.address });
+      const first = await poll(adapter);
+      const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
+      await assert.rejects(poll(adapter), {
+        name: "ReadError",
+        failure,
+        message: /^Cannot read services of registry "prod"$/,
+      });
+      undo();
+      const again = services(await poll(adapter));
+      for (const name of all) assert.equal(again[name], services(first)[name], "the same objects as before");
+    },
+  );
 }
 
-test("read() is incomplete when one namespace of two cannot be listed", async (t) => {
-  const server = await serverOf(t);
-  fill(server);
-  server.register({ namespace: "Production", service: "d", host: "192.0.2.9", port: 80 });
-  const adapter = adapterOf(t, { address: server.address, namespaces: ["default", "Production"] });
-  await poll(adapter);
-  const undo = server.fault({ kind: "code", code: 500000, match: { type: "SERVICES", namespace: "default" } });
-  const { incomplete = "", ...snapshot } = await poll(adapter);
-  assert.match(incomplete, /SERVICES of namespace default: the answer has code 500000/);
-  assert.deepEqual(Object.keys(services(snapshot)), ["Production/d", ...all]);
-  undo();
-  assert.equal((await poll(adapter)).incomplete, undefined);
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "one of two namespaces cannot be listed",
+    expect: "its services stay, the other's change",
+    peer: "consul2istio",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    server.register({ namespace: "Production", service: "d", host: "192.0.2.9", port: 80 });
+    const adapter = adapterOf(t, { address: server.address, namespaces: ["default", "Production"] });
+    await poll(adapter);
+    const undo = server.fault({ kind: "code", code: 500000, match: { type: "SERVICES", namespace: "default" } });
+    const { incomplete = "", ...snapshot } = await poll(adapter);
+    assert.match(incomplete, /SERVICES of namespace default: the answer has code 500000/);
+    assert.deepEqual(Object.keys(services(snapshot)), ["Production/d", ...all]);
+    undo();
+    assert.equal((await poll(adapter)).incomplete, undefined);
+  },
+);
 
-test("read() gives up a registry whose services fail one after the other", async (t) => {
-  const server = await serverOf(t);
-  for (let at = 0; at < 100; at++)
-    server.register({ namespace: "default", service: `s${at}`, host: "192.0.2.1", port: 80 });
-  server.fault({ kind: "hang", match: { type: "INSTANCE" } });
-  const adapter = adapterOf(t, { address: server.address, timeout: "200ms" });
-  await assert.rejects(poll(adapter), { name: "ReadError", failure: "timeout" });
-  assert.ok(server.requests.length < 70, `${server.requests.length} requests`);
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "all services hang, one after the other",
+    expect: "the registry is given up for now, and not asked a thousand times",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    for (let at = 0; at < 100; at++)
+      server.register({ namespace: "default", service: `s${at}`, host: "192.0.2.1", port: 80 });
+    server.fault({ kind: "hang", match: { type: "INSTANCE" } });
+    const adapter = adapterOf(t, { address: server.address, timeout: "200ms" });
+    await assert.rejects(poll(adapter), { name: "ReadError", failure: "timeout" });
+    assert.ok(server.requests.length < 70, `${server.requests.length} requests`);
+  },
+);
 
 test("read() goes on when many fail that are all of one tenant", async (t) => {
   const server = await serverOf(t);
@@ -248,42 +286,60 @@ const resets: readonly { name: string; namesake?: boolean; others?: string }[] =
   { name: "the connections of others break too", namesake: true, others: "c" },
 ];
 for (const { name, namesake, others } of resets) {
-  test(`read() keeps a service that a list lacks and whose connection breaks, as ${name}`, async (t) => {
-    const server = await serverOf(t);
-    fill(server);
-    if (namesake === true) server.register({ namespace: "Production", service: "b", host: "192.0.2.9", port: 80 });
-    const adapter = adapterOf(t, { address: server.address });
-    await poll(adapter);
-    server.fault({
-      kind: "edit",
-      edit: (body) => ({
-        ...body,
-        services: (body["services"] as { namespace: string; name: string }[]).filter(
-          (one) => one.namespace !== "default" || one.name !== "b",
-        ),
-      }),
-      match: { type: "SERVICES" },
-    });
-    server.fault({ kind: "close", match: { namespace: "default", service: "b" } });
-    if (others !== undefined) server.fault({ kind: "close", match: { service: others } });
-    for (let round = 0; round < 5; round++)
-      assert.ok(Object.hasOwn(failures(await poll(adapter)), "prod/default/b"), `round ${round}`);
-  });
+  test(
+    faultRow(
+      {
+        target: "Polaris",
+        fault: "the handler of a request panics: the connection closes",
+        expect: "the service stays",
+      },
+      name,
+    ),
+    async (t) => {
+      const server = await serverOf(t);
+      fill(server);
+      if (namesake === true) server.register({ namespace: "Production", service: "b", host: "192.0.2.9", port: 80 });
+      const adapter = adapterOf(t, { address: server.address });
+      await poll(adapter);
+      server.fault({
+        kind: "edit",
+        edit: (body) => ({
+          ...body,
+          services: (body["services"] as { namespace: string; name: string }[]).filter(
+            (one) => one.namespace !== "default" || one.name !== "b",
+          ),
+        }),
+        match: { type: "SERVICES" },
+      });
+      server.fault({ kind: "close", match: { namespace: "default", service: "b" } });
+      if (others !== undefined) server.fault({ kind: "close", match: { service: others } });
+      for (let round = 0; round < 5; round++)
+        assert.ok(Object.hasOwn(failures(await poll(adapter)), "prod/default/b"), `round ${round}`);
+    },
+  );
 }
 
-test("read() takes nothing away on a server that was changed to a moment ago", async (t) => {
-  const [first, second] = [await serverOf(t), await serverOf(t)];
-  fill(first);
-  for (const service of ["a", "c"])
-    second.register({ namespace: "default", service, host: "192.0.2.1", port: 80, protocol: "http" });
-  second.deregister(second.register({ namespace: "default", service: "c", host: "192.0.2.1", port: 80 }));
-  const adapter = adapterOf(t, { address: [first.address, second.address] });
-  await poll(adapter);
-  await first.stop();
-  const snapshot = await poll(adapter);
-  assert.deepEqual(Object.keys(services(snapshot)), ["default/a"]);
-  assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b", "prod/default/c"]);
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "another server takes over and knows less",
+    expect: "what it lacks stays",
+    peer: "consul-k8s #4714",
+  }),
+  async (t) => {
+    const [first, second] = [await serverOf(t), await serverOf(t)];
+    fill(first);
+    for (const service of ["a", "c"])
+      second.register({ namespace: "default", service, host: "192.0.2.1", port: 80, protocol: "http" });
+    second.deregister(second.register({ namespace: "default", service: "c", host: "192.0.2.1", port: 80 }));
+    const adapter = adapterOf(t, { address: [first.address, second.address] });
+    await poll(adapter);
+    await first.stop();
+    const snapshot = await poll(adapter);
+    assert.deepEqual(Object.keys(services(snapshot)), ["default/a"]);
+    assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b", "prod/default/c"]);
+  },
+);
 
 test("read() takes nothing away on an empty list while one server of several behind an address answers", async (t) => {
   const server = await serverOf(t);
@@ -315,22 +371,28 @@ const steady: readonly { name: string; fault: Fault }[] = [
   { name: "a registry that asks for patience", fault: { kind: "code", code: 429002, count: 2 } },
 ];
 for (const { name, fault } of steady) {
-  test(`read() gives the same objects in spite of ${name}`, async (t) => {
-    const server = await serverOf(t);
-    fill(server);
-    server.setService("default", "a", { export_to: ["Production"] });
-    for (let at = 0; at < 4; at++)
-      server.register({ namespace: "Production", service: "a", host: `192.0.2.${at + 20}`, port: 80 });
-    const adapter = adapterOf(t, { address: server.address });
-    const first = await poll(adapter);
-    server.fault(fault);
-    for (let round = 0; round < 4; round++) {
-      const snapshot = await poll(adapter);
-      assert.equal(snapshot.revision, first.revision);
-      assert.deepEqual(failures(snapshot), {});
-      for (const [id, service] of Object.entries(services(first))) assert.equal(services(snapshot)[id], service);
-    }
-  });
+  test(
+    faultRow(
+      { target: "Polaris", fault: "revisions move although nothing changes", expect: "nothing is written" },
+      name,
+    ),
+    async (t) => {
+      const server = await serverOf(t);
+      fill(server);
+      server.setService("default", "a", { export_to: ["Production"] });
+      for (let at = 0; at < 4; at++)
+        server.register({ namespace: "Production", service: "a", host: `192.0.2.${at + 20}`, port: 80 });
+      const adapter = adapterOf(t, { address: server.address });
+      const first = await poll(adapter);
+      server.fault(fault);
+      for (let round = 0; round < 4; round++) {
+        const snapshot = await poll(adapter);
+        assert.equal(snapshot.revision, first.revision);
+        assert.deepEqual(failures(snapshot), {});
+        for (const [id, service] of Object.entries(services(first))) assert.equal(services(snapshot)[id], service);
+      }
+    },
+  );
 }
 
 test("read() asks for what is unchanged by its revision, from the third time on", async (t) => {
@@ -346,25 +408,33 @@ test("read() asks for what is unchanged by its revision, from the third time on"
   assert.equal(services(await poll(adapter))["default/b"]?.endpoints.length, 2);
 });
 
-test("read() believes no list without services, nor one with fewer, while the services answer", async (t) => {
-  const server = await serverOf(t);
-  fill(server);
-  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
-  const first = await poll(adapter);
-  const fewer = (body: Readonly<Record<string, unknown>>) => ({
-    ...body,
-    services: (body["services"] as unknown[]).slice(0, 1),
-  });
-  for (const fault of [{ kind: "empty" }, { kind: "edit", edit: fewer }] as const) {
-    const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
-    const snapshot = await poll(adapter);
-    assert.deepEqual(services(snapshot), services(first));
-    undo();
-  }
-  server.fault({ kind: "empty", match: { type: "SERVICES" } });
-  server.fault({ kind: "code", code: 401001, match: { type: "INSTANCE" } });
-  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "a list is empty or short with status 200",
+    expect: "each missing service is asked for and stays while it answers",
+    peer: "external-dns #3841",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+    const first = await poll(adapter);
+    const fewer = (body: Readonly<Record<string, unknown>>) => ({
+      ...body,
+      services: (body["services"] as unknown[]).slice(0, 1),
+    });
+    for (const fault of [{ kind: "empty" }, { kind: "edit", edit: fewer }] as const) {
+      const undo = server.fault({ ...fault, match: { type: "SERVICES" } });
+      const snapshot = await poll(adapter);
+      assert.deepEqual(services(snapshot), services(first));
+      undo();
+    }
+    server.fault({ kind: "empty", match: { type: "SERVICES" } });
+    server.fault({ kind: "code", code: 401001, match: { type: "INSTANCE" } });
+    await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+  },
+);
 
 test("read() believes an empty list when the services are gone", async (t) => {
   const server = await serverOf(t);
@@ -377,27 +447,42 @@ test("read() believes an empty list when the services are gone", async (t) => {
   assert.equal(snapshot.incomplete, undefined);
 });
 
-test("read() is incomplete when all namespaces together have nothing, not even Polaris's own service", async (t) => {
-  const server = await serverOf(t);
-  server.fault({ kind: "empty", match: { type: "SERVICES" } });
-  const { incomplete, services: found } = await poll(adapterOf(t, { address: server.address }));
-  assert.match(incomplete ?? "", /the token may lack the right to read/);
-  assert.deepEqual(found, []);
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "a token without rights sees nothing, with status 200",
+    expect: "it is taken for a part: nothing is taken away",
+    peer: "external-dns #3841",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    server.fault({ kind: "empty", match: { type: "SERVICES" } });
+    const { incomplete, services: found } = await poll(adapterOf(t, { address: server.address }));
+    assert.match(incomplete ?? "", /the token may lack the right to read/);
+    assert.deepEqual(found, []);
+  },
+);
 
-test("read() fails a service that a stale list still has, until the list is right", async (t) => {
-  const server = await serverOf(t);
-  fill(server);
-  const adapter = adapterOf(t, { address: server.address });
-  await poll(adapter);
-  const undo = server.fault({ kind: "stale", match: { type: "SERVICES" } });
-  server.deleteService("default", "b");
-  assert.deepEqual(Object.keys(failures(await poll(adapter))), ["prod/default/b"]);
-  undo();
-  const snapshot = await poll(adapter);
-  assert.deepEqual(failures(snapshot), {});
-  assert.deepEqual(Object.keys(services(snapshot)), others);
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "the list is older than the services",
+    expect: "what it names and nobody knows is unread, not gone",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    fill(server);
+    const adapter = adapterOf(t, { address: server.address });
+    await poll(adapter);
+    const undo = server.fault({ kind: "stale", match: { type: "SERVICES" } });
+    server.deleteService("default", "b");
+    assert.deepEqual(Object.keys(failures(await poll(adapter))), ["prod/default/b"]);
+    undo();
+    const snapshot = await poll(adapter);
+    assert.deepEqual(failures(snapshot), {});
+    assert.deepEqual(Object.keys(services(snapshot)), others);
+  },
+);
 
 test("read() lets a deleted service go that another namespace exports", async (t) => {
   const server = await serverOf(t);
@@ -417,24 +502,31 @@ test("read() lets a deleted service go that another namespace exports", async (t
   assert.deepEqual(failures(snapshot), {});
 });
 
-test("a token is read again when it has changed or is refused", async (t) => {
-  const dir = await mkdtemp(join(tmpdir(), "x2istio-polaris-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  const tokenFile = join(dir, "token");
-  const server = await serverOf(t, { strict: true, tokens: { one: "full" } });
-  fill(server);
-  await writeFile(tokenFile, "one\n");
-  const adapter = adapterOf(t, { address: server.address, tokenFile });
-  assert.deepEqual(Object.keys(services(await poll(adapter))), all);
-  server.setToken("two", "full");
-  server.setToken("one", undefined);
-  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
-  await writeFile(tokenFile, "two");
-  assert.deepEqual(Object.keys(services(await poll(adapter))), all);
-  await rm(tokenFile);
-  server.setToken("two", undefined);
-  await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
-});
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "its token is refused, and replaced in the file",
+    expect: "the new token is used without a restart",
+  }),
+  async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), "x2istio-polaris-"));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    const tokenFile = join(dir, "token");
+    const server = await serverOf(t, { strict: true, tokens: { one: "full" } });
+    fill(server);
+    await writeFile(tokenFile, "one\n");
+    const adapter = adapterOf(t, { address: server.address, tokenFile });
+    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+    server.setToken("two", "full");
+    server.setToken("one", undefined);
+    await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+    await writeFile(tokenFile, "two");
+    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+    await rm(tokenFile);
+    server.setToken("two", undefined);
+    await assert.rejects(poll(adapter), { name: "ReadError", failure: "denied" });
+  },
+);
 
 test("a token of several lines is refused before it is sent, and not shown", async (t) => {
   const server = await serverOf(t);
@@ -486,14 +578,17 @@ for (const fault of [
   { kind: "close" },
   { kind: "status", status: 503 },
 ] as const) {
-  test(`the next server is asked when one answers everything with ${fault.kind}`, async (t) => {
-    const [first, second] = [await serverOf(t), await serverOf(t)];
-    for (const server of [first, second]) fill(server);
-    const adapter = adapterOf(t, { address: [first.address, second.address], timeout: "300ms" });
-    await poll(adapter);
-    first.fault(fault);
-    assert.deepEqual(Object.keys(services(await poll(adapter))), all);
-  });
+  test(
+    faultRow({ target: "Polaris", fault: "one server of several fails", expect: "the next one is asked" }, fault.kind),
+    async (t) => {
+      const [first, second] = [await serverOf(t), await serverOf(t)];
+      for (const server of [first, second]) fill(server);
+      const adapter = adapterOf(t, { address: [first.address, second.address], timeout: "300ms" });
+      await poll(adapter);
+      first.fault(fault);
+      assert.deepEqual(Object.keys(services(await poll(adapter))), all);
+    },
+  );
 }
 
 test("one service that fails moves nobody to the next server", async (t) => {

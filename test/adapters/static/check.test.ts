@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createMetrics } from "../../../src/metrics.ts";
 import type { Adapter, Snapshot } from "../../../src/model/adapter.ts";
 import type { Service } from "../../../src/model/service.ts";
+import { faultRow } from "../../faults/row.ts";
 import { adapterIn, folder, read, services } from "./estate.ts";
 
 const FAST = "interval: 100ms, timeout: 200ms";
@@ -100,19 +101,30 @@ test("a check takes an endpoint out after `fall` failures and back in after `ris
 });
 
 for (const failOpen of [true, false]) {
-  test(`a check that all fail ${failOpen ? "keeps all in" : "takes all out with failOpen: false"}`, async (t) => {
-    const ports = [await freePort(), await freePort()];
-    const adapter = await checked(t, ports, `tcp: main, ${FAST}, fall: 1`, { failOpen });
-    const service = services(await until(adapter, ({ notes }) => notes.length > 0))["a"];
-    assert.deepEqual(portsOf(service), failOpen ? ports : []);
-    assert.equal(service?.leftOut.length, failOpen ? 0 : 2);
-    assert.match(
-      service?.notes[0] ?? "",
-      failOpen
-        ? /^no endpoint passes its check, so all stay in \(failOpen\): 127\.0\.0\.1:\d+ unhealthy: connect ECONNREFUSED/
-        : /^no endpoint passes its check and none stays in \(failOpen: false\)$/,
-    );
-  });
+  test(
+    faultRow(
+      {
+        target: "static",
+        fault: "all health checks of a service fail at once",
+        expect: "its endpoints stay, unless failOpen is off",
+        peer: "higress #4390",
+      },
+      failOpen ? "keeps all in" : "failOpen: false",
+    ),
+    async (t) => {
+      const ports = [await freePort(), await freePort()];
+      const adapter = await checked(t, ports, `tcp: main, ${FAST}, fall: 1`, { failOpen });
+      const service = services(await until(adapter, ({ notes }) => notes.length > 0))["a"];
+      assert.deepEqual(portsOf(service), failOpen ? ports : []);
+      assert.equal(service?.leftOut.length, failOpen ? 0 : 2);
+      assert.match(
+        service?.notes[0] ?? "",
+        failOpen
+          ? /^no endpoint passes its check, so all stay in \(failOpen\): 127\.0\.0\.1:\d+ unhealthy: connect ECONNREFUSED/
+          : /^no endpoint passes its check and none stays in \(failOpen: false\)$/,
+      );
+    },
+  );
 }
 
 const answers: { name: string; check: string; out: RegExp | undefined }[] = [

@@ -6,6 +6,7 @@ import { parse } from "yaml";
 import { checker } from "../../../adapters/static/check.ts";
 import { serviceReads } from "../../../adapters/static/reads.ts";
 import { parseReply } from "../../../adapters/static/reply.ts";
+import { faultRow } from "../../faults/row.ts";
 
 const text = await readFile(new URL("../../../deploy/example/services.yaml", import.meta.url), "utf8");
 const options = { registry: "vms", namespace: "default", loopback: false };
@@ -61,18 +62,26 @@ function namedIn(yaml: string): string[] {
 
 const checks = () => checker({ maxProbes: 1, onTurn: () => {}, metrics: { probed: () => {}, down: () => {} } });
 
-test("no mutation of a file makes a service vanish in silence", () => {
-  fc.assert(
-    fc.property(mutations, (steps) => {
-      const yaml = mutated(steps);
-      const { items, problems } = parseReply(yaml, "services.yaml", options);
-      const reads = serviceReads(checks(), true).of(items, problems.length === 0);
-      if (problems.length > 0) return;
-      const told = new Set(
-        reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)),
-      );
-      for (const key of namedIn(yaml)) assert.ok(told.has(key), `${key} is missing`);
-    }),
-    { numRuns: 400 },
-  );
-});
+test(
+  faultRow({
+    target: "static",
+    fault: "a file is damaged anywhere",
+    expect: "no service is missing without a word",
+    peer: "slime #389",
+  }),
+  () => {
+    fc.assert(
+      fc.property(mutations, (steps) => {
+        const yaml = mutated(steps);
+        const { items, problems } = parseReply(yaml, "services.yaml", options);
+        const reads = serviceReads(checks(), true).of(items, problems.length === 0);
+        if (problems.length > 0) return;
+        const told = new Set(
+          reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)),
+        );
+        for (const key of namedIn(yaml)) assert.ok(told.has(key), `${key} is missing`);
+      }),
+      { numRuns: 400 },
+    );
+  },
+);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseReply } from "../../../adapters/static/reply.ts";
+import { faultRow } from "../../faults/row.ts";
 
 const options = { registry: "vms", namespace: "default", loopback: false };
 
@@ -471,17 +472,25 @@ test("parseReply() lets services share parts by anchors", () => {
 /** What is not bounded runs for minutes. */
 const BOUNDED = { timeout: 60_000 };
 
-test("parseReply() refuses an alias bomb quickly, and reads what stands beside it", BOUNDED, () => {
-  const layers = Array.from(
-    { length: 12 },
-    (_, index) => `l${index}: &l${index} [${`*l${index - 1},`.repeat(10)}]`,
-  ).slice(1);
-  const text = `services:\n  - {name: bomb, metadata: {l0: &l0 [x], ${layers.join(", ")}}}\n  - {name: good, ports: [{name: a, number: 1, protocol: tcp}], endpoints: []}\n`;
-  const { items, problems } = parse(text);
-  assert.deepEqual(problems, []);
-  assert.match(items[0]?.problems[0] ?? "", /Excessive alias count/);
-  assert.equal(items[1]?.service?.name, "good");
-});
+test(
+  faultRow({
+    target: "static",
+    fault: "a file that unfolds to billions of nodes",
+    expect: "it is refused at once, and what stands beside it is read",
+  }),
+  BOUNDED,
+  () => {
+    const layers = Array.from(
+      { length: 12 },
+      (_, index) => `l${index}: &l${index} [${`*l${index - 1},`.repeat(10)}]`,
+    ).slice(1);
+    const text = `services:\n  - {name: bomb, metadata: {l0: &l0 [x], ${layers.join(", ")}}}\n  - {name: good, ports: [{name: a, number: 1, protocol: tcp}], endpoints: []}\n`;
+    const { items, problems } = parse(text);
+    assert.deepEqual(problems, []);
+    assert.match(items[0]?.problems[0] ?? "", /Excessive alias count/);
+    assert.equal(items[1]?.service?.name, "good");
+  },
+);
 
 test("parseReply() takes no longer per alias in a long file", BOUNDED, () => {
   const services = Array.from({ length: 2000 }, (_, index) => `  - {name: b${index}, ports: *p, endpoints: []}\n`);

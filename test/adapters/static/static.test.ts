@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Snapshot } from "../../../src/model/adapter.ts";
+import { faultRow } from "../../faults/row.ts";
 import { adapterIn, failures, folder, item, read, readText, services } from "./estate.ts";
 
 const BAD = ", weight: 1";
@@ -206,15 +207,18 @@ test("read() of a device is refused, not hung on", async () => {
   await assert.rejects(read(adapterIn("/", { file: "dev/zero" })), /dev\/zero: is not a regular file/);
 });
 
-test("read() waits for a file that is being written, and does not use a part of it", async (t) => {
-  const dir = await folder(t);
-  const path = join(dir, "services.yaml");
-  await writeFile(path, `services:\n${item("a")}`);
-  const adapter = adapterIn(dir);
-  const reading = read(adapter);
-  setTimeout(() => writeFile(path, `services:\n${item("a")}${item("b")}`), 20);
-  assert.deepEqual(Object.keys(services(await reading)), ["a", "b"]);
-});
+test(
+  faultRow({ target: "static", fault: "a file is read while it is being written", expect: "no half of it is used" }),
+  async (t) => {
+    const dir = await folder(t);
+    const path = join(dir, "services.yaml");
+    await writeFile(path, `services:\n${item("a")}`);
+    const adapter = adapterIn(dir);
+    const reading = read(adapter);
+    setTimeout(() => writeFile(path, `services:\n${item("a")}${item("b")}`), 20);
+    assert.deepEqual(Object.keys(services(await reading)), ["a", "b"]);
+  },
+);
 
 test("read() rejects when the signal aborts", async (t) => {
   const dir = await folder(t);

@@ -1,0 +1,152 @@
+import type { PodFact } from "../model/cluster-facts.ts";
+import { attempt } from "./attempt.ts";
+import { type Check, counted, type DoctorSettings, type Finding, shellWord, someOf, whenKnown } from "./finding.ts";
+import { type InjectorRanges, type MeshConfig, readInjectors, readMeshConfigs } from "./mesh-config.ts";
+import { covers, listedRanges, overlaps } from "./ranges.ts";
+
+const check = "capture";
+
+/** Sidecars must take what is sent to a VIP: by the defaults of the injectors, and by what pods say themselves. */
+export const capture: Check = ({ istio, pods }, settings) => {
+  // Istio's own VIPs are for sidecars that capture DNS; whether they take the addresses is a matter of its prefixes.
+  const ranges = settings.vips.mode === "istio" ? ["240.240.0.0/16"] : settings.vips.ranges;
+  return [
+    ...whenKnown(check, { istio }, (known) =>
+      attempt(check, () => ofMesh(readMeshConfigs(known.istio), readInjectors(known.istio), ranges, settings)),
+    ),
+    ...whenKnown(check, { istio, pods }, (known) =>
+      attempt(check, () => ofPods(known.pods, readInjectors(known.istio), ranges)),
+    ),
+  ];
+};
+
+function ofMesh(
+  meshes: readonly MeshConfig[],
+  injectors: readonly InjectorRanges[],
+  ranges: readonly string[],
+  { istioNamespace }: DoctorSettings,
+): readonly Finding[] {
+  if (injectors.length === 0)
+    return [
+      {
+        check,
+        state: "unchecked",
+        message: `could not be checked: there is no ConfigMap istio-sidecar-injector in ${istioNamespace}; --istio-namespace names another place`,
+      },
+    ];
+  const found = [
+    ...meshes
+      .filter(({ interceptionMode }) => interceptionMode === "NONE")
+      .map(({ name }) => bare(name, istioNamespace)),
+    ...injectors.flatMap((injector) => ofInjector(injector, ranges, istioNamespace)),
+  ];
+  if (found.length > 0) return found;
+  const policies = [...new Set(meshes.map(({ outboundTrafficPolicy }) => outboundTrafficPolicy))];
+  const otherwise = policies.length === 0 ? "" : `; what they do not know is under ${policies.join(" and ")}`;
+  return [
+    { check, state: "fine", message: `sidecars take what is sent to ${ranges.join(" and ")} by default${otherwise}` },
+  ];
+}
+
+function bare(name: string, istioNamespace: string): Finding {
+  return {
+    check,
+    state: "problem",
+    message: `interceptionMode of the mesh configuration in ConfigMap ${name} is NONE: sidecars take nothing that is sent to a VIP`,
+    mend: `helm upgrade istiod istio/istiod -n ${shellWord(istioNamespace)} --reuse-values --set meshConfig.defaultConfig.interceptionMode=REDIRECT`,
+  };
+}
+
+function ofInjector(injector: InjectorRanges, ranges: readonly string[], istioNamespace: string): readonly Finding[] {
+  const lost = ranges.filter((range) => !isTaken(range, injector.include, injector.exclude));
+  if (lost.length === 0) return [];
+  const { include, exclude } = mended(injector.include, injector.exclude, lost);
+  const value = (list: string) => list.replaceAll(",", "\\,");
+  return [
+    {
+      check,
+      state: "problem",
+      message: `sidecars do not take what is sent to ${lost.join(" and ")}: ConfigMap ${injector.name} says: ${saying(injector)}`,
+      mend: [
+        `helm upgrade istiod istio/istiod -n ${shellWord(istioNamespace)} --reuse-values`,
+        `--set-string ${shellWord(`global.proxy.includeIPRanges=${value(include)}`)}`,
+        `--set-string ${shellWord(`global.proxy.excludeIPRanges=${value(exclude)}`)}, then restart the workloads`,
+      ].join(" "),
+    },
+  ];
+}
+
+function ofPods(
+  pods: readonly PodFact[],
+  injectors: readonly InjectorRanges[],
+  ranges: readonly string[],
+): readonly Finding[] {
+  const isDefault = ({ include, exclude }: Ranges) =>
+    injectors.some((injector) => injector.include === include && injector.exclude === exclude);
+  const [fallback = { include: "*", exclude: "" }] = injectors;
+  const wrong = pods.flatMap((pod) => {
+    if (!pod.hasSidecar || (pod.includeRanges === undefined && pod.excludeRanges === undefined)) return [];
+    const own = { include: pod.includeRanges ?? fallback.include, exclude: pod.excludeRanges ?? fallback.exclude };
+    const lost = ranges.filter((range) => !isTaken(range, own.include, own.exclude));
+    // What the injector wrote is the injector's matter, and said there.
+    return lost.length === 0 || isDefault(own) ? [] : [{ pod, own, lost }];
+  });
+  const byOwner = Map.groupBy(wrong, ({ pod }) => ownerOf(pod));
+  const found = [...byOwner].map(([owner, ones]): Finding => {
+    const [first] = ones;
+    const { own, lost } = first ?? { own: fallback, lost: [] };
+    return {
+      check,
+      state: "problem",
+      message: `${owner} does not take what is sent to ${lost.join(" and ")}: annotations of ${counted(ones.length, "pod")} say: ${saying(own)}`,
+      mend: first === undefined ? "" : patch(first.pod, mended(own.include, own.exclude, lost)),
+    };
+  });
+  if (found.length > 0) return found;
+  const sidecars = pods.filter(({ hasSidecar }) => hasSidecar).length;
+  return [
+    { check, state: "fine", message: `no annotation keeps a VIP from the ${counted(sidecars, "pod")} with a sidecar` },
+  ];
+}
+
+interface Ranges {
+  readonly include: string;
+  readonly exclude: string;
+}
+
+function saying({ include, exclude }: Ranges): string {
+  const quoted = (list: string) => someOf(listedRanges(list).map((one) => JSON.stringify(one))) || "nothing";
+  return exclude === "" ? `include ${quoted(include)}` : `include ${quoted(include)}, exclude ${quoted(exclude)}`;
+}
+
+/** An empty list includes nothing, `*` everything (istio.io/api annotation/annotations.yaml). */
+function isTaken(range: string, include: string, exclude: string): boolean {
+  const isIncluded = listedRanges(include).some((one) => one === "*" || covers(one, range));
+  return isIncluded && !listedRanges(exclude).some((one) => overlaps(one, range));
+}
+
+function mended(include: string, exclude: string, ranges: readonly string[]): Ranges {
+  const included = listedRanges(include);
+  const missing = included.includes("*") ? [] : ranges.filter((range) => !included.some((one) => covers(one, range)));
+  const kept = listedRanges(exclude).filter((one) => !ranges.some((range) => overlaps(one, range)));
+  return { include: [...included, ...missing].join(","), exclude: kept.join(",") };
+}
+
+function ownerOf({ namespace, name, owner }: PodFact): string {
+  return owner === undefined ? `pod ${namespace}/${name}` : `${owner.kind} ${namespace}/${owner.name}`;
+}
+
+const IN_TEMPLATE = new Set(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]);
+
+function patch({ namespace, name, owner }: PodFact, { include, exclude }: Ranges): string {
+  const metadata = {
+    annotations: {
+      "traffic.sidecar.istio.io/includeOutboundIPRanges": include,
+      "traffic.sidecar.istio.io/excludeOutboundIPRanges": exclude,
+    },
+  };
+  if (owner === undefined || !IN_TEMPLATE.has(owner.kind))
+    return `kubectl delete pod -n ${shellWord(namespace)} ${shellWord(name)}, and create it anew with ${JSON.stringify(metadata.annotations)}`;
+  const body = JSON.stringify({ spec: { template: { metadata } } });
+  return `kubectl patch ${owner.kind.toLowerCase()} -n ${shellWord(namespace)} ${shellWord(owner.name)} --type merge -p ${shellWord(body)}`;
+}

@@ -1,0 +1,40 @@
+import type { ClusterFacts, Fact } from "../model/cluster-facts.ts";
+import { attempt } from "./attempt.ts";
+import { capture } from "./capture.ts";
+import { definitions } from "./definitions.ts";
+import { dns } from "./dns.ts";
+import { exports } from "./exports.ts";
+import { CHECKS, type Check, type CheckName, type DoctorSettings, type EstateFacts, type Finding } from "./finding.ts";
+import { istiod } from "./istiod.ts";
+import { names } from "./names.ts";
+import { namespaces } from "./namespaces.ts";
+import { pods } from "./pods.ts";
+import { rights } from "./rights.ts";
+import { scope } from "./scope.ts";
+import { vips } from "./vips.ts";
+
+const BY_NAME: Readonly<Record<CheckName, Check>> = {
+  definitions,
+  istiod,
+  namespaces,
+  rights,
+  vips,
+  capture,
+  pods,
+  scope,
+  exports,
+  names,
+  dns,
+};
+
+/** Judge everything but what is to be skipped, in the order of {@link CHECKS}. One check that fails is its own finding. */
+export function diagnose(
+  facts: ClusterFacts,
+  settings: DoctorSettings,
+  estate: Fact<EstateFacts>,
+  skip: readonly CheckName[] = [],
+): readonly Finding[] {
+  return CHECKS.filter((name) => !skip.includes(name)).flatMap((name) =>
+    attempt(name, () => BY_NAME[name](facts, settings, estate)),
+  );
+}

@@ -1,0 +1,148 @@
+import type { JudgedRight, Right } from "../model/cluster-facts.ts";
+import {
+  aliasNamespaces,
+  type Check,
+  type DoctorSettings,
+  type Finding,
+  shellWord,
+  valueOr,
+  whenKnown,
+} from "./finding.ts";
+
+const check = "rights";
+const ISTIO = "networking.istio.io";
+
+/** Verbs on resources of one group. */
+interface Grant {
+  readonly namespace?: string;
+  readonly group: string;
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  /** Of the only object that they are needed on. */
+  readonly name?: string;
+}
+
+type RightsSettings = Pick<DoctorSettings, "owner" | "aliases" | "vips" | "policy" | "exposures" | "target">;
+
+/** Every right that the program uses under this configuration: what deploy/kustomize grants, and nothing else. */
+export function neededRights(settings: RightsSettings): readonly Right[] {
+  const { vips, policy } = settings;
+  const ledger = { namespace: vips.ledgerNamespace, group: "", resources: ["configmaps"] };
+  const writes = policy.mode === "dry-run" ? [] : writeGrants(settings, ledger);
+  return [...READ, { ...ledger, verbs: ["list", "watch"] }, ...writes].flatMap(rightsOf);
+}
+
+/** In the whole cluster. */
+const READ: readonly Grant[] = [
+  { group: ISTIO, resources: ["serviceentries", "virtualservices"], verbs: ["list", "watch"] },
+  { group: "gateway.networking.k8s.io", resources: ["httproutes", "tcproutes"], verbs: ["list", "watch"] },
+  { group: "", resources: ["services", "namespaces"], verbs: ["list", "watch"] },
+];
+
+const GATEWAY_ROUTES = {
+  group: "gateway.networking.k8s.io",
+  resources: ["httproutes", "tcproutes"],
+  verbs: ["get", "create", "patch", "delete"],
+};
+
+function writeGrants(settings: RightsSettings, ledger: Omit<Grant, "verbs">): readonly Grant[] {
+  const { namespace } = settings.target;
+  const lease = { namespace, group: "coordination.k8s.io", resources: ["leases"] };
+  const events = { group: "", resources: ["events"], verbs: ["get", "create"] };
+  return [
+    {
+      namespace,
+      group: ISTIO,
+      resources: ["serviceentries", "virtualservices"],
+      verbs: ["get", "create", "patch", "delete"],
+    },
+    ...(settings.exposures.some(({ api }) => api === "gateway") ? [{ namespace, ...GATEWAY_ROUTES }] : []),
+    { namespace, ...events },
+    { ...lease, verbs: ["create"] },
+    { ...lease, verbs: ["get", "patch"], name: `x2istio-${settings.owner}` },
+    ...(settings.vips.mode === "ledger" ? [{ ...ledger, verbs: ["get", "create", "patch"] }] : []),
+    ...aliasNamespaces(settings).flatMap((place) => [
+      { namespace: place, group: "", resources: ["services"], verbs: ["get", "create", "patch", "delete"] },
+      ...(place === namespace
+        ? []
+        : [
+            { namespace: place, group: ISTIO, resources: ["serviceentries"], verbs: ["get", "patch"] },
+            { namespace: place, ...events },
+          ]),
+    ]),
+  ];
+}
+
+function rightsOf({ resources, verbs, ...rest }: Grant): readonly Right[] {
+  return resources.flatMap((resource) => verbs.map((verb) => ({ ...rest, resource, verb })));
+}
+
+/** The program must be allowed to do all that it does. */
+export const rights: Check = (facts, settings) =>
+  whenKnown(check, { rights: facts.rights }, ({ rights: judged }) => {
+    const who = settings.user ?? "this user";
+    const entries = valueOr(facts.entries, []);
+    const filled = new Set(entries.flatMap(({ namespace, isPremade }) => (isPremade ? [namespace] : [])));
+    const missing = judged.filter(
+      ({ right, isAllowed }) => !isAllowed && !(isForPremade(right, settings) && !filled.has(right.namespace ?? "")),
+    );
+    if (missing.length === 0)
+      return [{ check, state: "fine", message: `${who} may do all that is needed: ${judged.length} rights` }];
+    const byPlace = Map.groupBy(missing, ({ right }) => right.namespace);
+    return [...byPlace].map(([namespace, ones]) => finding(who, namespace, ones, settings));
+  });
+
+/** Needed only where there are entries that ask to be filled. */
+function isForPremade({ group, resource, namespace }: Right, { target }: DoctorSettings): boolean {
+  return group === ISTIO && resource === "serviceentries" && namespace !== undefined && namespace !== target.namespace;
+}
+
+function finding(
+  who: string,
+  namespace: string | undefined,
+  missing: readonly JudgedRight[],
+  settings: DoctorSettings,
+): Finding {
+  const byResource = Map.groupBy(missing, ({ right }) => resourceOf(right));
+  const verbs = [...byResource].map(
+    ([resource, ones]) => [resource, ones.map(({ right }) => right.verb).join(", ")] as const,
+  );
+  const what = [...Map.groupBy(verbs, ([, names]) => names)].map(
+    ([names, ones]) => `${names} ${ones.map(([resource]) => resource).join(" and ")}`,
+  );
+  return {
+    check,
+    state: "problem",
+    message: `${who} may not ${what.join("; ")} in ${namespace === undefined ? "the cluster" : `namespace ${namespace}`}`,
+    mend: applied(namespace, new Set(missing.map(({ right }) => right.resource)), settings),
+  };
+}
+
+function resourceOf({ group, resource, name }: Right): string {
+  return `${resource}${group && `.${group}`}${name === undefined ? "" : ` ${name}`}`;
+}
+
+/** Which manifests of deploy/kustomize grant what is missing in a place. */
+function applied(
+  namespace: string | undefined,
+  resources: ReadonlySet<string>,
+  { target, vips, owner }: DoctorSettings,
+): string {
+  const base = "deploy/kustomize/base";
+  if (namespace === undefined) return `kubectl apply -f ${base}/rbac-read.yaml`;
+  if (namespace !== target.namespace && namespace !== vips.ledgerNamespace)
+    return `kubectl apply -n ${shellWord(namespace)} -f deploy/kustomize/alias-namespace/rbac-aliases.yaml`;
+  const files = [
+    ...(["serviceentries", "virtualservices", "leases", "events"].some((one) => resources.has(one)) ? ["target"] : []),
+    ...(resources.has("configmaps") ? ["ledger"] : []),
+    ...(resources.has("services") ? ["aliases"] : []),
+  ].map((name) => `${base}/rbac-${name}.yaml`);
+  // The files say which owner and namespace they are for.
+  const edits = [
+    ...(owner === "main" ? [] : [`s/x2istio-main/x2istio-${owner}/`]),
+    ...(namespace === "mesh-services" ? [] : [`s/namespace: mesh-services/namespace: ${namespace}/`]),
+  ];
+  if (edits.length === 0) return `kubectl apply ${files.map((file) => `-f ${file}`).join(" ")}`;
+  const sed = `sed ${edits.map((edit) => `-e ${shellWord(edit)}`).join(" ")}`;
+  return files.map((file) => `${sed} ${file} | kubectl apply -f -`).join(" && ");
+}

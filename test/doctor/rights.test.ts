@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { diagnose } from "../../src/doctor/diagnose.ts";
+import { CHECKS } from "../../src/doctor/finding.ts";
+import { neededRights } from "../../src/doctor/rights.ts";
+import type { Right } from "../../src/model/cluster-facts.ts";
+import { inNamespace, readManifests } from "../deploy/manifests.ts";
+import { granted } from "../deploy/rights.ts";
+import { entry, estate, known, settings, soundFacts } from "./facts.ts";
+
+const text = ({ namespace = "the cluster", group, resource, verb, name = "" }: Right) =>
+  `${verb} ${resource}.${group} ${name} in ${namespace}`;
+
+test("doctor asks for just the rights that the manifests grant", async () => {
+  const base = await readManifests("base");
+  const aliases = (await readManifests("alias-namespace")).map((one) => inNamespace(one, "shop"));
+  const grants = granted([...base, ...aliases]).flatMap(({ names, namespace, group, resource, verb }) =>
+    (names ?? [undefined]).map((name) =>
+      text({
+        group,
+        resource,
+        verb,
+        ...(namespace !== undefined && { namespace }),
+        ...(name !== undefined && { name }),
+      }),
+    ),
+  );
+  const rules = [...settings.aliases, { registry: "vms", in: "mesh-services" }];
+  const asked = neededRights({ ...settings, aliases: rules, exposures: [{ api: "gateway" }] }).map(text);
+  assert.deepEqual([...new Set(asked)].sort(), [...new Set(grants)].sort());
+});
+
+const fewer = [
+  { name: "nothing is written", change: { policy: { mode: "dry-run" as const } }, without: /create|patch|delete/ },
+  {
+    name: "Istio gives the VIPs",
+    change: { vips: { ...settings.vips, mode: "istio" as const } },
+    without: /(?:get|create|patch) configmaps/,
+  },
+  { name: "no exposure is a route of the Gateway API", change: {}, without: /(?:get|create|patch|delete) httproutes/ },
+  { name: "there are no aliases", change: { aliases: [] }, without: /(?:get|create|patch|delete) services/ },
+];
+for (const { name, change, without } of fewer)
+  test(`doctor asks for fewer rights where ${name}`, () => {
+    const all = neededRights({ ...settings, exposures: [{ api: "gateway" }] }).map(text);
+    const asked = neededRights({ ...settings, ...change }).map(text);
+    assert.deepEqual(
+      asked.filter((one) => without.test(one)),
+      [],
+    );
+    assert.ok(asked.length > 5 && asked.length < all.length);
+  });
+
+const missing = [
+  {
+    name: "in the cluster",
+    resource: "services",
+    verb: "watch",
+    mend: "kubectl apply -f deploy/kustomize/base/rbac-read.yaml",
+  },
+  {
+    name: "of an alias",
+    namespace: "shop",
+    resource: "services",
+    verb: "create",
+    mend: "kubectl apply -n shop -f deploy/kustomize/alias-namespace/rbac-aliases.yaml",
+  },
+  {
+    name: "in the ledger",
+    namespace: "mesh-services",
+    resource: "configmaps",
+    verb: "get",
+    mend: "kubectl apply -f deploy/kustomize/base/rbac-ledger.yaml",
+  },
+  {
+    name: "of the Lease",
+    namespace: "mesh-services",
+    resource: "leases",
+    verb: "patch",
+    mend: "kubectl apply -f deploy/kustomize/base/rbac-target.yaml",
+  },
+  {
+    name: "of another owner",
+    owner: "east",
+    namespace: "mesh-services",
+    resource: "leases",
+    verb: "patch",
+    mend: "sed -e s/x2istio-main/x2istio-east/ deploy/kustomize/base/rbac-target.yaml | kubectl apply -f -",
+  },
+];
+for (const { name, resource, verb, mend, namespace, owner = "main" } of missing)
+  test(`doctor says how to get a right ${name}`, () => {
+    const own = { ...settings, owner };
+    const judged = neededRights(own).map((right) => ({
+      right,
+      isAllowed: !(
+        right.resource === resource &&
+        right.verb === verb &&
+        right.namespace === namespace &&
+        (right.name === undefined || right.verb === "patch")
+      ),
+    }));
+    const found = diagnose(
+      { ...soundFacts, rights: known(judged) },
+      own,
+      known(estate),
+      CHECKS.filter((one) => one !== "rights"),
+    );
+    assert.deepEqual(
+      found.map((one) => one.mend),
+      [mend],
+    );
+    assert.match(found[0]?.message ?? "", new RegExp(`^this user may not ${verb} ${resource}`));
+  });
+
+test("doctor misses the right to fill entries written by hand only where there are some", () => {
+  const judged = neededRights(settings).map((right) => ({
+    right,
+    isAllowed: !(right.namespace === "shop" && right.resource === "serviceentries"),
+  }));
+  const skip = CHECKS.filter((one) => one !== "rights");
+  const states = [false, true].map((isPremade) => {
+    const entries = known([entry("theirs", { namespace: "shop", isOurs: false, isPremade })]);
+    return diagnose({ ...soundFacts, rights: known(judged), entries }, settings, known(estate), skip)[0]?.state;
+  });
+  assert.deepEqual(states, ["fine", "problem"]);
+});

@@ -16,7 +16,7 @@ test("inTurns() gives what the steps give, and others their turn meanwhile", asy
   const turn = setInterval(() => turns++, 1);
   assert.equal(await inTurns(busy(100), never), "done");
   clearInterval(turn);
-  assert.ok(turns > 2, `${turns}`);
+  assert.ok(turns > 0, "a timer of 1 ms had its turn within 100 ms");
 });
 
 test("inTurns() starts at once, so that what is read first is what is there now", () => {

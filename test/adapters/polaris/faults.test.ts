@@ -163,7 +163,7 @@ test("read() takes no piece of a body into its errors that a terminal would obey
 test("read() throws when the list is not there, or is of another namespace, or endless", async (t) => {
   const server = await serverOf(t);
   fill(server);
-  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"] });
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"], timeout: "9s" });
   await poll(adapter);
   const name = { namespace: "default", name: "a" };
   for (const edit of [

@@ -93,6 +93,8 @@ export interface Config {
     readonly maxDeletePercent: number;
     readonly minDeletes: number;
     readonly keepEmptyMs: number;
+    /** A brake that has been on for so long is released. */
+    readonly releaseAfterMs?: number;
   };
   readonly target: TargetConfig;
   readonly dns: {
@@ -261,6 +263,7 @@ function assemble(
       maxDeletePercent: policy.maxDeletePercent,
       minDeletes: policy.minDeletes,
       keepEmptyMs: policy.keepEmpty,
+      ...(policy.releaseAfter === undefined ? {} : { releaseAfterMs: policy.releaseAfter }),
     },
     target: target.kind === "directory" ? { ...target, path: resolve(dir, target.path) } : target,
     dns: {

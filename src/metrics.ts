@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ReadFailure } from "./errors.ts";
 import type { SkipKind } from "./model/adapter.ts";
+import { MESH_KINDS } from "./model/objects.ts";
 import type { HoldReason } from "./model/plan.ts";
 import type { LeftOutKind } from "./model/service.ts";
 import type { WriteOutcome } from "./model/target.ts";
@@ -9,6 +10,7 @@ const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
   address: true,
   brake: true,
   foreign: true,
+  gateway: true,
   invalid: true,
   kind: true,
   name: true,
@@ -152,6 +154,12 @@ export function createMetrics() {
       labelNames: ["operation", "result"],
       registers,
     }),
+    targetDrift: new Counter({
+      name: "x2istio_target_drift_total",
+      help: "Objects of ours that someone changed or deleted and that were put back, by kind.",
+      labelNames: ["kind"],
+      registers,
+    }),
     leaderState: new Gauge({
       name: "x2istio_leader_state_count",
       help: "1 while this process may write, else 0.",
@@ -194,6 +202,7 @@ export function createMetrics() {
     metrics.configReloads.inc({ result }, 0);
     for (const operation of OPERATIONS) metrics.targetWrites.inc({ operation, result }, 0);
   }
+  for (const kind of MESH_KINDS) metrics.targetDrift.inc({ kind }, 0);
   for (const kind of ["create", "update", "delete"])
     for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
   for (const reason of Object.keys(HOLD_REASONS)) metrics.passHeld.set({ reason }, 0);

@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Adapter } from "../model/adapter.ts";
+import { withoutLoops } from "../plan/loops.ts";
 import type { CliContext } from "./context.ts";
 
 /**
@@ -16,7 +17,7 @@ export async function createAdapters(
   const made = await Promise.allSettled(registries.map(async (registry) => context.createAdapter(registry, config)));
   const failed = made.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
   const adapters = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
-  if (failed.length === 0) return adapters;
+  if (failed.length === 0) return adapters.map((adapter) => withoutVips(adapter, config.vips.ranges));
   await closeAdapters(adapters, context);
   const bug = failed.find((error) => !(error instanceof ConfigError));
   if (bug !== undefined) throw bug;
@@ -26,6 +27,12 @@ export async function createAdapters(
       : [],
   );
   throw new ConfigError([`Cannot use config "${config.file}":`, ...lines].join("\n  "));
+}
+
+/** No registry may lead the mesh back into itself. */
+function withoutVips(adapter: Adapter, ranges: readonly string[]): Adapter {
+  const clean = withoutLoops(ranges);
+  return { ...adapter, read: async (signal, options) => clean(await adapter.read(signal, options)) };
 }
 
 /** Let go of all that adapters hold. One that cannot is logged, and keeps no other from it. */

@@ -84,15 +84,19 @@ function estateOf({ config, compute, readings }: Once): EstateFacts {
     for (const name of manifest.spec.hosts) names.add(name);
     for (const name of readNames(manifest.metadata.annotations?.[NAMES_ANNOTATION])) names.add(name);
   }
-  const forAll = plan.create.filter(
-    ({ object: { manifest } }) => manifest.kind === "ServiceEntry" && manifest.spec.exportTo?.includes("*") !== false,
+  const created = plan.create.flatMap(({ object: { manifest } }) =>
+    manifest.kind === "ServiceEntry" ? [manifest.spec] : [],
   );
   return {
     names: [...names],
     clashes: naming.holds
-      .filter(({ reason }) => reason === "name")
+      .filter(({ reason }) => reason === "name" || reason === "foreign")
       .map(({ subject, message }) => ({ name: subject, message })),
-    newForAll: forAll.length,
+    aliases: [...naming.services.values()].flatMap((one) =>
+      one.aliases.map(({ namespace, name }) => `${namespace}/${name}`),
+    ),
+    ports: [...new Set(created.flatMap(({ ports }) => ports.map(({ number }) => number)))],
+    newForAll: created.filter(({ exportTo }) => exportTo?.includes("*") !== false).length,
     unread: config.registries.flatMap(({ name }) => {
       const reading = readings.get(name);
       return reading?.state === "failed" ? [`registry ${name} cannot be read: ${reading.why}`] : [];

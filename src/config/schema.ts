@@ -120,6 +120,7 @@ export const sectionFields = {
     maxDeletePercent: z.number().min(0).max(100).default(20),
     minDeletes: z.int().min(0).default(2),
     keepEmpty: duration.prefault("1h"),
+    releaseAfter: duration.optional(),
   }).prefault({}),
   target: z
     .discriminatedUnion("kind", [

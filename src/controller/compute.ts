@@ -1,5 +1,5 @@
 import type { ExposureRule } from "../model/exposure.ts";
-import type { ObjectKey } from "../model/objects.ts";
+import type { ObjectKey, OwnedObject } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
 import { buildExposures, type ExposureMemo, withExposures } from "../plan/exposures.ts";
@@ -38,7 +38,10 @@ export interface Settings {
     readonly ranges: readonly string[];
     readonly quarantineMs: number;
   };
-  readonly policy: Omit<PolicyOptions, "allowDeletes" | "nowMs">;
+  readonly policy: Omit<PolicyOptions, "allowDeletes" | "nowMs"> & {
+    /** A brake that has been on for so long is released; never if left out. */
+    readonly releaseAfterMs?: number | undefined;
+  };
   readonly target: { readonly namespace: string; readonly clusterDomain: string };
 }
 
@@ -83,6 +86,8 @@ export interface Pipeline {
    * @param changed keys of all that changed in the target since; `undefined` when they are not known
    */
   some(input: ComputeInput, changed: ReadonlySet<ObjectKey> | undefined): PartialDecision | undefined;
+  /** Whether an object stood just so in an earlier decision: where it is to be written again, someone else has changed it. */
+  hasStood(object: OwnedObject): boolean;
 }
 
 export function createCompute(config: Settings): Compute {
@@ -103,7 +108,8 @@ export function createPipeline(config: Settings): Pipeline {
   };
   const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
   const ledgerMemo: LedgerMemo = new WeakMap();
-  const late = lateStages(config);
+  const equal: EqualMemo = new WeakMap();
+  const late = lateStages(config, equal);
   let last: Last | undefined;
   /** Whether `last` and what has been taken from it since are all that there was. */
   let isCurrent = false;
@@ -135,16 +141,15 @@ export function createPipeline(config: Settings): Pipeline {
     return decided;
   }
 
-  return { all, some };
+  return { all, some, hasStood: (object) => equal.has(object) };
 }
 
 /** The stages after names and VIPs. They look at each service by itself, but for the brakes. */
-function lateStages(config: Settings): LateStages {
+function lateStages(config: Settings, equal: EqualMemo): LateStages {
   const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
   const { owner, policy, exposures } = config;
   const { namespace } = config.target;
   const exposuresOf = Map.groupBy(exposures, ({ service }) => service);
-  const equal: EqualMemo = new WeakMap();
   const filled: FillMemo = new WeakMap();
   const routes: ExposureMemo = new WeakMap();
   return {

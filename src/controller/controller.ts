@@ -3,6 +3,7 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { Target, WriteReport, WriteResult } from "../model/target.ts";
+import { brakeNotice, createBrakeTimes } from "./brakes.ts";
 import { type Computation, type ComputeInput, createPipeline, type Decision, type Settings } from "./compute.ts";
 import { createHoldLog } from "./holds.ts";
 import type { Leadership } from "./leadership.ts";
@@ -10,6 +11,7 @@ import { backOff, firstOf, loop } from "./loop.ts";
 import { type PassOptions, pass, writeUpdates } from "./pass.ts";
 import { createEndpointPeaks } from "./peaks.ts";
 import { type Readers, startReaders } from "./readers.ts";
+import { createRepairs } from "./repairs.ts";
 import { inTurns } from "./turns.ts";
 
 export interface ControllerOptions {
@@ -52,6 +54,8 @@ export function startController(options: ControllerOptions): Controller {
   const pipeline = createPipeline(config);
   const peaks = createEndpointPeaks(config.policy.keepEmptyMs);
   const holds = createHoldLog(log, metrics);
+  const repairs = createRepairs(pipeline.hasStood, log, metrics);
+  const brakes = createBrakeTimes(config.policy.releaseAfterMs);
   // Tombstones end and quarantines run out without any event.
   const tickMs = Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4));
   const seen = { readings: -1, target: -1, leadership: -1 };
@@ -136,7 +140,7 @@ export function startController(options: ControllerOptions): Controller {
     allDueMs = performance.now() + tickMs;
     restedMs = performance.now() + REST * computeMs;
     recordAll(computation);
-    record(computation, report, ledgerWrites, started);
+    await record(computation, report, ledgerWrites, started);
     if (isLeader && released.length > 0) leadership.releaseDone();
     // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
     hasPassed ||= isAnswered;
@@ -153,7 +157,7 @@ export function startController(options: ControllerOptions): Controller {
     const started = performance.now();
     const report = await writeUpdates(decision, passOptions(leadership.isLeader()));
     latest = decision;
-    record(decision, report, 0, started);
+    await record(decision, report, 0, started);
   }
 
   function passOptions(isLeader: boolean): Omit<PassOptions, "compute"> {
@@ -161,6 +165,7 @@ export function startController(options: ControllerOptions): Controller {
       target,
       isDryRun: !isLeader || config.policy.mode === "dry-run",
       signal,
+      isDue: repairs.isDue,
       mayWrite: () => leadership.isLeader() && !signal.aborted,
       onProgress: progressLog(log),
     };
@@ -172,7 +177,7 @@ export function startController(options: ControllerOptions): Controller {
       readings: readers.readings,
       standing: target.standing(),
       nowMs,
-      allowDeletes: new Set(released),
+      allowDeletes: new Set([...released, ...brakes.released(nowMs)]),
       endpointPeaks: peaks.peaks(nowMs),
     };
   }
@@ -180,6 +185,8 @@ export function startController(options: ControllerOptions): Controller {
   /** What only a look at everything can change. */
   function recordAll({ plan, ledger }: Computation): void {
     metrics.leaderState.set(leadership.isLeader() ? 1 : 0);
+    for (const registry of brakes.record(plan.brakes, target.nowMs()))
+      log.warn({ registry }, "the registry's brake was on for policy.releaseAfter and has been released");
     for (const { name: registry } of config.registries) {
       for (const kind of ["services", "endpoints"] as const) {
         metrics.brakeState.set(
@@ -195,7 +202,7 @@ export function startController(options: ControllerOptions): Controller {
     metrics.vipsResting.set(resting);
   }
 
-  function record(decision: Decision, report: WriteReport, ledgerWrites: number, started: number): void {
+  async function record(decision: Decision, report: WriteReport, ledgerWrites: number, started: number): Promise<void> {
     const { plan } = decision;
     peaks.record(plan.endpointTotals, target.nowMs());
     holds.record(plan.hold, report, unreadRegistries(decision));
@@ -215,6 +222,9 @@ export function startController(options: ControllerOptions): Controller {
         "wrote what changed",
       );
     }
+    const notices = [...repairs.record(report), ...plan.brakes.map(brakeNotice)];
+    const how = passOptions(leadership.isLeader());
+    if (notices.length > 0 && !how.isDryRun) await target.report([], how, notices);
   }
 }
 

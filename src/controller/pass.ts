@@ -1,4 +1,5 @@
 import { ConflictError } from "../errors.ts";
+import type { Change } from "../model/plan.ts";
 import type { Target, WriteOptions, WriteReport } from "../model/target.ts";
 import type { Computation, Decision } from "./compute.ts";
 
@@ -7,6 +8,8 @@ export interface PassOptions extends WriteOptions {
   /** From what stands now; asked again after a conflict. */
   readonly compute: () => Computation | Promise<Computation>;
   readonly isDryRun: boolean;
+  /** Changes that may be written now; all by default. */
+  readonly isDue?: (change: Change) => boolean;
 }
 
 export interface PassResult {
@@ -27,7 +30,7 @@ const MAX_CLAIMS = 5;
  * @throws {ConflictError} When the ledger kept moving.
  */
 export async function pass(options: PassOptions): Promise<PassResult> {
-  const { target, compute, isDryRun } = options;
+  const { target, compute, isDryRun, isDue = () => true } = options;
   for (let attempt = 1; ; attempt++) {
     const computation = await compute();
     const claims = computation.ledger?.writes ?? [];
@@ -40,7 +43,7 @@ export async function pass(options: PassOptions): Promise<PassResult> {
       throw error;
     }
     if (claims.length > 0 && !options.mayWrite()) return { computation, report: { results: [] }, ledgerWrites: 0 };
-    const changes = [...update, ...create, ...remove];
+    const changes = [...update, ...create, ...remove].filter(isDue);
     const report = changes.length === 0 ? { results: [] } : await target.write(changes, options);
     await target.report(hold, options);
     const rested = await restFreed(options, report);
@@ -51,9 +54,10 @@ export async function pass(options: PassOptions): Promise<PassResult> {
 /** Write a decision that changes only what stands: it claims no VIP, frees none, and holds what was held before. */
 export async function writeUpdates(
   { plan }: Pick<Decision, "plan">,
-  { target, isDryRun, ...options }: Omit<PassOptions, "compute">,
+  { target, isDryRun, isDue = () => true, ...options }: Omit<PassOptions, "compute">,
 ): Promise<WriteReport> {
-  return isDryRun || plan.update.length === 0 ? { results: [] } : target.write(plan.update, options);
+  const changes = isDryRun ? [] : plan.update.filter(isDue);
+  return changes.length === 0 ? { results: [] } : target.write(changes, options);
 }
 
 /** The VIPs of entries that were just deleted begin their rest now and not with the next pass, which may never come. */

@@ -1,4 +1,3 @@
-import { schedule } from "node-cron";
 import { describeError, readFailure } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
@@ -6,6 +5,7 @@ import type { Adapter, Snapshot } from "../model/adapter.ts";
 import type { Reading } from "../plan/merge.ts";
 import { type Changes, createChanges } from "./changes.ts";
 import { backOff, firstOf, loop } from "./loop.ts";
+import { runSchedule } from "./schedule.ts";
 import { differences, type ReadPair } from "./snapshots.ts";
 import { createTally } from "./tally.ts";
 
@@ -44,7 +44,7 @@ export function startReaders(
   async function readLoop({ adapter, poll }: ReadJob): Promise<void> {
     const { registry } = adapter;
     const due = createChanges();
-    const task = schedule(poll, () => due.notify(), { name: registry });
+    const scheduled = runSchedule(poll, () => due.notify(), signal);
     let trigger: "poll" | "hint" = "poll";
     let polled = due.version();
     let revision = "";
@@ -84,7 +84,7 @@ export function startReaders(
         },
       );
     } finally {
-      await task.destroy();
+      await scheduled;
     }
   }
 

@@ -130,7 +130,7 @@ export function toForeign({ kind, name, namespace, labels, body }: RawObject): F
     addresses: addressesOf(kind, spec, fieldsOf(body.status)),
     createdMs: undefined,
   };
-  const exportTo = textsOf(listOf(spec.exportTo));
+  const exportTo = textsOf(spec.exportTo);
   return {
     ...base,
     ...(owner === undefined ? {} : { owner }),

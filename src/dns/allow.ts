@@ -24,6 +24,7 @@ export function allowList(cidrs: readonly string[]): (address: string) => boolea
 export function firstMatch<Item extends { readonly clients: readonly string[] }>(
   items: readonly Item[],
 ): (address: string) => Item | undefined {
+  if (items.length === 0) return () => undefined;
   const ranges = items.map((item) => ({ item, ranges: item.clients.map(readRange) }));
   const remembered = new Map<string, { readonly item: Item | undefined }>();
   return (address) => {

@@ -73,11 +73,22 @@ export interface Zones extends ZoneIndex {
   readonly nowMs: number;
 }
 
-/** What becomes of a question: an answer, a question to someone else, or the same question again at `untilMs` (epoch). */
+/**
+ * What becomes of a question: an answer, a question to someone else, a chain of CNAMEs whose last target someone else knows, or the same
+ * question again at `untilMs` (epoch).
+ */
 export type Answer =
   | ({ readonly kind: "reply" } & Reply)
+  | ({ readonly kind: "chain" } & Chain)
   | { readonly kind: "forward"; readonly to: readonly Upstream[] }
   | { readonly kind: "held"; readonly untilMs: number };
+
+/** CNAMEs of ours that lead to a name of others. */
+export interface Chain {
+  readonly answers: readonly ResourceRecord[];
+  readonly target: string;
+  readonly to: readonly Upstream[];
+}
 
 /** Zones by the form in which `answer` looks them up. */
 export function zonesByName(zones: readonly Zone[]): ReadonlyMap<string, Zone> {
@@ -129,13 +140,20 @@ function resolve({ name: asked, type }: Question, first: AnyRow | undefined, tab
     chain.push({ name, type: "CNAME", ttlSeconds: zones.ttlSeconds, target: row.cname });
     name = row.cname.toLowerCase();
     row = findRow(name, table, zones);
-    if (row === undefined && denyingZone(name, zones) === undefined) return reply(RCODE.NOERROR, chain);
+    if (row === undefined && denyingZone(name, zones) === undefined) return leadOut(chain, name, type, zones);
   }
   const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, zones.nowMs);
   if (heldUntilMs > 0) return { kind: "held", untilMs: heldUntilMs };
   const records = recordsOf(name, row, type, table, zones);
   if (records.length > 0) return reply(RCODE.NOERROR, [...chain, ...records]);
   return deny(name, row, chain, table, zones);
+}
+
+/** Stub resolvers do not follow CNAMEs, so addresses are asked for on their behalf. */
+function leadOut(answers: readonly ResourceRecord[], target: string, type: number, zones: Zones): Answer {
+  const to = zoneOf(target, zones.byName)?.forward ?? zones.forward;
+  const isFollowed = to.length > 0 && (type === TYPE.A || type === TYPE.AAAA);
+  return isFollowed ? { kind: "chain", answers, target, to } : reply(RCODE.NOERROR, answers);
 }
 
 function recordsOf(

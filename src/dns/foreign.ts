@@ -1,3 +1,4 @@
+import ipaddr from "ipaddr.js";
 import { RCODE, TYPE } from "./codes.ts";
 import { HEADER_BYTES, skipName } from "./wire-name.ts";
 
@@ -97,6 +98,21 @@ function lifetime({ least, denial, hasAnswer, ttlAt }: Walk, rcode: number): num
   if (denial !== undefined) return Math.min(least, denial, MAX_DENIAL_SECONDS);
   // A CNAME whose target the upstream did not follow is an answer, too.
   return rcode === RCODE.NOERROR && ttlAt.length > 0 ? least : 0;
+}
+
+/** The addresses in an answer, whatever name they have there, with the TTL that is left to them. */
+export function addressesIn(
+  { message, ttlAt }: ForeignAnswer,
+  type: number,
+  { ageSeconds, staleTtlSeconds }: Pick<PassOn, "ageSeconds" | "staleTtlSeconds">,
+): readonly { readonly address: string; readonly ttlSeconds: number }[] {
+  const octets = type === TYPE.A ? 4 : 16;
+  return ttlAt.slice(0, message.readUInt16BE(6)).flatMap((at) => {
+    const isAddress = message.readUInt16BE(at - 4) === type && message.readUInt16BE(at + 4) === octets;
+    if (!isAddress) return [];
+    const address = ipaddr.fromByteArray([...message.subarray(at + 6, at + 6 + octets)]).toString();
+    return [{ address, ttlSeconds: staleTtlSeconds ?? Math.max(0, (message.readUInt32BE(at) | 0) - ageSeconds) }];
+  });
 }
 
 /** How an answer of others is passed on. */

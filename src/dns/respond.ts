@@ -1,7 +1,9 @@
-import { type Answer, type AnswerTable, answer, type Upstream, type ZoneIndex } from "./answer.ts";
+import { type Answer, type AnswerTable, answer, type Chain, type Upstream, type ZoneIndex } from "./answer.ts";
 import { answeredSubnet, type ClientSubnet, readClientSubnet } from "./client-subnet.ts";
-import { OPTION, RCODE, rcodeName, typeName } from "./codes.ts";
+import { OPTION, RCODE, rcodeName, TYPE, typeName } from "./codes.ts";
 import type { Cookies } from "./cookies.ts";
+import type { AnswerEvent, DnsHooks } from "./events.ts";
+import { addressesIn } from "./foreign.ts";
 import type { Transport } from "./forward.ts";
 import type { Hold } from "./hold.ts";
 import type { LoopProbe } from "./loop-probe.ts";
@@ -20,47 +22,8 @@ import {
 import type { DnsLog } from "./quiet-log.ts";
 import type { Verdict } from "./rate-limit.ts";
 import type { Found, Resolver } from "./resolver.ts";
-import { askedOf } from "./upstream-query.ts";
+import { askedFor, askedOf } from "./upstream-query.ts";
 import type { View } from "./views.ts";
-
-/** One answer, for the metrics. */
-export interface AnswerEvent {
-  readonly transport: Transport;
-  /** By name: "NOERROR". */
-  readonly rcode: string;
-  /** By name: "A"; "other" for rare types and for questions that cannot be read. */
-  readonly type: string;
-  /**
-   * Who gave it: our names, an upstream, the cache of what upstreams said, the same although its time is over, or nobody, as the query
-   * was not one to look up. "limited" is an empty answer by the rate limit, "dropped" none at all.
-   */
-  readonly source: "table" | "forward" | "cache" | "stale" | "refused" | "limited" | "dropped";
-  /** As configured; "mesh" for who is given VIPs. */
-  readonly view: string;
-}
-
-/** How an answer came about: ready-made, made at once, or after waiting for a VIP to settle or an upstream. */
-export type AnswerPath = "ready" | "made" | "waited";
-
-/** One question of the query log. */
-export interface LoggedQuery extends AnswerEvent {
-  readonly client: string;
-  /** As asked, in lower case; "" for the root and where none could be read. */
-  readonly name: string;
-  readonly bytes: number;
-}
-
-/** Called while answering, so they must be quick and must not throw. */
-export interface DnsHooks {
-  /** `count` answers of one kind, 1 if left out. */
-  onAnswer?(event: AnswerEvent, count?: number): void;
-  /** How long an answer by UDP took, for all that waited and each 64th of the others. */
-  onDuration?(path: AnswerPath, seconds: number): void;
-  /** A question that is in the sample of the query log. */
-  onQuery?(query: LoggedQuery): void;
-  /** An exception while answering; the client got SERVFAIL. */
-  onException?(error: unknown): void;
-}
 
 /** What answers are made from. */
 export interface RespondOptions {
@@ -186,6 +149,27 @@ export function responder(options: RespondOptions): Respond {
     return resolver.ask(asked, to).then((found) => passOn(query, found, client, "forward"));
   }
 
+  /** Our CNAMEs, with the addresses that others have for their target; the code is theirs (RFC 6604 §3). */
+  function follow(query: Query & { fault: undefined }, chain: Chain, client: Client): Buffer | Promise<Buffer> {
+    const { type } = query.question;
+    const asked = askedFor(chain.target, type);
+    const give = (found: Found | undefined): Buffer => {
+      if (found?.answer === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "forward");
+      const addresses = addressesIn(found.answer, type, found);
+      const family = type === TYPE.A ? ("A" as const) : ("AAAA" as const);
+      const records = addresses.map((one) => ({ name: chain.target, type: family, ...one }));
+      const reply = {
+        rcode: found.answer.rcode,
+        authoritative: true,
+        answers: [...chain.answers, ...records],
+        authority: [],
+      };
+      return finish(query, reply, client, "table");
+    };
+    const known = asked === undefined ? undefined : resolver.find(asked.key);
+    return asked === undefined || known !== undefined ? give(known) : resolver.ask(asked, chain.to).then(give);
+  }
+
   async function conclude(
     query: Query & { fault: undefined },
     first: Answer & { readonly kind: "held" },
@@ -194,6 +178,7 @@ export function responder(options: RespondOptions): Respond {
     const found = await hold.wait(first, () => lookUp(query.question, client));
     if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "table");
     if (found.kind === "forward") return relay(query, found.to, client);
+    if (found.kind === "chain") return follow(query, found, client);
     return finish(query, found, client, sourceOf(found));
   }
 
@@ -224,6 +209,7 @@ export function responder(options: RespondOptions): Respond {
     if (probe !== undefined) return finish(query, { ...failure(RCODE.NOERROR), answers: [probe] }, client, "refused");
     const found = lookUp(query.question, client);
     if (found.kind === "reply") return finish(query, found, client, sourceOf(found));
+    if (found.kind === "chain") return follow(query, found, client);
     return found.kind === "held" ? conclude(query, found, client) : relay(query, found.to, client);
   }
 

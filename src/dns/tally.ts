@@ -1,5 +1,5 @@
 import { rcodeName, typeName } from "./codes.ts";
-import type { AnswerEvent, DnsHooks } from "./respond.ts";
+import type { AnswerEvent, DnsHooks } from "./events.ts";
 
 /** Counts ready-made answers without the cost of a report for each. */
 export interface Tally {

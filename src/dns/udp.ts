@@ -1,11 +1,12 @@
 import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
+import type { DnsHooks } from "./events.ts";
 import type { InFlight } from "./in-flight.ts";
 import { MAX_UDP_BYTES } from "./message.ts";
 import type { DnsLog } from "./quiet-log.ts";
 import type { Verdict } from "./rate-limit.ts";
-import type { DnsHooks, Respond } from "./respond.ts";
+import type { Respond } from "./respond.ts";
 
 /** A bound UDP socket that answers. */
 export interface UdpListener {

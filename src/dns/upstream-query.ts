@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { TYPE } from "./codes.ts";
 import { EDNS_UDP_BYTES } from "./message.ts";
-import { HEADER_BYTES } from "./wire-name.ts";
+import { encodeName, HEADER_BYTES } from "./wire-name.ts";
 
 /** Header bits of a query that are passed on: RD, and CD (RFC 4035 §3.2.2). */
 const PASSED_ON = 0x0110;
@@ -25,6 +25,18 @@ export function askedOf(packet: Uint8Array, questionEnd: number, dnssecOk: boole
   const question = lowerCase(packet, questionEnd);
   const flags = flagsOf(packet);
   return { key: keyFor(question, question.length, flags, dnssecOk), question, flags, dnssecOk };
+}
+
+/** A question of our own for `name`, with RD; undefined if that can be none. */
+export function askedFor(name: string, type: number): Asked | undefined {
+  const octets = encodeName(name);
+  if (octets === undefined) return undefined;
+  const packet = Buffer.concat([
+    Buffer.from([0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]),
+    octets,
+    Buffer.from([0, type, 0, 1]),
+  ]);
+  return askedOf(packet, packet.length, false);
 }
 
 /** Makes the same keys as `askedOf`, and no more. */

@@ -1,5 +1,5 @@
 import type { NameRow } from "../model/name-table.ts";
-import type { AnswerEvent, AnswerPath, LoggedQuery } from "./respond.ts";
+import type { AnswerEvent, AnswerPath, LoggedQuery } from "./events.ts";
 import type { ListenAddress } from "./server.ts";
 import type { ThreadOptions } from "./thread.ts";
 

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
+import type { AnswerPath } from "./events.ts";
 import { toldNames } from "./names.ts";
-import type { AnswerPath } from "./respond.ts";
 import { dnsThread } from "./thread.ts";
 import type { AnswerCount, FromWorker, ToWorker, WorkerSetup } from "./worker-messages.ts";
 

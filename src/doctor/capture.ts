@@ -1,13 +1,16 @@
 import type { PodFact } from "../model/cluster-facts.ts";
+import { annotate, ownerText } from "./annotate.ts";
 import { attempt } from "./attempt.ts";
+import { portFindings } from "./capture-ports.ts";
 import { type Check, counted, type DoctorSettings, type Finding, shellWord, someOf, whenKnown } from "./finding.ts";
 import { type InjectorRanges, type MeshConfig, readInjectors, readMeshConfigs } from "./mesh-config.ts";
-import { covers, listedRanges, overlaps } from "./ranges.ts";
+import { coverTogether, listedRanges, overlaps } from "./ranges.ts";
 
 const check = "capture";
 
 /** Sidecars must take what is sent to a VIP: by the defaults of the injectors, and by what pods say themselves. */
-export const capture: Check = ({ istio, pods }, settings) => {
+export const capture: Check = (facts, settings, estate) => {
+  const { istio, pods } = facts;
   // Istio's own VIPs are for sidecars that capture DNS; whether they take the addresses is a matter of its prefixes.
   const ranges = settings.vips.mode === "istio" ? ["240.240.0.0/16"] : settings.vips.ranges;
   return [
@@ -17,6 +20,7 @@ export const capture: Check = ({ istio, pods }, settings) => {
     ...whenKnown(check, { istio, pods }, (known) =>
       attempt(check, () => ofPods(known.pods, readInjectors(known.istio), ranges)),
     ),
+    ...portFindings(facts, settings, estate),
   ];
 };
 
@@ -91,7 +95,7 @@ function ofPods(
     // What the injector wrote is the injector's matter, and said there.
     return lost.length === 0 || isDefault(own) ? [] : [{ pod, own, lost }];
   });
-  const byOwner = Map.groupBy(wrong, ({ pod }) => ownerOf(pod));
+  const byOwner = Map.groupBy(wrong, ({ pod }) => ownerText(pod));
   const found = [...byOwner].map(([owner, ones]): Finding => {
     const [first] = ones;
     const { own, lost } = first ?? { own: fallback, lost: [] };
@@ -99,7 +103,7 @@ function ofPods(
       check,
       state: "problem",
       message: `${owner} does not take what is sent to ${lost.join(" and ")}: annotations of ${counted(ones.length, "pod")} say: ${saying(own)}`,
-      mend: first === undefined ? "" : patch(first.pod, mended(own.include, own.exclude, lost)),
+      mend: first === undefined ? "" : annotate(first.pod, annotations(mended(own.include, own.exclude, lost))),
     };
   });
   if (found.length > 0) return found;
@@ -121,32 +125,21 @@ function saying({ include, exclude }: Ranges): string {
 
 /** An empty list includes nothing, `*` everything (istio.io/api annotation/annotations.yaml). */
 function isTaken(range: string, include: string, exclude: string): boolean {
-  const isIncluded = listedRanges(include).some((one) => one === "*" || covers(one, range));
+  const included = listedRanges(include);
+  const isIncluded = included.includes("*") || coverTogether(included, range);
   return isIncluded && !listedRanges(exclude).some((one) => overlaps(one, range));
 }
 
 function mended(include: string, exclude: string, ranges: readonly string[]): Ranges {
   const included = listedRanges(include);
-  const missing = included.includes("*") ? [] : ranges.filter((range) => !included.some((one) => covers(one, range)));
+  const missing = included.includes("*") ? [] : ranges.filter((range) => !coverTogether(included, range));
   const kept = listedRanges(exclude).filter((one) => !ranges.some((range) => overlaps(one, range)));
   return { include: [...included, ...missing].join(","), exclude: kept.join(",") };
 }
 
-function ownerOf({ namespace, name, owner }: PodFact): string {
-  return owner === undefined ? `pod ${namespace}/${name}` : `${owner.kind} ${namespace}/${owner.name}`;
-}
-
-const IN_TEMPLATE = new Set(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"]);
-
-function patch({ namespace, name, owner }: PodFact, { include, exclude }: Ranges): string {
-  const metadata = {
-    annotations: {
-      "traffic.sidecar.istio.io/includeOutboundIPRanges": include,
-      "traffic.sidecar.istio.io/excludeOutboundIPRanges": exclude,
-    },
+function annotations({ include, exclude }: Ranges): Readonly<Record<string, string>> {
+  return {
+    "traffic.sidecar.istio.io/includeOutboundIPRanges": include,
+    "traffic.sidecar.istio.io/excludeOutboundIPRanges": exclude,
   };
-  if (owner === undefined || !IN_TEMPLATE.has(owner.kind))
-    return `kubectl delete pod -n ${shellWord(namespace)} ${shellWord(name)}, and create it anew with ${JSON.stringify(metadata.annotations)}`;
-  const body = JSON.stringify({ spec: { template: { metadata } } });
-  return `kubectl patch ${owner.kind.toLowerCase()} -n ${shellWord(namespace)} ${shellWord(owner.name)} --type merge -p ${shellWord(body)}`;
 }

@@ -1,13 +1,14 @@
-import { type Check, type Finding, whenKnown } from "./finding.ts";
+import { type Check, type DoctorSettings, type Finding, whenKnown } from "./finding.ts";
 
 const check = "definitions";
 const ISTIO = "networking.istio.io";
+const GATEWAY = "gateway.networking.k8s.io";
 const NEEDED = ["serviceentries", "virtualservices"];
 const KUBERNETES_MINOR = 30;
 
 /** What X2Istio writes must be served, in the version in which it writes it, and Kubernetes be new enough. */
-export const definitions: Check = ({ served, version }) => [
-  ...whenKnown(check, { served }, (known) => [istio(known.served)]),
+export const definitions: Check = ({ served, version }, { exposures }) => [
+  ...whenKnown(check, { served }, (known) => [istio(known.served), ...gateway(known.served, exposures)]),
   ...whenKnown(check, { version }, (known) => [kubernetes(known.version)]),
 ];
 
@@ -26,6 +27,27 @@ function istio(served: ReadonlyMap<string, ReadonlySet<string>>): Finding {
     message: `${missing.join(" and ")} are not served in ${ISTIO}/v1${also}: their CRDs are missing, or of an Istio before 1.22`,
     mend: "helm upgrade --install istio-base istio/base -n istio-system --create-namespace",
   };
+}
+
+/** Only what exposures need: HTTPRoutes for hosts, TCPRoutes for the others. */
+function gateway(
+  served: ReadonlyMap<string, ReadonlySet<string>>,
+  exposures: DoctorSettings["exposures"],
+): readonly Finding[] {
+  const routes = exposures.filter(({ api }) => api === "gateway");
+  const needed = new Set(routes.map(({ hosts }) => (hosts.length > 0 ? "httproutes" : "tcproutes")));
+  const missing = [...needed].filter((kind) => served.get(`${GATEWAY}/v1`)?.has(kind) !== true).sort();
+  if (needed.size === 0) return [];
+  if (missing.length === 0)
+    return [{ check, state: "fine", message: `${[...needed].sort().join(" and ")} are served in ${GATEWAY}/v1` }];
+  return [
+    {
+      check,
+      state: "problem",
+      message: `exposures need ${missing.join(" and ")} in ${GATEWAY}/v1, which are not served (TCPRoutes since Gateway API 1.6)`,
+      mend: "kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/latest/download/standard-install.yaml",
+    },
+  ];
 }
 
 function kubernetes(version: string): Finding {

@@ -3,7 +3,7 @@ import { attempt } from "./attempt.ts";
 import { capture } from "./capture.ts";
 import { definitions } from "./definitions.ts";
 import { dns } from "./dns.ts";
-import { exports } from "./exports.ts";
+import { exported } from "./exports.ts";
 import { CHECKS, type Check, type CheckName, type DoctorSettings, type EstateFacts, type Finding } from "./finding.ts";
 import { istiod } from "./istiod.ts";
 import { names } from "./names.ts";
@@ -22,7 +22,7 @@ const BY_NAME: Readonly<Record<CheckName, Check>> = {
   capture,
   pods,
   scope,
-  exports,
+  exports: exported,
   names,
   dns,
 };
@@ -34,7 +34,11 @@ export function diagnose(
   estate: Fact<EstateFacts>,
   skip: readonly CheckName[] = [],
 ): readonly Finding[] {
-  return CHECKS.filter((name) => !skip.includes(name)).flatMap((name) =>
+  const findings = CHECKS.filter((name) => !skip.includes(name)).flatMap((name) =>
     attempt(name, () => BY_NAME[name](facts, settings, estate)),
+  );
+  // Parts of one check may want the same that is not known.
+  return findings.filter(
+    ({ check, message }, at) => findings.findIndex((one) => one.check === check && one.message === message) === at,
   );
 }

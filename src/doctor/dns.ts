@@ -1,4 +1,4 @@
-import type { ClusterFacts, PodFact, ServiceFact } from "../model/cluster-facts.ts";
+import type { ClusterFacts, ServiceFact } from "../model/cluster-facts.ts";
 import { attempt } from "./attempt.ts";
 import { type Places, placesOf, socketOf, socketText } from "./dns-places.ts";
 import { type DnsServer, dnsServers, routeOf } from "./dns-servers.ts";
@@ -8,9 +8,9 @@ import {
   counted,
   type DoctorSettings,
   type Finding,
-  type Socket,
   shellWord,
   someOf,
+  valueOr,
   whenKnown,
 } from "./finding.ts";
 import { covers } from "./ranges.ts";
@@ -36,7 +36,7 @@ export const dns: Check = (facts, settings, estate) =>
         ...servers.flatMap((server) => nameFindings(server, places, settings, estate)),
         ...installation(servers, places, facts, settings),
         ...loops(services, servers, facts, settings),
-        ...whenKnown(check, { pods: facts.pods }, ({ pods }) => admission(pods, servers, facts, settings)),
+        ...admission(servers, facts, settings),
       ];
     }),
   );
@@ -44,14 +44,14 @@ export const dns: Check = (facts, settings, estate) =>
 /** Whoever the zones are sent to has to be there. */
 function installation(
   servers: readonly DnsServer[],
-  { ours, isUs, mayBeUs }: Places,
+  { ours, address, isUs, mayBeUs }: Places,
   { dnsBackends }: ClusterFacts,
   { dns: { listen, zones }, file }: DoctorSettings,
 ): readonly Finding[] {
   const targets = servers.flatMap((server) => zones.flatMap(({ name }) => routeOf(name, server).to));
   const isUsed = (service: ServiceFact) =>
     targets.some((to) => service.addresses.includes(socketOf(to)?.address ?? ""));
-  if (ours.length === 0 && !targets.some((to) => isUs(to) || mayBeUs(to)))
+  if (address === undefined && !targets.some((to) => isUs(to) || mayBeUs(to)))
     return [
       {
         check,
@@ -63,91 +63,103 @@ function installation(
     ];
   const used = ours.filter(isUsed);
   if (used.length === 0) return [];
-  const isLoopback = ({ address }: Socket) => address.startsWith("127.") || address === "::1";
+  const ready = whenKnown(check, { dnsBackends }, (known) => used.map((one) => readiness(one, known.dnsBackends)));
+  if (!listen.every(({ address: own }) => own.startsWith("127.") || own === "::1")) return ready;
   return [
-    ...(listen.every(isLoopback)
-      ? [
-          {
-            check,
-            state: "problem",
-            message: `dns.listen is ${listen.map(socketText).join(" and ")}, which nobody outside the pod reaches`,
-            mend: `in ${file} write dns: {listen: ["0.0.0.0:5353"]}`,
-          } as const,
-        ]
-      : []),
-    ...whenKnown(check, { dnsBackends }, (known) =>
-      used.map(({ namespace, name }): Finding => {
-        const ready = known.dnsBackends.get(`${namespace}/${name}`) ?? 0;
-        if (ready > 0)
-          return {
-            check,
-            state: "fine",
-            message: `${counted(ready, "replica")} ${ready === 1 ? "is" : "are"} ready behind Service ${namespace}/${name}`,
-          };
-        return {
-          check,
-          state: "problem",
-          message: `no replica is ready behind Service ${namespace}/${name}: questions for our zones fail`,
-          mend: `kubectl rollout status -n ${shellWord(namespace)} deployment/x2istio, then kubectl logs -n ${shellWord(namespace)} deployment/x2istio`,
-        };
-      }),
-    ),
+    {
+      check,
+      state: "problem",
+      message: `dns.listen is ${listen.map(socketText).join(" and ")}, which nobody outside the pod reaches`,
+      mend: `in ${file} write dns: {listen: ["0.0.0.0:5353"]}`,
+    },
+    ...ready,
   ];
 }
 
-/** What we ask must not be who asks us. */
+function readiness({ namespace, name }: ServiceFact, backends: ReadonlyMap<string, number>): Finding {
+  const ready = backends.get(`${namespace}/${name}`) ?? 0;
+  const replicas = `${counted(ready, "replica")} ${ready === 1 ? "is" : "are"}`;
+  if (ready > 0) return { check, state: "fine", message: `${replicas} ready behind Service ${namespace}/${name}` };
+  const inNamespace = `-n ${shellWord(namespace)} deployment/x2istio`;
+  return {
+    check,
+    state: "problem",
+    message: `no replica is ready behind Service ${namespace}/${name}: questions for our zones fail`,
+    mend: `kubectl rollout status ${inNamespace}, then kubectl logs ${inNamespace}`,
+  };
+}
+
+/** Whom we ask must not be who asks us, nor ourselves. */
 function loops(
   services: readonly ServiceFact[],
   servers: readonly DnsServer[],
   { pods }: ClusterFacts,
   { dns: { forward, zones }, file }: DoctorSettings,
 ): readonly Finding[] {
-  const caches = servers.filter(({ isNodeCache }) => isNodeCache).flatMap(({ blocks }) => blocks);
-  const bound = caches.flatMap(({ plugins }) =>
-    plugins.filter(({ name }) => name === "bind").flatMap(({ args }) => args),
-  );
+  const plugins = servers
+    .filter(({ isNodeCache }) => isNodeCache)
+    .flatMap(({ blocks }) => blocks.flatMap((one) => one.plugins));
   const cluster = new Set([
     ...services.filter(({ isClusterDns }) => isClusterDns).flatMap(({ addresses }) => addresses),
-    ...(pods.known ? pods.value.filter(({ isDns }) => isDns).flatMap(({ addresses }) => addresses) : []),
-    ...bound,
+    ...valueOr(pods, []).flatMap(({ isDns, addresses }) => (isDns ? addresses : [])),
+    ...plugins.flatMap(({ name, args }) => (name === "bind" ? args : [])),
   ]);
+  const ours = new Set(services.filter(({ isOurs }) => isOurs).flatMap(({ addresses }) => addresses));
   const upstreams = [
     ...forward.map((socket) => ({ key: "dns.forward", socket })),
     ...zones.flatMap((zone) => zone.forward.map((socket) => ({ key: `forward of zone ${zone.name}`, socket }))),
   ];
-  return upstreams
-    .filter(({ socket }) => cluster.has(socket.address))
-    .map(({ key, socket }) => ({
-      check,
-      state: "problem",
-      message: `${key} names ${socketText(socket)}, which is the cluster's DNS: a question that it sends to X2Istio comes back to it, again and again`,
-      mend: `in ${file} name there the servers that the cluster's DNS itself asks: kubectl get configmap -n ${servers[0]?.namespace} ${servers[0]?.configMap} -o yaml`,
-    }));
-}
-
-/** Who asks us is refused unless `dns.allow` has its address. */
-function admission(
-  pods: readonly PodFact[],
-  servers: readonly DnsServer[],
-  { nodes }: ClusterFacts,
-  { dns: { allow }, file }: DoctorSettings,
-): readonly Finding[] {
-  const hasCache = servers.some(({ isNodeCache }) => isNodeCache);
-  const asking = [
-    ...pods.filter(({ isDns }) => isDns).flatMap(({ addresses }) => addresses),
-    ...(hasCache && nodes.known ? nodes.value.flatMap(({ addresses }) => addresses) : []),
-  ];
-  const refused = [...new Set(asking)].filter((address) => !allow.some((range) => covers(range, address)));
-  if (refused.length > 0)
+  return upstreams.flatMap(({ key, socket }): readonly Finding[] => {
+    const who = cluster.has(socket.address) ? "the cluster's DNS" : "X2Istio's own Service";
+    if (!cluster.has(socket.address) && !ours.has(socket.address)) return [];
     return [
       {
         check,
         state: "problem",
-        message: `dns.allow does not let in ${someOf(refused)}, from which the cluster's DNS asks: it is answered REFUSED`,
-        mend: `in ${file} write dns: {allow: [${[...allow, ...refused.slice(0, 3).map((one) => `${one}/${one.includes(":") ? 128 : 32}`)].join(", ")}]}, or the pods' whole range`,
+        message: `${key} names ${socketText(socket)}, which is ${who}: a question that comes from there goes back to it, again and again`,
+        mend: `in ${file} name there the servers that the cluster's DNS itself asks: kubectl get configmap -n ${servers[0]?.namespace} ${servers[0]?.configMap} -o yaml`,
       },
     ];
-  return asking.length === 0
-    ? []
-    : [{ check, state: "fine", message: `dns.allow lets in the cluster's DNS: ${someOf(asking)}` }];
+  });
+}
+
+/** Who asks us is refused unless `dns.allow` has its address. */
+function admission(
+  servers: readonly DnsServer[],
+  { pods, nodes }: ClusterFacts,
+  { dns: { allow }, file }: DoctorSettings,
+): readonly Finding[] {
+  const ofPods = whenKnown(check, { pods }, (known) =>
+    refusals(
+      known.pods.flatMap(({ isDns, addresses }) => (isDns ? addresses : [])),
+      allow,
+      file,
+    ),
+  );
+  // NodeLocal DNSCache asks from the node's own address.
+  if (!servers.some(({ isNodeCache }) => isNodeCache)) return ofPods;
+  const ofNodes = whenKnown(check, { nodes }, (known) =>
+    refusals(
+      known.nodes.flatMap(({ addresses }) => addresses),
+      allow,
+      file,
+    ),
+  );
+  return [...ofPods, ...ofNodes];
+}
+
+function refusals(asking: readonly string[], allow: readonly string[], file: string): readonly Finding[] {
+  if (asking.length === 0) return [];
+  const refused = [...new Set(asking)].filter((address) => !allow.some((range) => covers(range, address)));
+  if (refused.length === 0)
+    return [{ check, state: "fine", message: `dns.allow lets in the cluster's DNS: ${someOf(asking)}` }];
+  const single = refused.slice(0, 3).map((one) => `${one}/${one.includes(":") ? 128 : 32}`);
+  return [
+    {
+      check,
+      state: "problem",
+      message: `dns.allow does not let in ${someOf(refused)}, from which the cluster's DNS asks: it is answered REFUSED`,
+      mend: `in ${file} write dns: {allow: [${[...allow, ...single].join(", ")}]}, or the whole range of pods or nodes`,
+    },
+  ];
 }

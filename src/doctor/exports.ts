@@ -8,7 +8,7 @@ const check = "exports";
 const MOST_FOR_ALL = 2000;
 
 /** Entries must be exported to where their aliases stand, and not too many of them to everyone. */
-export const exports: Check = (facts, settings, estate) => [
+export const exported: Check = (facts, settings, estate) => [
   ...unseen(settings),
   ...whenKnown(check, { entries: facts.entries }, ({ entries }) =>
     attempt(check, () => {

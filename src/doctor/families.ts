@@ -7,9 +7,9 @@ const check = "vips";
 
 /** VIPs of IPv6 are of use to sidecars that have IPv6, and beside VIPs of IPv4 only with Istio's dual stack. */
 export function familyFindings(facts: ClusterFacts, settings: DoctorSettings): readonly Finding[] {
-  const { mode, ranges, families = ["IPv4"] } = settings.vips;
-  const hasV6 = mode === "istio" ? families.includes("IPv6") : ranges.some((range) => range.includes(":"));
-  const hasV4 = mode === "istio" ? families.includes("IPv4") : ranges.some((range) => !range.includes(":"));
+  const { mode, ranges, families = ["v4"] } = settings.vips;
+  const hasV6 = mode === "istio" ? families.includes("v6") : ranges.some((range) => range.includes(":"));
+  const hasV4 = mode === "istio" ? families.includes("v4") : ranges.some((range) => !range.includes(":"));
   if (!hasV6) return [];
   return [...withoutV6(facts, settings), ...(hasV4 ? withoutDualStack(facts, settings) : [])];
 }

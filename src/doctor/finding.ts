@@ -37,11 +37,11 @@ export interface DoctorSettings {
     readonly mode: "ledger" | "istio";
     readonly ranges: readonly string[];
     /** Of Istio's own VIPs. */
-    readonly families?: readonly ("IPv4" | "IPv6")[] | undefined;
+    readonly families?: readonly ("v4" | "v6")[] | undefined;
     readonly ledgerNamespace: string;
   };
   readonly policy: { readonly mode: "sync" | "upsert-only" | "dry-run" };
-  readonly exposures: readonly { readonly api: "istio" | "gateway" }[];
+  readonly exposures: readonly { readonly api: "istio" | "gateway"; readonly hosts: readonly string[] }[];
   readonly target: { readonly namespace: string; readonly clusterDomain: string };
   readonly dns: {
     readonly listen: readonly Socket[];
@@ -65,8 +65,12 @@ export interface Socket {
 export interface EstateFacts {
   /** Every host and legacy name. */
   readonly names: readonly string[];
-  /** Names that are withheld, and hosts that are held, because someone else has them; with the whole sentence. */
+  /** Names that are withheld, and hosts and aliases that are held, because someone else has them; with the whole sentence. */
   readonly clashes: readonly { readonly name: string; readonly message: string }[];
+  /** Every alias, `namespace/name`. */
+  readonly aliases: readonly string[];
+  /** Numbers of the ports of entries that would be created. */
+  readonly ports: readonly number[];
   /** Entries that would be created and exported to every namespace. */
   readonly newForAll: number;
   /** Registries that could not be read, and why. */

@@ -1,4 +1,4 @@
-import { parse } from "yaml";
+import { parseDocument } from "yaml";
 import type { IstioFacts } from "../model/cluster-facts.ts";
 
 /** What one mesh configuration says, of what matters here. */
@@ -54,11 +54,11 @@ export function readMeshConfigs({ mesh }: IstioFacts): readonly MeshConfig[] {
 }
 
 function parseText(name: string, text: string): unknown {
-  try {
-    return parse(text);
-  } catch (cause) {
-    throw new Error(`Cannot read the mesh configuration in ConfigMap ${name}`, { cause });
-  }
+  // Its messages would show the place over several lines.
+  const document = parseDocument(text, { prettyErrors: false });
+  const [error] = document.errors;
+  if (error !== undefined) throw new Error(`Cannot read what Istio's ConfigMap ${name} says: ${error.message}`);
+  return document.toJS();
 }
 
 /**
@@ -90,6 +90,7 @@ export interface InjectorRanges {
   readonly name: string;
   readonly include: string;
   readonly exclude: string;
+  readonly excludePorts: string;
 }
 
 /**
@@ -101,7 +102,12 @@ export interface InjectorRanges {
 export function readInjectors({ injectors }: IstioFacts): readonly InjectorRanges[] {
   return [...injectors].map(([name, text]) => {
     const proxy = objectOf(objectOf(objectOf(parseText(name, text)).global).proxy);
-    return { name, include: String(proxy.includeIPRanges ?? "*"), exclude: String(proxy.excludeIPRanges ?? "") };
+    return {
+      name,
+      include: String(proxy.includeIPRanges ?? "*"),
+      exclude: String(proxy.excludeIPRanges ?? ""),
+      excludePorts: String(proxy.excludeOutboundPorts ?? ""),
+    };
   });
 }
 

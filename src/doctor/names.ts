@@ -1,13 +1,13 @@
-import { type Check, counted, type Finding, shellWord, whenKnown } from "./finding.ts";
+import { type Check, counted, type Finding, shellWord, someOf, whenKnown } from "./finding.ts";
 
 const check = "names";
 /** The rest is counted. */
 const MOST_SHOWN = 10;
 
-/** A name that is somebody else's, or is also Kubernetes' `service.namespace`, is withheld; whoever uses it should know. */
-export const names: Check = (_facts, { file }, estate) =>
+/** A name or alias that is somebody else's, or is also Kubernetes' `service.namespace`, is withheld; whoever uses it should know. */
+export const names: Check = ({ version }, { file }, estate) =>
   whenKnown(check, { estate }, (known): readonly Finding[] => {
-    const { clashes, unread, names: all } = known.estate;
+    const { clashes, unread, aliases, names: all } = known.estate;
     const config = `--config ${shellWord(file)}`;
     const more = clashes.length - MOST_SHOWN;
     const found: readonly Finding[] = [
@@ -29,8 +29,26 @@ export const names: Check = (_facts, { file }, estate) =>
             } as const,
           ]
         : []),
+      ...(version.known ? digitsFirst(aliases, version.value, file) : []),
       ...unread.map((message): Finding => ({ check, state: "unchecked", message: `could not be checked: ${message}` })),
     ];
     if (found.length > 0) return found;
     return [{ check, state: "fine", message: `none of ${counted(all.length, "name")} is anybody else's` }];
   });
+
+/** Services may be named so since Kubernetes 1.36 (RelaxedServiceNameValidation). */
+const DIGITS_FIRST_MINOR = 36;
+
+function digitsFirst(aliases: readonly string[], version: string, file: string): readonly Finding[] {
+  const [, minor] = /^v1\.(\d+)/.exec(version) ?? [];
+  const refused = aliases.filter((alias) => /\/\d/.test(alias)).sort();
+  if (minor === undefined || Number(minor) >= DIGITS_FIRST_MINOR || refused.length === 0) return [];
+  return [
+    {
+      check,
+      state: "problem",
+      message: `${counted(refused.length, "alias name")} ${refused.length === 1 ? "begins" : "begin"} with a digit, which Kubernetes ${version} refuses (1.${DIGITS_FIRST_MINOR} takes it): ${someOf(refused)}`,
+      mend: `in ${file} write as: "s-{service}", or the like, in a rule of aliases for them`,
+    },
+  ];
+}

@@ -26,6 +26,26 @@ export function covers(outer: string, inner: string): boolean {
   return a !== undefined && b !== undefined && a[1] <= b[1] && sharesPrefix(a, b, a[1]);
 }
 
+/** Whether every address of `inner` is in one of the ranges. */
+export function coverTogether(outer: readonly string[], inner: string): boolean {
+  const wanted = rangeOf(inner);
+  if (wanted === undefined) return false;
+  const within = outer.filter((one) => overlaps(one, inner));
+  if (within.some((one) => covers(one, inner))) return true;
+  // Each half needs ranges of its own, and there are only so many.
+  const [low, high] = halvesOf(wanted);
+  return within.length > 1 && coverTogether(within, low) && coverTogether(within, high);
+}
+
+function halvesOf([first, bits]: Range): readonly [string, string] {
+  const low = first.toByteArray();
+  const at = Math.min(bits >> 3, low.length - 1);
+  const bit = 0x80 >> (bits & 7);
+  const high = low.map((byte, index) => (index === at ? byte | bit : byte));
+  const text = (bytes: number[]) => `${ipaddr.fromByteArray(bytes).toString()}/${bits + 1}`;
+  return [text(low.map((byte, index) => (index === at ? byte & ~bit : byte))), text(high)];
+}
+
 function sharesPrefix([a]: Range, [b]: Range, bits: number): boolean {
   if (a instanceof ipaddr.IPv4 && b instanceof ipaddr.IPv4) return a.match(b, bits);
   return a instanceof ipaddr.IPv6 && b instanceof ipaddr.IPv6 && a.match(b, bits);

@@ -33,6 +33,8 @@ export interface PublishedNames {
 /** Publish what `table` gives. A state is written out once, however many clients want it, and not before the first does. */
 export function publishedNames(table: () => NameTable | undefined): PublishedNames {
   const waiting = new Set<() => void>();
+  /** Counts refreshes, so that none is missed while a state is written. */
+  let refreshes = 0;
   /** How long the last state took to write. */
   let writeMs = 0;
   let written: { readonly of: NameTable; readonly state: Promise<NamesState> } | undefined;
@@ -66,16 +68,18 @@ export function publishedNames(table: () => NameTable | undefined): PublishedNam
 
   return {
     refresh() {
+      refreshes++;
       for (const wake of [...waiting]) wake();
     },
     async read(known, waitSeconds, signal) {
       const endMs = performance.now() + Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000;
       for (;;) {
+        const seen = refreshes;
         const state = await current();
         if (state !== undefined && state.etag !== known) return state;
         const leftMs = endMs - performance.now();
         if (leftMs <= 0 || signal.aborted) return undefined;
-        await untilRefreshed(leftMs, signal);
+        if (refreshes === seen) await untilRefreshed(leftMs, signal);
         // What comes in a burst is written once, and large states in a fifth of the time at most.
         await delay(Math.max(BURST_MS, REST * writeMs), undefined, { signal }).catch(() => undefined);
       }

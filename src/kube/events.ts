@@ -1,25 +1,29 @@
 import { createHash } from "node:crypto";
 import type { Log } from "../log.ts";
 import type { Hold } from "../model/plan.ts";
-import type { ForeignObject } from "../model/standing.ts";
-import type { WriteOptions } from "../model/target.ts";
+import type { Standing } from "../model/standing.ts";
+import type { Notice, WriteOptions } from "../model/target.ts";
 import { FIELD_MANAGER, type KubeClient, WRITE_TIMEOUT_MS } from "./client.ts";
 import { each } from "./each.ts";
 import { hasStatus } from "./kube-error.ts";
 import { collectionPath, objectPath, RESOURCES, type Resource } from "./resources.ts";
 import { send } from "./send.ts";
 
-/** Writes Events on the objects that stand in our way, so that their owners find out. */
+/** Writes Events on the objects that stand in our way, so that their owners find out, and on ours and our Lease. */
 export interface EventWriter {
-  /** Never throws; each hold is written once per process, and not at all if its Event is there already. */
-  report(holds: readonly Hold[], options: WriteOptions): Promise<void>;
+  /**
+   * Never throws; each hold is written once per process, a notice once an hour, and neither if its Event is there already.
+   */
+  report(holds: readonly Hold[], options: WriteOptions, notices?: readonly Notice[]): Promise<void>;
 }
 
 /** Options of {@link eventWriter}. */
 export interface EventWriterOptions {
   readonly client: KubeClient;
   readonly owner: string;
-  readonly foreign: ReadonlyMap<string, ForeignObject>;
+  /** Where our Lease is: notices that are about no object are about that. */
+  readonly namespace: string;
+  readonly standing: Pick<Standing, "foreign" | "objects">;
   readonly log?: Pick<Log, "warn"> | undefined;
 }
 
@@ -27,31 +31,56 @@ const MAX_KNOWN = 10_000;
 const IN_FLIGHT = 4;
 /** New Events of one pass; the next one goes on. A pass is not to be held up by whoever makes thousands of clashes. */
 const MOST_AT_ONCE = 50;
+/** What the API server takes of an Event's message (apimachinery, events validation). */
+const MAX_MESSAGE = 1024;
 
 /** What an object's author can mend. What cannot be read now, or is held by the brake, is the operator's. */
 const TOLD: ReadonlySet<Hold["reason"]> = new Set(["foreign", "name", "invalid", "orphan"]);
 
-/** Create a writer of Events. */
-export function eventWriter({ client, owner, foreign, log }: EventWriterOptions): EventWriter {
-  const known = new Set<string>();
+/** An Event is kept for an hour by default. */
+const NOTICE_MS = 3_600_000;
 
-  function remember(name: string): void {
-    const [oldest] = known;
+/** What an Event is about. */
+interface Subject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid?: string;
+}
+
+interface Told {
+  readonly name: string;
+  readonly about: Subject;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Create a writer of Events. */
+export function eventWriter({ client, owner, namespace, standing, log }: EventWriterOptions): EventWriter {
+  /** By name, until when it is not looked at again; by the monotonic clock. */
+  const known = new Map<string, number>();
+
+  const isKnown = (name: string) => (known.get(name) ?? 0) > performance.now();
+
+  function remember(name: string, untilMs: number): void {
+    const [oldest] = known.keys();
     if (known.size >= MAX_KNOWN && oldest !== undefined) known.delete(oldest);
-    known.add(name);
+    known.set(name, untilMs);
   }
 
-  async function write(hold: Hold, about: ForeignObject, options: WriteOptions): Promise<void> {
-    const name = eventName(owner, hold);
-    if (known.has(name)) return;
-    remember(name);
+  async function write({ name, about, ...told }: Told, options: WriteOptions): Promise<void> {
     try {
       if (await isThere(client, about.namespace, name)) return;
-      const path = collectionPath(RESOURCES.Event, about.namespace);
-      const body = eventOf(name, hold, about, owner, new Date(client.nowMs()));
       const sent = await send(
         client,
-        { method: "POST", path, action: `create Event ${about.namespace}/${name}`, body, operation: "event" },
+        {
+          method: "POST",
+          path: collectionPath(RESOURCES.Event, about.namespace),
+          action: `create Event ${about.namespace}/${name}`,
+          body: eventOf({ name, about, ...told }, owner, new Date(client.nowMs())),
+          operation: "event",
+        },
         options,
       );
       if (sent.state === "withheld") known.delete(name);
@@ -62,20 +91,49 @@ export function eventWriter({ client, owner, foreign, log }: EventWriterOptions)
     }
   }
 
+  function ofHold(hold: Hold): Told | undefined {
+    const { reason, subject, service, message, regarding } = hold;
+    const object = regarding === undefined ? undefined : standing.foreign.get(regarding);
+    if (object === undefined || !TOLD.has(reason)) return undefined;
+    return {
+      name: eventName(owner, subject, reason),
+      about: { ...object, apiVersion: apiVersionOf(object.kind) },
+      reason: reasonOf(hold, object.kind),
+      message: `x2istio holds ${subject}${service === undefined ? "" : ` of ${service}`}: ${message}`,
+    };
+  }
+
+  function ofNotice({ reason, subject, message, regarding }: Notice): Told | undefined {
+    const name = eventName(owner, subject, reason);
+    if (regarding === undefined) {
+      const { apiVersion, kind } = RESOURCES.Lease;
+      return { name, about: { apiVersion, kind, namespace, name: `x2istio-${owner}` }, reason, message };
+    }
+    const object = standing.objects.get(regarding);
+    if (object === undefined) return undefined;
+    const { apiVersion, kind, metadata } = object.manifest;
+    const { namespace: place, name: objectName } = metadata;
+    return { name, about: { apiVersion, kind, namespace: place, name: objectName, uid: object.uid }, reason, message };
+  }
+
   return {
-    async report(holds, options) {
-      const due = holds.flatMap((hold) => {
-        const about = hold.regarding === undefined ? undefined : foreign.get(hold.regarding);
-        return about !== undefined && TOLD.has(hold.reason) ? [{ hold, about }] : [];
-      });
-      const fresh = due.filter(({ hold }) => !known.has(eventName(owner, hold))).slice(0, MOST_AT_ONCE);
-      await each(fresh, IN_FLIGHT, ({ hold, about }) => write(hold, about, options));
+    async report(holds, options, notices = []) {
+      const isNew = (told: Told | undefined): told is Told => told !== undefined && !isKnown(told.name);
+      const lasting = holds.map(ofHold).filter(isNew).slice(0, MOST_AT_ONCE);
+      const passing = notices.map(ofNotice).filter(isNew).slice(0, MOST_AT_ONCE);
+      for (const { name } of lasting) remember(name, Number.POSITIVE_INFINITY);
+      for (const { name } of passing) remember(name, performance.now() + NOTICE_MS);
+      await each([...lasting, ...passing], IN_FLIGHT, (told) => write(told, options));
     },
   };
 }
 
-function eventName(owner: string, { subject, reason }: Hold): string {
+function eventName(owner: string, subject: string, reason: string): string {
   return `x2istio-${owner}-${createHash("sha256").update(`${subject}\n${reason}`).digest("hex").slice(0, 12)}`;
+}
+
+function apiVersionOf(kind: string): string {
+  return ((RESOURCES as Readonly<Record<string, Resource>>)[kind] ?? RESOURCES.Service).apiVersion;
 }
 
 async function isThere(client: KubeClient, namespace: string, name: string): Promise<boolean> {
@@ -99,23 +157,17 @@ function reasonOf({ reason }: Hold, kind: string): string {
   return kind === "Service" ? "AliasHeld" : "NameHeld";
 }
 
-function eventOf(
-  name: string,
-  hold: Hold,
-  { kind, namespace, name: aboutName, uid }: ForeignObject,
-  owner: string,
-  now: Date,
-): object {
+function eventOf({ name, about, reason, message }: Told, owner: string, now: Date): object {
   const time = now.toISOString().replace(/\.\d+/, "");
-  const { apiVersion } = (RESOURCES as Readonly<Record<string, Resource>>)[kind] ?? RESOURCES.Service;
+  const { apiVersion, kind, namespace, name: aboutName, uid } = about;
   return {
     apiVersion: RESOURCES.Event.apiVersion,
     kind: RESOURCES.Event.kind,
     metadata: { name, namespace },
     type: "Warning",
-    reason: reasonOf(hold, kind),
-    message: `x2istio holds ${hold.subject}${hold.service === undefined ? "" : ` of ${hold.service}`}: ${hold.message}`,
-    involvedObject: { apiVersion, kind, namespace, name: aboutName, uid },
+    reason,
+    message: message.slice(0, MAX_MESSAGE),
+    involvedObject: { apiVersion, kind, namespace, name: aboutName, ...(uid === undefined ? {} : { uid }) },
     source: { component: FIELD_MANAGER },
     reportingComponent: FIELD_MANAGER,
     reportingInstance: owner,

@@ -30,6 +30,11 @@ export function hasStatus(error: unknown, status: number): error is KubeStatusEr
   return error instanceof KubeStatusError && error.status === status;
 }
 
+/** Whether `error` says that the object itself is not there: an API server that does not know its kind answers 404 too. */
+export function isNotFound(error: unknown): error is KubeStatusError {
+  return hasStatus(error, 404) && error.reason === "NotFound";
+}
+
 interface RawStatus {
   readonly reason?: unknown;
   readonly message?: unknown;

@@ -40,7 +40,7 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
   const state = clusterState({ owner, clusterDomain, namespace, premade: options.premade });
   const writer = { client, state, owner, inFlight };
-  const events = eventWriter({ client, owner, foreign: state.standing.foreign, log });
+  const events = eventWriter({ client, owner, namespace, standing: state.standing, log });
   const closing = new AbortController();
   const kinds = Object.keys(state.sinks) as WatchedKind[];
   const reflectors = new Map(kinds.map((kind) => [kind, reflectorOf(kind)]));

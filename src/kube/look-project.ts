@@ -35,6 +35,7 @@ export function toPod({ metadata = {}, spec, status }: RawObject): PodFact | und
     inject: labels["sidecar.istio.io/inject"] ?? annotations["sidecar.istio.io/inject"],
     includeRanges: annotations["traffic.sidecar.istio.io/includeOutboundIPRanges"],
     excludeRanges: annotations["traffic.sidecar.istio.io/excludeOutboundIPRanges"],
+    excludePorts: annotations["traffic.sidecar.istio.io/excludeOutboundPorts"],
     isDns: labels["k8s-app"] === "kube-dns" || labels["app.kubernetes.io/name"] === "coredns",
   };
 }
@@ -93,7 +94,7 @@ export function toService({ metadata = {}, spec, status }: RawObject): ServiceFa
 }
 
 export function toEntry({ metadata = {}, spec }: RawObject): EntryFact {
-  const { exportTo, addresses } = fieldsOf(spec);
+  const { exportTo, addresses, ports } = fieldsOf(spec);
   return {
     namespace: metadata.namespace ?? "",
     name: metadata.name ?? "",
@@ -101,6 +102,7 @@ export function toEntry({ metadata = {}, spec }: RawObject): EntryFact {
     isPremade: metadata.annotations?.[PREMADE_SERVICE_ANNOTATION] !== undefined,
     exportTo: stringsOf(exportTo),
     addresses: stringsOf(addresses),
+    ports: listOf(ports).map((port) => Number(fieldsOf(port).number)),
   };
 }
 

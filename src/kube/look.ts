@@ -1,5 +1,15 @@
 import { describeError } from "../errors.ts";
-import type { ClusterFacts, Fact, JudgedRight, NamespaceFact, Right, ServiceFact } from "../model/cluster-facts.ts";
+import type {
+  ClusterFacts,
+  ConfigMapFact,
+  Fact,
+  IstiodPod,
+  IstioFacts,
+  JudgedRight,
+  NamespaceFact,
+  Right,
+  ServiceFact,
+} from "../model/cluster-facts.ts";
 import type { KubeClient } from "./client.ts";
 import { each } from "./each.ts";
 import { hasStatus } from "./kube-error.ts";
@@ -44,89 +54,103 @@ const REVIEWS_AT_ONCE = 8;
  * @throws When the API server does not answer at all.
  */
 export async function lookAtCluster(client: KubeClient, options: LookOptions): Promise<ClusterFacts> {
-  const { istioNamespace, dnsNamespace, signal } = options;
-  const core = "/api/v1";
-  const istio = "/apis/networking.istio.io/v1";
+  const { signal } = options;
   const version = await readVersion(client, signal);
-
-  async function list<Value>(
-    title: string,
-    path: string,
-    toValue: (raw: RawObject) => Value | undefined,
-    query: Readonly<Record<string, string>> = {},
-  ): Promise<readonly Value[]> {
-    options.onProgress?.(title);
-    const found: Value[] = [];
-    await listAll(client, {
-      path,
-      query,
-      title,
-      pageSize: options.pageSize ?? PAGE_SIZE,
-      signal,
-      onBegin: () => found.splice(0),
-      onItem(raw) {
-        const value = toValue(raw);
-        if (value !== undefined) found.push(value);
-      },
-    });
-    return found;
-  }
+  const list = lister(client, options);
   const known = <Value>(read: () => Promise<Value>) => factOf(read, signal);
-  const inIstio = (plural: string) => `${core}/namespaces/${istioNamespace}/${plural}`;
-
   // One after the other: it is in no hurry, and the API server has others to serve.
   const services = await known(() => list("services", collectionPath(RESOURCES.Service), toService));
   return {
     nowMs: client.nowMs(),
     version,
+    services,
     served: await known(() => readServed(client, signal)),
     namespaces: await known(
       async () => new Map(await list("namespaces", collectionPath(RESOURCES.Namespace), toNamespace)),
     ),
-    istio: await known(async () => {
-      const leases = `/apis/coordination.k8s.io/v1/namespaces/${istioNamespace}/leases`;
-      const whole = (raw: RawObject) => raw;
-      return toIstio(
-        await list(`configmaps of ${istioNamespace}`, inIstio("configmaps"), whole),
-        await list(`leases of ${istioNamespace}`, leases, whole),
-      );
-    }),
-    istiodPods: await known(() =>
-      list(`pods of ${istioNamespace}`, inIstio("pods"), toIstiodPod, { labelSelector: "app=istiod" }),
-    ),
-    pods: await known(() => list("pods", `${core}/pods`, toPod)),
-    nodes: await known(() => list("nodes", `${core}/nodes`, toNode)),
-    services,
-    serviceRanges: await known(async () =>
-      (
-        await list("servicecidrs", "/apis/networking.k8s.io/v1/servicecidrs", (raw) =>
-          stringsOf(fieldsOf(raw.spec).cidrs),
-        ).catch(emptyIfAbsent)
-      ).flat(),
-    ),
+    istio: await known(() => readIstio(list, options)),
+    istiodPods: await known(() => readIstiodPods(list, options)),
+    pods: await known(() => list("pods", "/api/v1/pods", toPod)),
+    nodes: await known(() => list("nodes", "/api/v1/nodes", toNode)),
+    serviceRanges: await known(() => readServiceRanges(list)),
     entries: await known(() => list("serviceentries", collectionPath(RESOURCES.ServiceEntry), toEntry)),
-    sidecars: await known(() => list("sidecars", `${istio}/sidecars`, toSidecar)),
-    corefiles: await known(() =>
-      list(`configmaps of ${dnsNamespace}`, `${core}/namespaces/${dnsNamespace}/configmaps`, toConfigMap),
-    ),
-    dnsBackends: await known(async () => {
-      if (!services.known) throw new Error(services.why);
-      const ours = services.value.filter(isOurDns);
-      const counted = ours.map(async ({ namespace, name }) => {
-        const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
-        const slices = await list("endpointslices", path, readyEndpoints, {
-          labelSelector: `kubernetes.io/service-name=${name}`,
-        });
-        return [`${namespace}/${name}`, slices.reduce((sum, ready) => sum + ready, 0)] as const;
-      });
-      return new Map(await Promise.all(counted));
-    }),
+    sidecars: await known(() => list("sidecars", "/apis/networking.istio.io/v1/sidecars", toSidecar)),
+    corefiles: await known(() => readCorefiles(list, options)),
+    dnsBackends: await known(() => readDnsBackends(list, services)),
     rights: await known(() => judge(client, options)),
   };
 }
 
-function isOurDns({ isOurs, udpPorts }: ServiceFact): boolean {
-  return isOurs && udpPorts.length > 0;
+/** Lists everything at a path, in pages, and keeps what `toValue` makes of each object. */
+type Lister = <Value>(
+  title: string,
+  path: string,
+  toValue: (raw: RawObject) => Value | undefined,
+  labelSelector?: string,
+) => Promise<readonly Value[]>;
+
+function lister(client: KubeClient, { signal, onProgress, pageSize = PAGE_SIZE }: LookOptions): Lister {
+  return async (title, path, toValue, labelSelector) => {
+    onProgress?.(title);
+    const found: NonNullable<ReturnType<typeof toValue>>[] = [];
+    await listAll(client, {
+      path,
+      ...(labelSelector !== undefined && { query: { labelSelector } }),
+      title,
+      pageSize,
+      signal,
+      onBegin: () => found.splice(0),
+      onItem(raw) {
+        const value = toValue(raw);
+        if (value !== undefined && value !== null) found.push(value);
+      },
+    });
+    return found;
+  };
+}
+
+async function readIstio(list: Lister, { istioNamespace }: LookOptions): Promise<IstioFacts> {
+  const leases = `/apis/coordination.k8s.io/v1/namespaces/${istioNamespace}/leases`;
+  const maps = `/api/v1/namespaces/${istioNamespace}/configmaps`;
+  const whole = (raw: RawObject) => raw;
+  return toIstio(
+    await list(`configmaps of ${istioNamespace}`, maps, whole),
+    await list(`leases of ${istioNamespace}`, leases, whole),
+  );
+}
+
+function readIstiodPods(list: Lister, { istioNamespace }: LookOptions): Promise<readonly IstiodPod[]> {
+  const path = `/api/v1/namespaces/${istioNamespace}/pods`;
+  return list(`pods of ${istioNamespace}`, path, toIstiodPod, "app=istiod");
+}
+
+function readCorefiles(list: Lister, { dnsNamespace }: LookOptions): Promise<readonly ConfigMapFact[]> {
+  return list(`configmaps of ${dnsNamespace}`, `/api/v1/namespaces/${dnsNamespace}/configmaps`, toConfigMap);
+}
+
+/** Kubernetes has ServiceCIDRs since 1.33; before, none are known. */
+async function readServiceRanges(list: Lister): Promise<readonly string[]> {
+  try {
+    const rangesOf = (raw: RawObject) => stringsOf(fieldsOf(raw.spec).cidrs);
+    return (await list("servicecidrs", "/apis/networking.k8s.io/v1/servicecidrs", rangesOf)).flat();
+  } catch (error) {
+    if (hasStatus(error, 404)) return [];
+    throw error;
+  }
+}
+
+async function readDnsBackends(
+  list: Lister,
+  services: Fact<readonly ServiceFact[]>,
+): Promise<ReadonlyMap<string, number>> {
+  if (!services.known) throw new Error(services.why);
+  const ours = services.value.filter(({ isOurs, udpPorts }) => isOurs && udpPorts.length > 0);
+  const counted = ours.map(async ({ namespace, name }) => {
+    const path = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+    const slices = await list("endpointslices", path, readyEndpoints, `kubernetes.io/service-name=${name}`);
+    return [`${namespace}/${name}`, slices.reduce((sum, ready) => sum + ready, 0)] as const;
+  });
+  return new Map(await Promise.all(counted));
 }
 
 async function factOf<Value>(read: () => Promise<Value>, signal: AbortSignal): Promise<Fact<Value>> {
@@ -175,12 +199,6 @@ function toNamespace({ metadata }: RawObject): readonly [string, NamespaceFact] 
   const { name = "", labels, deletionTimestamp } = metadata ?? {};
   const isTerminating = deletionTimestamp !== undefined && deletionTimestamp !== null;
   return [name, { labels: stringMapOf(labels), isTerminating }];
-}
-
-/** Kubernetes has ServiceCIDRs since 1.33. */
-function emptyIfAbsent(error: unknown): readonly never[] {
-  if (hasStatus(error, 404)) return [];
-  throw error;
 }
 
 /** Ask for each right: an access review is a question in the form of a write, and leaves nothing behind. */

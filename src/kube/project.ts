@@ -19,6 +19,7 @@ import { parseServiceKey } from "../model/service.ts";
 import type { ForeignObject, PremadeEntry, StandingObject } from "../model/standing.ts";
 import { FIELD_MANAGER } from "./client.ts";
 import { fieldsOf, listOf, type RawMetadata, type RawObject, stringMapOf, stringsOf, timeOf } from "./raw.ts";
+import { whyRefused } from "./route-status.ts";
 
 /** Whether an object carries our labels, with this owner. */
 export function isOurs(raw: RawObject, owner: string): boolean {
@@ -52,6 +53,7 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
   const labels = pooled(stringMapOf(metadata.labels));
   const annotations = stringMapOf(metadata.annotations);
   const service = annotations[SERVICE_ANNOTATION];
+  const refused = kind === "HTTPRoute" || kind === "TCPRoute" ? whyRefused(raw) : undefined;
   const yielded = releasedSince(annotations) ?? (kind === "Service" ? whyYielded(fieldsOf(raw.spec)) : undefined);
   return {
     key: objectKey(kind, namespace, name),
@@ -70,6 +72,7 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
     writtenMs: writtenMs(metadata),
     statusAddresses: kind === "ServiceEntry" ? statusAddresses(raw) : NONE,
     ...(yielded === undefined ? {} : { yielded }),
+    ...(refused === undefined ? {} : { refused }),
   };
 }
 

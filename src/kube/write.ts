@@ -4,7 +4,7 @@ import type { StandingObject } from "../model/standing.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
 import { type KubeClient, WRITE_TIMEOUT_MS } from "./client.ts";
 import { each } from "./each.ts";
-import { hasStatus } from "./kube-error.ts";
+import { isNotFound } from "./kube-error.ts";
 import { updatePatch } from "./merge-patch.ts";
 import { isOurs } from "./project.ts";
 import type { RawObject } from "./raw.ts";
@@ -137,7 +137,7 @@ async function update(
     },
     options,
   );
-  if (sent.state === "refused" && (sent.error.status === 409 || sent.error.status === 404)) {
+  if (sent.state === "refused" && (sent.error.status === 409 || isNotFound(sent.error))) {
     await lookAgain(standing, expected, writer);
     return { outcome: "conflict", error: sent.error };
   }
@@ -167,7 +167,7 @@ async function remove(
     },
     options,
   );
-  const isGone = sent.state === "refused" && sent.error.status === 404;
+  const isGone = sent.state === "refused" && isNotFound(sent.error);
   if (isGone) expected.gone(uid, resourceVersion);
   if (isGone) return { outcome: "written" };
   if (sent.state === "refused" && sent.error.status === 409) {
@@ -204,7 +204,7 @@ async function read(manifest: Manifest, client: KubeClient): Promise<RawObject |
       timeoutMs: WRITE_TIMEOUT_MS,
     })) as RawObject;
   } catch (error) {
-    if (hasStatus(error, 404)) return undefined;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
 }

@@ -75,9 +75,10 @@ export interface PodFact {
   readonly dataplaneMode: string | undefined;
   /** Value of the label or annotation `sidecar.istio.io/inject`. */
   readonly inject: string | undefined;
-  /** Values of the annotations `traffic.sidecar.istio.io/{include,exclude}OutboundIPRanges`. */
+  /** Values of the annotations `traffic.sidecar.istio.io/{include,exclude}OutboundIPRanges` and `excludeOutboundPorts`. */
   readonly includeRanges: string | undefined;
   readonly excludeRanges: string | undefined;
+  readonly excludePorts: string | undefined;
   /** It is one of the cluster's DNS. */
   readonly isDns: boolean;
 }
@@ -112,6 +113,8 @@ export interface EntryFact {
   readonly exportTo: readonly string[];
   /** Single addresses and CIDRs. */
   readonly addresses: readonly string[];
+  /** Numbers of its ports. */
+  readonly ports: readonly number[];
 }
 
 export interface SidecarFact {

@@ -7,6 +7,7 @@ export type HoldReason =
   | "address" // no VIP could be given
   | "brake" // too much would be emptied or deleted at once
   | "foreign" // an object of that name exists and is not ours
+  | "gateway" // its gateway does not take it
   | "invalid" // Istio or Kubernetes would refuse it
   | "kind" // the cluster does not know this kind of object
   | "name" // host, alias or legacy name is taken

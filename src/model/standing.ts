@@ -22,6 +22,8 @@ export interface StandingObject {
   readonly statusAddresses: readonly string[];
   /** Set when someone took it over (a selector, another type) or it was released: why it is left alone from now on. */
   readonly yielded?: string;
+  /** Set when whoever it is for does not take it: why. */
+  readonly refused?: string;
 }
 
 /**

@@ -35,6 +35,18 @@ export interface WriteOptions {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** Something that people are to find out where they look: a Kubernetes Event. */
+export interface Notice {
+  /** `BrakeOn`, `PutBack` */
+  readonly reason: string;
+  /** Tells it from others of the same reason. */
+  readonly subject: string;
+  /** One sentence without a full stop. */
+  readonly message: string;
+  /** The object of ours that it is about; without it, the installation. */
+  readonly regarding?: ObjectKey;
+}
+
 /** Where the objects stand: a cluster, or a folder of YAML files. */
 export interface Target {
   readonly kind: "kubernetes" | "directory";
@@ -77,8 +89,11 @@ export interface Target {
    */
   write(changes: readonly Change[], options: WriteOptions): Promise<WriteReport>;
 
-  /** Record holds where people look for them (Kubernetes Events on `regarding`); written only if absent. No-op in a directory. */
-  report(holds: readonly Hold[], options: WriteOptions): Promise<void>;
+  /**
+   * Record holds and notices where people look for them (Kubernetes Events); written only if absent, a notice at most once an hour.
+   * No-op in a directory.
+   */
+  report(holds: readonly Hold[], options: WriteOptions, notices?: readonly Notice[]): Promise<void>;
 
   /** Stop watching and let go of sockets. */
   close(): Promise<void>;

@@ -21,6 +21,7 @@ import type { Hold, HoldReason } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Catalog } from "./merge.ts";
 import { type Desired, silence } from "./objects.ts";
+import { sameObject } from "./plan.ts";
 import { isHttp } from "./ports.ts";
 import { sameValue } from "./same.ts";
 import type { IndexedStanding } from "./standing.ts";
@@ -84,8 +85,14 @@ export function buildExposures(
       const [reason, message] = whyNoEntry(rule.service, registry);
       if (reason !== "service") kept.push(key);
       hold(reason, message);
-    } else if (typeof port === "number") objects.push(route(rule, key, entry.spec.hosts[0] ?? "", port));
-    else {
+    } else if (typeof port === "number") {
+      const made = route(rule, key, entry.spec.hosts[0] ?? "", port);
+      const stands = standing.objects.get(key);
+      objects.push(made);
+      // What a gateway says of a route that is about to change is out of date.
+      if (stands?.refused !== undefined && sameObject(made, stands))
+        hold("gateway", `Gateway ${placeOf(rule)} does not take it: ${stands.refused}`);
+    } else {
       kept.push(key);
       hold("invalid", port ?? "");
     }
@@ -133,6 +140,10 @@ function registryOf({ service }: ExposureRule): string {
   return service.slice(0, service.indexOf("/"));
 }
 
+function placeOf({ gateway }: ExposureRule): string {
+  return `${gateway.namespace}/${gateway.name}`;
+}
+
 function kindOf({ api, hosts }: ExposureRule): MeshKind {
   if (api === "istio") return "VirtualService";
   return hosts.length > 0 ? "HTTPRoute" : "TCPRoute";
@@ -175,9 +186,10 @@ function manifestOf(rule: ExposureRule, to: Destination, { owner, namespace }: E
 }
 
 /** Which proxies are told of it is for `gateways` to say; a mesh may have another default of `exportTo`. */
-function virtualService({ gateway, hosts, path, listen }: ExposureRule, { host, port }: Destination) {
+function virtualService(rule: ExposureRule, { host, port }: Destination) {
+  const { hosts, path, listen } = rule;
   const route: RouteDestination[] = [{ destination: { host, port: { number: port } } }];
-  const gateways = [`${gateway.namespace}/${gateway.name}`];
+  const gateways = [placeOf(rule)];
   const exportTo = ["*"];
   if (hosts.length === 0)
     return { hosts: ["*"], gateways, exportTo, tcp: [{ match: [{ port: listen ?? port }], route }] };

@@ -40,20 +40,29 @@ export function* buildNameTableSteps(
   const names = new Map<string, NameRow>();
   const parents = new Set<string>();
   const entries = [...standing.objects.values()].filter(isEntry).sort(byKey);
+  const changed: string[] = [];
   let looked = 0;
   for (const entry of entries) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
     for (const row of rowsOf(entry, options)) {
       if (names.has(row.name)) continue;
       const before = previous?.names.get(row.name);
-      names.set(row.name, keepRow(row, before, previous === undefined ? 0 : options.nowMs + options.settleMs));
+      const now = keepRow(row, before, previous === undefined ? 0 : options.nowMs + options.settleMs);
+      names.set(row.name, now);
+      if (now !== before) changed.push(row.name);
     }
   }
   for (const name of names.keys()) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
     addParents(name, parents, names);
   }
-  return { names, parents, serial: nextSerial(previous?.serial, options.nowMs) };
+  const table = { names, parents, serial: nextSerial(previous?.serial, options.nowMs) };
+  if (previous === undefined) return table;
+  for (const name of previous.names.keys()) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    if (!names.has(name)) changed.push(name);
+  }
+  return { ...table, changes: { since: previous.serial, names: changed } };
 }
 
 /** The table for one who asks again and again. */

@@ -392,7 +392,7 @@ export function foreignRoutes(standing: Pick<IndexedStanding, "foreign">): Reado
   const routes = new Map<string, ForeignObject>();
   for (const foreign of standing.foreign.values()) {
     if (foreign.kind === "VirtualService" || foreign.kind === "HTTPRoute")
-      for (const host of foreign.hosts) routes.set(host, foreign);
+      for (const host of foreign.hosts) if (!routes.has(host) || foreign.isNarrow !== true) routes.set(host, foreign);
   }
   return routes;
 }

@@ -167,28 +167,41 @@ export function* buildObjectsSteps(
   }
 
   /**
-   * Two VirtualServices on one host do not merge for sidecars, the older wins silently: ours is held instead. Where someone's
-   * has all hosts of ours, it has no use and goes.
+   * Two VirtualServices on one host do not merge for sidecars, the older wins silently. So ours is not written where someone's
+   * is, and goes where one in a namespace that is trusted with the service has all its hosts; from anyone else it keeps the host.
    */
   function routesElsewhere(key: ServiceKey, object: OwnedObject): boolean {
     if (object.manifest.kind !== "VirtualService") return false;
     const [host = "", ...legacy] = object.manifest.spec.hosts;
     const other = routed.get(host);
     if (other === undefined) return false;
+    const stands = standing.objects.has(object.key);
+    if (!stands && other.isNarrow) return false; // it leaves the other namespaces to ours
     const lacking = legacy.filter((name) => !other.hosts.includes(name)).join(", ");
-    if (lacking === "" && other.isNarrow !== true) return true;
+    const isTrusted = !other.isNarrow && mayRoute(key, other.namespace);
+    if (isTrusted && lacking === "") return true;
+    const [who, tooMany] = [`${other.kind} ${other.namespace}/${other.name}`, "and Istio obeys the older one only"];
+    const add = lacking === "" ? "" : `; for the legacy names to work over HTTP add to its hosts: ${lacking}`;
+    const regarding = objectKey(other.kind, other.namespace, other.name);
+    const report = (subject: string, message: string) =>
+      void holds.push({ ...holdOf(key, object.registry, "foreign", message, subject), regarding });
+    if (stands && !isTrusted) {
+      report(host, `${who} routes ${host}, too, ${tooMany}`);
+      return false;
+    }
     keptObjects.add(object.key);
-    const who = `${other.kind} ${other.namespace}/${other.name}`;
-    const message = other.isNarrow
-      ? `${who} routes ${host}, too, but not for every namespace, and Istio obeys the older one only`
-      : standing.objects.has(object.key)
-        ? `${who} routes ${host}, too, and Istio obeys the older one only; ours goes once these are among its hosts: ${lacking}`
-        : `${who} already routes ${host}; for the legacy names to work over HTTP add to its hosts: ${lacking}`;
-    holds.push({
-      ...holdOf(key, object.registry, "foreign", message, object.key),
-      regarding: objectKey(other.kind, other.namespace, other.name),
-    });
+    if (!stands) report(object.key, `${who} already routes ${host}${add}`);
+    else
+      report(
+        object.key,
+        `${who} routes ${host}, too, ${tooMany}; ours goes once these are among its hosts: ${lacking}`,
+      );
     return true;
+  }
+
+  function mayRoute(key: ServiceKey, namespace: string): boolean {
+    const aliases = naming.services.get(key)?.aliases ?? [];
+    return namespace === options.namespace || aliases.some((alias) => alias.namespace === namespace);
   }
 
   /** A service with objects of ours that no read named. */

@@ -208,6 +208,60 @@ test("startController() obeys a release of the brake once", async (t) => {
   await until(() => state.done === 1);
 });
 
+test("startController() releases a brake by itself after policy.releaseAfter, and tells people of it", async (t) => {
+  const { adapter, say } = registry(snapshot("dc1", five));
+  const target = memoryTarget();
+  const told: string[] = [];
+  target.report = async (_holds, _options, notices = []) => void told.push(...notices.map(({ reason }) => reason));
+  const policy = { releaseAfter: "1h", keepEmpty: "1s" };
+  const { controller, said } = start(t, adapter, soleWriter("me"), target, { policy });
+  await until(() => target.objects.size === 5);
+  say([]);
+  await until(() => told.includes("BrakeOn"));
+  const isTombstone = () => JSON.stringify(target.objects.get(ENTRY) ?? "gone-since").includes("gone-since");
+  assert.equal(isTombstone(), false);
+  target.clockMs += 3_600_000;
+  await until(isTombstone);
+  await until(() => controller.latest()?.plan.brakes.length === 0);
+  assert.ok(said().includes("the registry's brake was on for policy.releaseAfter and has been released"));
+});
+
+test("startController() tells of what it put back", async (t) => {
+  const { adapter } = registry(snapshot("dc1", [service()]));
+  const target = memoryTarget();
+  const told: string[] = [];
+  target.report = async (_holds, _options, notices = []) =>
+    void told.push(...notices.map(({ reason, subject }) => `${reason} ${subject}`));
+  const { controller } = start(t, adapter, soleWriter("me"), target);
+  await until(() => controller.latest()?.plan.unchanged === 1);
+  target.objects.delete(ENTRY);
+  await target.write([], { signal: AbortSignal.timeout(1000), mayWrite: () => true });
+  await until(() => target.objects.has(ENTRY));
+  await until(() => told.length > 0);
+  assert.deepEqual(told, [`PutBack ${ENTRY}`]);
+});
+
+test("startController() does not fight someone who changes what it writes", async (t) => {
+  const { adapter } = registry(snapshot("dc1", [service()]));
+  const target = memoryTarget();
+  const write = target.write;
+  // As a webhook does that changes what it admits.
+  target.write = async (changes, options) => {
+    const report = await write(changes, options);
+    const object = target.objects.get(ENTRY);
+    if (changes.length > 0 && object?.manifest.kind === "ServiceEntry") {
+      const spec = { ...object.manifest.spec, exportTo: ["."] };
+      target.objects.set(ENTRY, { ...object, manifest: { ...object.manifest, spec } });
+      await write([], options);
+    }
+    return report;
+  };
+  start(t, adapter, soleWriter("me"), target);
+  await until(() => target.requests.filter((request) => request.endsWith(ENTRY)).length >= 3);
+  await delay(700);
+  assert.equal(target.requests.filter((request) => request.endsWith(ENTRY)).length, 3);
+});
+
 test("startController() ends at once, with the running write finished", async (t) => {
   const target = memoryTarget();
   const { stop } = start(t, registry(snapshot("dc1", five)).adapter, soleWriter("me"), target);

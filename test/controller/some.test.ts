@@ -144,6 +144,13 @@ const happen = {
     const kind = n % 2 === 0 ? "HTTPRoute" : "TCPRoute";
     if (!absentKinds.delete(kind)) absentKinds.add(kind);
   },
+  refused: (_: World, { objects }: MemoryTarget, { at, n }: Event) => {
+    const all = [...objects.values()].filter(({ manifest }) => manifest.kind.endsWith("Route"));
+    const was = all[at % all.length];
+    if (was === undefined) return;
+    const { refused: _refused, ...taken } = was;
+    objects.set(was.key, n % 2 === 0 ? taken : { ...taken, refused: `NotAllowedByListeners: ${n}` });
+  },
   removed: (_: World, target: MemoryTarget, { at }: Event) => tamper(target, at, () => undefined),
   foreign: (_: World, target: MemoryTarget, { at, n }: Event) => {
     const name = NAMES[at % NAMES.length] ?? "";

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { blockOf, forwardOf, parseCorefile } from "../../src/doctor/corefile.ts";
+import { stubBlock } from "../../src/doctor/dns-servers.ts";
 
 const routes = (text: string, name: string, parts: Readonly<Record<string, string>> = {}) => {
   const block = blockOf(name, parseCorefile(text, new Map(Object.entries(parts))), 53);
@@ -81,4 +84,10 @@ test("parseCorefile() ends, whatever it is given", () => {
     }),
     { numRuns: 2000 },
   );
+});
+
+test("stubBlock() is the block of deploy/coredns", async () => {
+  const text = await readFile(join(import.meta.dirname, "../../deploy/coredns/mesh.Corefile"), "utf8");
+  const made = stubBlock(["mesh.internal", "corp.example.com"], 53, "10.96.0.53", []);
+  assert.deepEqual(parseCorefile(made), parseCorefile(text));
 });

@@ -55,6 +55,31 @@ const cases: readonly Case[] = [
     want: [/only in networking.istio.io\/v1beta1/],
   },
   {
+    name: "exposures by the Gateway API, of which TCPRoutes are missing",
+    check: "definitions",
+    settings: {
+      exposures: [
+        { api: "gateway", hosts: ["a.example.org"] },
+        { api: "gateway", hosts: [] },
+      ],
+    },
+    facts: {
+      served: known(
+        new Map([
+          ["networking.istio.io/v1", new Set(["serviceentries", "virtualservices"])],
+          ["gateway.networking.k8s.io/v1", new Set(["httproutes"])],
+        ]),
+      ),
+    },
+    want: [/^exposures need tcproutes in gateway.networking.k8s.io\/v1, .* ⇒ kubectl apply .*standard-install.yaml/],
+  },
+  {
+    name: "exposures by Istio's own API",
+    check: "definitions",
+    settings: { exposures: [{ api: "istio", hosts: [] }] },
+    want: [],
+  },
+  {
     name: "an old Kubernetes",
     check: "definitions",
     facts: { version: known("v1.28.4-eks-1") },
@@ -142,7 +167,7 @@ const cases: readonly Case[] = [
     name: "a mesh configuration that is no YAML",
     check: "istiod",
     facts: { istio: mesh("a: [") },
-    want: [/could not be checked: Cannot read the mesh configuration in ConfigMap istio/],
+    want: [/could not be checked: Cannot read what Istio's ConfigMap istio says/],
   },
 
   {
@@ -249,7 +274,7 @@ const cases: readonly Case[] = [
   {
     name: "both families without dual stack",
     check: "vips",
-    settings: { vips: { ...settings.vips, mode: "istio", families: ["IPv4", "IPv6"] } },
+    settings: { vips: { ...settings.vips, mode: "istio", families: ["v4", "v6"] } },
     facts: {
       istio: istio({ elections: [election("istio-ip-autoallocate")] }),
       pods: known([]),
@@ -337,7 +362,7 @@ const cases: readonly Case[] = [
     name: "an injector that is no JSON",
     check: "capture",
     facts: { istio: istio({ injectors: new Map([["istio-sidecar-injector", "{"]]) }) },
-    want: [/could not be checked/, /could not be checked/],
+    want: [/^could not be checked: Cannot read what Istio's ConfigMap istio-sidecar-injector says: [^\n]+$/],
   },
   {
     name: "sidecars that take nothing",
@@ -367,6 +392,33 @@ const cases: readonly Case[] = [
     check: "capture",
     facts: { pods: known([pod("lone", { includeRanges: "x'; reboot; '", owner: undefined })]) },
     want: [/^pod shop\/lone .*include "x'; reboot; '" ⇒ kubectl delete pod/],
+  },
+  {
+    name: "an injector that has the range in two halves",
+    check: "capture",
+    facts: { istio: injecting({ includeIPRanges: "240.241.0.0/17,240.241.128.0/18,240.241.192.0/18" }) },
+    want: [],
+  },
+  {
+    name: "an injector that has half of the range",
+    check: "capture",
+    facts: { istio: injecting({ includeIPRanges: "240.241.0.0/17,240.241.128.0/18" }) },
+    want: [/do not take what is sent to 240.241.0.0\/16/],
+  },
+  {
+    name: "ports that go past all sidecars",
+    check: "capture",
+    facts: { istio: injecting({ includeIPRanges: "*", excludeOutboundPorts: "25,8080" }) },
+    want: [/^calls to port 8080 go past sidecars by ConfigMap .* ⇒ helm .*excludeOutboundPorts=25, then restart/],
+  },
+  {
+    name: "a port that goes past the sidecar of a pod",
+    check: "capture",
+    facts: { pods: known([pod("a", { excludePorts: "3306, 6379" }), pod("b", { excludePorts: "25" })]) },
+    estate: { ports: [3306] },
+    want: [
+      /^Deployment shop\/web sends port 3306 past its sidecar.* from 1 pod: a ⇒ kubectl patch deployment .*excludeOutboundPorts":"6379"/,
+    ],
   },
   {
     name: "a pod without a sidecar",
@@ -522,6 +574,14 @@ const cases: readonly Case[] = [
       /^2 further names clash ⇒ x2istio plan/,
     ],
   },
+  {
+    name: "aliases that begin with a digit, on an old Kubernetes",
+    check: "names",
+    facts: { version: known("v1.33.1") },
+    estate: { aliases: ["shop/orders", "shop/3d"] },
+    want: [/^1 alias name begins with a digit, which Kubernetes v1.33.1 refuses .*: shop\/3d ⇒ in x2istio.yaml/],
+  },
+  { name: "aliases that begin with a digit", check: "names", estate: { aliases: ["shop/3d"] }, want: [] },
   {
     name: "a registry that cannot be read",
     check: "names",
@@ -707,6 +767,24 @@ const cases: readonly Case[] = [
     check: "dns",
     settings: { dns: { ...settings.dns, forward: [{ address: "10.96.0.10", port: 53 }] } },
     want: [/dns.forward names 10.96.0.10, which is the cluster's DNS/],
+  },
+  {
+    name: "a loop to ourselves",
+    check: "dns",
+    settings: { dns: { ...settings.dns, forward: [{ address: "10.96.0.53", port: 53 }] } },
+    want: [/dns.forward names 10.96.0.53, which is X2Istio's own Service/],
+  },
+  {
+    name: "a node cache on nodes that may not be read",
+    check: "dns",
+    facts: {
+      nodes: DENIED,
+      corefiles: known([
+        ...corefiles(corefile(STUB)),
+        ...corefiles(".:53 {\n forward . 10.96.0.10\n}", "node-local-dns"),
+      ]),
+    },
+    want: [/^could not be checked: Cannot list things/],
   },
   {
     name: "a loop of an overlay by a pod",

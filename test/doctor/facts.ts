@@ -52,6 +52,7 @@ export function pod(name: string, fields: Partial<PodFact> = {}): PodFact {
     inject: undefined,
     includeRanges: undefined,
     excludeRanges: undefined,
+    excludePorts: undefined,
     isDns: false,
     ...fields,
   };
@@ -77,6 +78,7 @@ export function entry(name: string, fields: Partial<EntryFact> = {}): EntryFact 
     isPremade: false,
     exportTo: ["*"],
     addresses: ["240.241.0.9"],
+    ports: [8080],
     ...fields,
   };
 }
@@ -85,7 +87,12 @@ export function sidecar(fields: Partial<SidecarFact> = {}): SidecarFact {
   return { namespace: "shop", name: "default", hasSelector: false, egressHosts: undefined, ...fields };
 }
 
-export const coreDns = pod("coredns-1", { namespace: "kube-system", isDns: true, addresses: ["10.244.0.3"] });
+export const coreDns = pod("coredns-1", {
+  namespace: "kube-system",
+  isDns: true,
+  hasSidecar: false,
+  addresses: ["10.244.0.3"],
+});
 
 /** A Corefile with a block for everything, and `more`. */
 export function corefile(more: string): string {
@@ -135,6 +142,8 @@ export const soundFacts: ClusterFacts = {
 export const estate: EstateFacts = {
   names: ["orders.shop.vms.mesh.internal", "orders.service.consul"],
   clashes: [],
+  aliases: ["shop/orders"],
+  ports: [],
   newForAll: 0,
   unread: [],
 };

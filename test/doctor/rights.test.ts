@@ -26,7 +26,7 @@ test("doctor asks for just the rights that the manifests grant", async () => {
     ),
   );
   const rules = [...settings.aliases, { registry: "vms", in: "mesh-services" }];
-  const asked = neededRights({ ...settings, aliases: rules, exposures: [{ api: "gateway" }] }).map(text);
+  const asked = neededRights({ ...settings, aliases: rules, exposures: [{ api: "gateway", hosts: [] }] }).map(text);
   assert.deepEqual([...new Set(asked)].sort(), [...new Set(grants)].sort());
 });
 
@@ -42,7 +42,7 @@ const fewer = [
 ];
 for (const { name, change, without } of fewer)
   test(`doctor asks for fewer rights where ${name}`, () => {
-    const all = neededRights({ ...settings, exposures: [{ api: "gateway" }] }).map(text);
+    const all = neededRights({ ...settings, exposures: [{ api: "gateway", hosts: [] }] }).map(text);
     const asked = neededRights({ ...settings, ...change }).map(text);
     assert.deepEqual(
       asked.filter((one) => without.test(one)),

@@ -131,6 +131,33 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     },
   );
 
+  test(
+    faultRow({
+      target: "API server",
+      fault: "it no longer serves the version of a definition: 404 without an object",
+      expect: "what stands is not taken for deleted",
+    }),
+    async () => {
+      const target = await open({}, false);
+      await target.write([create("unserved")], options);
+      const key = `ServiceEntry/${MESH}/unserved.mesh.internal`;
+      const standing = target.standing().objects.get(key) ?? assert.fail();
+      proxy.fault = (line) =>
+        line.includes("/serviceentries") ? { status: 404, headers: { "content-type": "text/plain" } } : undefined;
+      const changed = { ...entryOf("unserved"), manifest: { ...entryOf("unserved").manifest, spec: {} as never } };
+      const changes: Change[] = [
+        { kind: "update", object: changed, standing },
+        { kind: "delete", standing, why: "a test" },
+      ];
+      const { results } = await target.write(changes, options);
+      assert.deepEqual(
+        results.map(({ outcome }) => outcome),
+        ["failed", "failed"],
+      );
+      assert.equal(target.standing().objects.get(key), standing);
+    },
+  );
+
   test("deletes aliases before their entry and creates them after it", async () => {
     const target = await open({}, false);
     await target.write([{ kind: "create", object: aliasOf("sorted") }, create("sorted")], options);

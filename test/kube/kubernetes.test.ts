@@ -404,6 +404,26 @@ suite("kubernetesTarget()", { skip }, () => {
     assert.match(event?.message ?? "", /inway.*is not ours/);
   });
 
+  test("tells of a brake on the Lease, and of what was put back on the object", async () => {
+    await target.write([create(entryOf("told"))], options);
+    const key = `ServiceEntry/${MESH}/told.mesh.internal`;
+    const notices = [
+      { reason: "BrakeOn", subject: "vms services", message: "brake: vms lists no service any more" },
+      { reason: "PutBack", subject: key, message: "someone changed it", regarding: key },
+      { reason: "PutBack", subject: "gone", message: "someone changed it", regarding: `ServiceEntry/${MESH}/gone` },
+    ];
+    await target.report([], options, notices);
+    await target.report([], options, notices);
+    await (await open({}, false)).report([], options, notices);
+    type Told = { reason: string; message: string; involvedObject: { kind: string; name: string; uid?: string } };
+    const { body } = await kube.request<{ items: Told[] }>("GET", `/api/v1/namespaces/${MESH}/events`);
+    const told = body.items.filter(({ reason }) => reason === "BrakeOn" || reason === "PutBack");
+    assert.deepEqual(told.map(({ reason, involvedObject: { kind, name, uid } }) => [reason, kind, name, uid]).sort(), [
+      ["BrakeOn", "Lease", "x2istio-east", undefined],
+      ["PutBack", "ServiceEntry", "told.mesh.internal", standing(key).uid],
+    ]);
+  });
+
   test("does not fail over an Event it may not write", async () => {
     const key = "Service/default/kubernetes";
     const hold: Hold = {

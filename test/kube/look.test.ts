@@ -120,6 +120,7 @@ test("toPod() knows a sidecar that is an init container, and the Deployment behi
     inject: "false",
     includeRanges: undefined,
     excludeRanges: "10.0.0.0/8",
+    excludePorts: undefined,
     isDns: false,
   });
   const others = [

@@ -115,3 +115,16 @@ test("isOurs() wants both labels", () => {
   assert.equal(isOurs({ metadata: { labels: { "x2istio.io/owner": "east" } } }, "east"), false);
   assert.equal(isOurs({}, "east"), false);
 });
+
+for (const [exportTo, want] of [
+  [undefined, undefined],
+  [[], undefined],
+  [["*"], undefined],
+  [["."], true],
+  [["shop", "web"], true],
+] as const) {
+  test(`toForeign() takes a VirtualService exported to ${exportTo} as ${want ? "one for some" : "one for all"}`, () => {
+    const raw = { spec: { hosts: ["a.example.org"], ...(exportTo !== undefined && { exportTo }) } };
+    assert.equal(toForeign("VirtualService", raw, "cluster.local").isNarrow, want);
+  });
+}

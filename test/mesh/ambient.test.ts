@@ -5,10 +5,11 @@ import { hostOf } from "../e2e/estate.ts";
 import { readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
-import { startZtunnel, waypointEndpoints } from "./ztunnel.ts";
+import { startWaypoint, startZtunnel } from "./ztunnel.ts";
 
 const skip = await ownNetwork();
 
+const WAYPOINT = "10.9.1.1";
 /** What stands beside a waypoint's Gateway once its pod runs: without it istiod takes no waypoint for one. */
 const runningWaypoint = [
   {
@@ -23,7 +24,17 @@ const runningWaypoint = [
     metadata: { name: "waypoint-1", namespace: "mesh-services", labels: { "kubernetes.io/service-name": "waypoint" } },
     addressType: "IPv4",
     ports: [{ name: "mesh", port: 15_008 }],
-    endpoints: [{ addresses: ["10.9.1.1"], conditions: { ready: true } }],
+    endpoints: [{ addresses: [WAYPOINT], conditions: { ready: true } }],
+  },
+  {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: "waypoint-1",
+      namespace: "mesh-services",
+      labels: { "gateway.networking.k8s.io/gateway-name": "waypoint" },
+    },
+    spec: { containers: [{ name: "istio-proxy", image: "proxy" }], nodeName: "node" },
   },
 ];
 
@@ -59,12 +70,21 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
     await mesh.becomes([first, second], endpoints);
   });
 
-  await t.test("of several endpoints on one address ztunnel gets one, a waypoint all", async () => {
-    assert.equal((await mesh.entry(hostOf(shards))).endpoints?.length, 3);
-    assert.equal(ztunnel.endpoints(hostOf(shards)).length, 1);
-    const waypoint = waypointEndpoints("mesh-services", "waypoint", `inbound-vip|7000|tcp|${hostOf(shards)}`);
+  await t.test("a waypoint leads calls to what ztunnel leads through it, whatever their Host", async () => {
+    const [http, tcp] = [`inbound-vip|8080|http|${hostOf(orders)}`, `inbound-vip|7000|tcp|${hostOf(shards)}`];
+    const status = { phase: "Running", podIP: WAYPOINT, podIPs: [{ ip: WAYPOINT }] };
+    await mesh.kube.request("PATCH", "/api/v1/namespaces/mesh-services/pods/waypoint-1/status", { status });
+    await mesh.istiod.settled();
+    const waypoint = startWaypoint("mesh-services", "waypoint", WAYPOINT, [http, tcp]);
     t.after(() => waypoint.stop());
-    await mesh.becomes(["192.0.2.21:7001", "192.0.2.21:7002", "192.0.2.21:7003"], async () => waypoint.endpoints());
+    await mesh.becomes(true, async () => [http, tcp].every((cluster) => waypoint.clusters().includes(cluster)));
+    await mesh.becomes(["192.0.2.11:8080", "192.0.2.12:18080"], async () => waypoint.endpoints(http));
+    await mesh.becomes(true, async () => waypoint.takesAnyHost(8080, http));
+
+    // It knows every endpoint on one address, of which ztunnel gets one.
+    const all = ["192.0.2.21:7001", "192.0.2.21:7002", "192.0.2.21:7003"];
+    await mesh.becomes(all, async () => waypoint.endpoints(tcp));
+    assert.equal(ztunnel.endpoints(hostOf(shards)).length, 1);
   });
 
   await t.test("waypoint: none", async () => {

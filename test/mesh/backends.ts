@@ -59,7 +59,8 @@ function listens(server: Server, { address, port }: Backend): Promise<boolean> {
 
 const makers: Readonly<Record<Backend["protocol"], (who: string, count: () => void) => Server>> = {
   http: (who, count) =>
-    createHttpServer((_, response) => {
+    // A proxy may send a call on a connection that is being closed for having been idle.
+    createHttpServer({ keepAliveTimeout: 0 }, (_, response) => {
       count();
       response.end(who);
     }),

@@ -94,7 +94,8 @@ export async function startMutualBackend(
   { who, address, port }: Omit<Backend, "protocol">,
   { ca, cert, key }: Certificates,
 ): Promise<void> {
-  const options = { ca, cert, key, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["istio"] };
+  const tls = { ca, cert, key, requestCert: true, rejectUnauthorized: true, ALPNProtocols: ["istio"] };
+  const options = { ...tls, keepAliveTimeout: 0 }; // as in startBackend
   const server = createServer(options, (_, response) => void response.end(who));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

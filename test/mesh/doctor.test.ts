@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { Resolver } from "node:dns/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { hasKubectl, noKubectl } from "../deploy/manifests.ts";
 import { runCli } from "../e2e/cli.ts";
 import { configMap, corefile, dnsService, injectorValues, node, pod, populate } from "../e2e/cluster-objects.ts";
-import { hostOf, httpService } from "../e2e/estate.ts";
+import { hostOf, httpService, tempDir } from "../e2e/estate.ts";
+import { ensureServers } from "../servers/build.ts";
+import { startChild } from "../servers/child.ts";
 import type { Manifest } from "./manifests.ts";
 import { startMesh } from "./mesh.ts";
 import { CLUSTER_DNS, NODE, ownNetwork } from "./network.ts";
@@ -15,6 +18,7 @@ import { CLUSTER_DNS, NODE, ownNetwork } from "./network.ts";
 const skip = await ownNetwork();
 const kubectl = (await hasKubectl()) ? false : noKubectl;
 const OURS = join(import.meta.dirname, "../../deploy/coredns/mesh.Corefile");
+const coreDnsMap = "/api/v1/namespaces/kube-system/configmaps/coredns";
 const run = promisify(execFile);
 const orders = httpService("orders", "192.0.2.11");
 const scope = (...hosts: readonly string[]): Manifest => ({
@@ -62,6 +66,9 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
   await t.test("finds nothing wrong where callers reach a service", async () => {
     await mesh.becomes("orders", byAlias);
     assert.deepEqual(await doctor(), { ok: true, wrong: [] });
+    // What tells an istiod of this config cluster from all others.
+    const election = "/api/v1/namespaces/istio-system/configmaps/istio-ip-autoallocate";
+    assert.equal((await mesh.kube.request("GET", election)).status, 200);
   });
 
   const scopes = [
@@ -94,4 +101,30 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
     await mesh.becomes("orders", byAlias);
     assert.deepEqual(await doctor(), { ok: true, wrong: [] });
   });
+
+  await t.test("mends a Corefile so that CoreDNS finds a host", { skip: kubectl }, async () => {
+    const paths = await ensureServers(["coredns"]);
+    assert.ok(paths);
+    const port = 1053;
+    await populateCorefile(`.:${port} {\n    template ANY ANY {\n        rcode NXDOMAIN\n    }\n}\n`);
+    const mend = await finds(/^mesh.internal and corp.example.com are not sent to X2Istio/);
+    await run("sh", ["-ec", mend], { env: { ...process.env, ...env } });
+    assert.deepEqual(await doctor(), { ok: true, wrong: [] });
+    const { body } = await mesh.kube.request<{ readonly data: { readonly Corefile: string } }>("GET", coreDnsMap);
+    const dir = await tempDir(t);
+    await writeFile(join(dir, "Corefile"), body.data.Corefile);
+    const child = await startChild(paths.coredns, ["-conf", join(dir, "Corefile")], join(dir, "log"));
+    t.after(() => child.stop(0));
+    const resolver = new Resolver();
+    resolver.setServers([`127.0.0.1:${port}`]);
+    const look = (name: string) => resolver.resolve4(name).catch(({ code }: NodeJS.ErrnoException) => [String(code)]);
+    const vip = await mesh.vip(orders);
+    for (const name of [hostOf(orders), "orders.corp.example.com"]) await mesh.becomes([vip], () => look(name));
+    assert.deepEqual(await look("nobody.mesh.internal"), ["ENOTFOUND"]);
+  });
+
+  async function populateCorefile(text: string): Promise<void> {
+    await mesh.kube.request("DELETE", coreDnsMap);
+    await populate(mesh.kube, configMap("kube-system", "coredns", { Corefile: text }));
+  }
 });

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { promisify } from "node:util";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers } from "../servers/consul.ts";
@@ -47,6 +48,7 @@ ip addr add ${CLUSTER_DNS}/32 dev mesh
 ip link set mesh up
 for range in 192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 198.18.0.0/15; do ip route add local $range dev lo; done
 if [ -e /proc/net/if_inet6 ]; then
+  for off in all default lo mesh; do echo 0 2>/dev/null > /proc/sys/net/ipv6/conf/$off/disable_ipv6 || true; done
   ip addr add ${NODE_V6}/64 dev mesh nodad
   for last in 1 2 3 4; do ip addr add 2001:db8::$last/128 dev lo nodad; done
 fi
@@ -83,6 +85,13 @@ export async function ownNetwork(): Promise<string | false> {
   } as NodeJS.Dict<string>);
 }
 
+/** Why tests of IPv6 are to be skipped here, or `false`. @throws With CI=true instead of giving a reason. */
+export function noIpv6(): string | false {
+  if (existsSync("/proc/net/if_inet6")) return false;
+  if (process.env.CI === "true") throw new Error("Cannot run the tests of IPv6: this kernel has none");
+  return "this kernel has no IPv6";
+}
+
 /** A network namespace on the bridge. */
 export interface PodNetwork {
   /** 10.9.1.0/24 */
@@ -96,7 +105,7 @@ export interface PodNetwork {
 export async function podNetwork(name: string, index: number): Promise<PodNetwork> {
   const address = `10.9.1.${index}`;
   const addressV6 = `fd00:9::1:${index}`;
-  const hasV6 = (await run("cat", ["/proc/net/if_inet6"]).catch(() => undefined)) !== undefined;
+  const hasV6 = existsSync("/proc/net/if_inet6");
   const enter = ["nsenter", `--net=/run/netns/${name}`, "--"];
   await ip(
     `netns add ${name}`,

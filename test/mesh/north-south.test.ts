@@ -86,6 +86,21 @@ test("gateways lead callers from outside to services that are exposed", { skip }
     }
   });
 
+  await t.test("a route that its gateway does not take is told of, until it does", async () => {
+    const gateway = example.manifests.find(({ metadata }) => metadata.name === "web");
+    assert.ok(gateway !== undefined);
+    const { listeners } = gateway.spec as { readonly listeners: readonly object[] };
+    const closed = listeners.map((listener) => ({ ...listener, allowedRoutes: { namespaces: { from: "Same" } } }));
+    await mesh.apply({ ...gateway, spec: { ...(gateway.spec as object), listeners: closed } });
+    const refused = /exposure orders-web: Gateway edge\/web does not take it: NotAllowedByListeners: .*not allowed/;
+    await mesh.becomes(true, async () => refused.test(mesh.replica.output()));
+    await mesh.apply(gateway);
+    await mesh.becomes(true, async () =>
+      /HTTPRoute\/mesh-services\/orders-web","msg":"no longer held/.test(mesh.replica.output()),
+    );
+    await mesh.becomes("orders/http@192.0.2.11", () => at(web, "/orders"));
+  });
+
   await t.test("inside the mesh nothing of it is heard", async () => {
     const pod = await mesh.withSidecar("pod");
     const vip = await mesh.vip(example.services[0] ?? { name: "", ports: [], endpoints: [] });

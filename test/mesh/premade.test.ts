@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventsPath, get, list } from "../e2e/cluster.ts";
 import { startPolaris } from "../polaris/polaris.ts";
+import { validate } from "../servers/istioctl.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { type Manifest, pathOf } from "./manifests.ts";
 import { startMesh } from "./mesh.ts";
@@ -28,6 +29,7 @@ test("entries written by hand are filled from a registry, and stay their author'
   for (let last = 1; last <= 8; last++)
     polaris.register({ namespace: "Production", service: "search", host: `198.51.100.${last}`, port: 8080 });
   const example = await readExample("premade");
+  // A failed read is told of by a poll only.
   const registries = (example.sections.registries as object[]).map((one) => ({ ...one, poll: "* * * * * *" }));
   const stock = serviceNamed(example, "stock");
   const mesh = await startMesh(t, { ...example, sections: { ...example.sections, registries } });
@@ -63,6 +65,9 @@ test("entries written by hand are filled from a registry, and stay their author'
     assert.deepEqual(endpoints, [
       { address: "192.0.2.31", ports: { "tcp-metaprotocol-dubbo-dubbo": 20_880 }, weight: 100 },
     ]);
+    const filled = example.manifests.map(async (one) => ({ ...one, spec: specOf(await get(mesh.kube, pathOf(one))) }));
+    const { ok, output } = await validate(await Promise.all(filled));
+    assert.ok(ok, output);
   });
 
   await t.test("an instance that comes or goes moves nothing but endpoints", async () => {

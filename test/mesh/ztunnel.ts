@@ -50,29 +50,54 @@ export function startZtunnel(): Ztunnel {
   };
 }
 
-/** Ask istiod where a waypoint can lead the calls to one of its clusters. */
-export function waypointEndpoints(namespace: string, name: string, cluster: string) {
-  const { resources, stop } = watchResources({
-    node: `waypoint~10.9.1.1~${name}-1.${namespace}~${namespace}.svc.cluster.local`,
-    metadata: {
-      NAMESPACE: namespace,
-      CLUSTER_ID: "Kubernetes",
-      LABELS: { "gateway.networking.k8s.io/gateway-name": name },
-    },
-    type: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-    names: [cluster],
-  });
+/** What a waypoint gets from istiod. */
+export interface Waypoint {
+  /** Names of its clusters. */
+  clusters(): readonly string[];
+  /** Where it can lead the calls to that cluster, which must be among those it was started with. */
+  endpoints(cluster: string): readonly string[];
+  /** Whether calls of HTTP to a port of a service go to a cluster, whatever their Host. */
+  takesAnyHost(port: number, cluster: string): boolean;
+  stop(): void;
+}
+
+/** Ask istiod as the waypoint of this name would whose pod has this address. */
+export function startWaypoint(namespace: string, name: string, address: string, clusters: readonly string[]): Waypoint {
+  const watch = (type: string, names: readonly string[] = []) =>
+    watchResources({
+      node: `waypoint~${address}~${name}-1.${namespace}~${namespace}.svc.cluster.local`,
+      metadata: {
+        NAMESPACE: namespace,
+        CLUSTER_ID: "Kubernetes",
+        LABELS: { "gateway.networking.k8s.io/gateway-name": name },
+      },
+      type: `type.googleapis.com/envoy.config.${type}`,
+      names,
+    });
+  const known = watch("cluster.v3.Cluster");
+  const listeners = watch("listener.v3.Listener");
+  const assigned = watch("endpoint.v3.ClusterLoadAssignment", clusters);
   // Groups of a locality, their endpoints, of each the address, which is one of a socket.
   const path = [2, 2, 1, 1, 1];
   return {
-    endpoints(): readonly string[] {
+    clusters: () => [...known.resources.keys()],
+    endpoints(cluster) {
+      const assignment = assigned.resources.get(cluster);
       const sockets = path.reduce(
         (found: readonly Message[], field) => found.flatMap((message) => messages(message, field)),
-        [...resources.values()],
+        assignment === undefined ? [] : [assignment],
       );
       return sockets.map((socket) => `${textOf(socket, 2)}:${numberOf(socket, 3)}`).sort();
     },
-    stop,
+    takesAnyHost(port, cluster) {
+      const fields = [...(listeners.resources.get("main_internal")?.values() ?? [])];
+      const main = fields.flat().join("");
+      // A virtual host as it is on the wire: its name, then its only domain.
+      return main.includes(`inbound|http|${port}\u0012\u0001*`) && main.includes(cluster);
+    },
+    stop() {
+      for (const one of [known, listeners, assigned]) one.stop();
+    },
   };
 }
 

@@ -283,6 +283,26 @@ for (const [rule, kind] of [
   });
 }
 
+test("an exposure whose route the gateway does not take says so, until it is another route", async () => {
+  const target = memoryTarget();
+  const rule = { ...http, api: "gateway" };
+  const key = `HTTPRoute/${MESH}/orders`;
+  await pass({ target, exposures: [rule] });
+  const standing = target.objects.get(key);
+  assert.ok(standing !== undefined);
+  target.objects.set(key, { ...standing, refused: "NotAllowedByListeners: no" });
+  const refused = {
+    reason: "gateway",
+    subject: key,
+    service: KEY,
+    message: "exposure orders: Gateway edge/public does not take it: NotAllowedByListeners: no",
+  };
+  assert.deepEqual(await pass({ target, exposures: [rule] }), [refused]);
+  assert.equal(routes(target).length, 1, "it stands all the same");
+  assert.deepEqual(await pass({ target, exposures: [{ ...rule, listen: 80 }] }), []);
+  assert.match(JSON.stringify(specs(target)), /"port":80\b/);
+});
+
 test("an exposure that is led elsewhere takes its route along, and drift is put back", async () => {
   const target = memoryTarget();
   const said = { dc1: [orders, aService("stock")] };

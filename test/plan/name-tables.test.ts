@@ -84,3 +84,18 @@ test("nameTables(): rows have endpoints where they are wanted, and the table fol
   assert.deepEqual(second.names.get(host)?.endpoints, []);
   assert.equal(second.names.get(host)?.settledAtMs, first.names.get(host)?.settledAtMs);
 });
+
+test("nameTables(): a table tells which names differ from the one before", () => {
+  const tables = nameTables();
+  const other = entry("dc1/shop/other", { addresses: ["240.241.0.2"] });
+  const hostOf = (object: StandingObject) =>
+    object.manifest.kind === "ServiceEntry" ? (object.manifest.spec.hosts[0] ?? "") : "";
+  const first = runSteps(tables.renew(standing({ objects: [web, other] }), undefined, OPTIONS));
+  assert.equal(first.changes, undefined);
+  const moved = { ...entry("dc1/shop/web", { addresses: ["240.241.0.9"] }), key: web.key };
+  const second = runSteps(tables.renew(standing({ objects: [moved] }), undefined, OPTIONS));
+  assert.equal(second.changes?.since, first.serial);
+  assert.deepEqual([...(second.changes?.names ?? [])].sort(), [hostOf(web), hostOf(other)].sort());
+  const third = runSteps(tables.renew(standing({ objects: [moved] }), undefined, OPTIONS));
+  assert.deepEqual(third.changes, { since: second.serial, names: [] });
+});

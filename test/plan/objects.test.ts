@@ -9,6 +9,7 @@ import {
   PROVENANCE_ANNOTATION,
   SERVICE_ANNOTATION,
 } from "../../src/model/objects.ts";
+import type { StandingObject } from "../../src/model/standing.ts";
 import { merge } from "../../src/plan/merge.ts";
 import { type AliasRule, nameHosts } from "../../src/plan/names.ts";
 import { buildObjects, type Desired, type ObjectMemo } from "../../src/plan/objects.ts";
@@ -515,30 +516,34 @@ for (const kind of ["VirtualService", "HTTPRoute"]) {
   });
 }
 
-test("buildObjects() gives up its VirtualService once someone's has all its hosts", () => {
-  const orders = service("orders", { legacyNames: ["a.example.org", "b.example.org"] });
-  const ours = { said: { dc1: [orders] } };
-  const objects = build(ours).objects.map((object) => standingObject(object.manifest));
-  const held = (hosts: readonly string[]) =>
-    build({ ...ours, stands: { objects, foreign: [foreign("VirtualService", "web/mine", { hosts })] } });
-  const some = held([HOST, "b.example.org"]);
-  assert.deepEqual([...some.keptObjects], [`VirtualService/${MESH}/${HOST}`]);
-  assert.match(some.holds[0]?.message ?? "", /ours goes once these are among its hosts: a\.example\.org$/);
-  const all = held([HOST, "b.example.org", "a.example.org"]);
-  assert.deepEqual(keys(all), [`ServiceEntry/${MESH}/${HOST}`]);
-  assert.deepEqual([[...all.keptObjects], all.holds], [[], []]);
-  const narrow = build({
-    ...ours,
-    stands: {
-      objects,
-      foreign: [
-        foreign("VirtualService", "web/mine", { hosts: [HOST, "b.example.org", "a.example.org"], isNarrow: true }),
-      ],
-    },
-  });
-  assert.deepEqual([...narrow.keptObjects], [`VirtualService/${MESH}/${HOST}`]);
-  assert.match(narrow.holds[0]?.message ?? "", /not for every namespace/);
-});
+{
+  const said = { dc1: [service("orders", { legacyNames: ["a.example.org", "b.example.org"] })] };
+  const aliases = [{ registry: "dc1", namespace: "*", service: "*", as: "{service}", in: "apps" }];
+  const objects = build({ said, aliases }).objects.map((object) => standingObject(object.manifest));
+  const ours = `VirtualService/${MESH}/${HOST}`;
+  const all = [HOST, "b.example.org", "a.example.org"];
+  const cases = [
+    { name: "stays while a name lacks", at: "apps/mine", hosts: [HOST, "b.example.org"], want: "held" },
+    { name: "goes once the aliases' namespace has one with all names", at: "apps/mine", hosts: all, want: "gone" },
+    { name: "goes once the target's namespace has one", at: `${MESH}/mine`, hosts: all, want: "gone" },
+    { name: "keeps the host from other namespaces", at: "web/mine", hosts: all, want: "kept" },
+    { name: "stays for those who do not see the other one", at: "apps/mine", hosts: all, isNarrow: true, want: "kept" },
+    { name: "is not made where there is one", at: "web/mine", hosts: all, stands: [], want: "held" },
+    { name: "is not made where a trusted one has all names", at: "apps/mine", hosts: all, stands: [], want: "gone" },
+    { name: "is made beside a narrow one", at: "web/mine", hosts: all, isNarrow: true, stands: [], want: "silent" },
+  ] as const;
+  for (const { name, at, hosts, want, ...rest } of cases) {
+    test(`buildObjects()'s VirtualService ${name}`, () => {
+      const { isNarrow, stands = objects }: { isNarrow?: true; stands?: readonly StandingObject[] } = rest;
+      const someones = foreign("VirtualService", at, { hosts, ...(isNarrow && { isNarrow }) });
+      const desired = build({ said, aliases, stands: { objects: stands, foreign: [someones] } });
+      const isWanted = keys(desired).includes(ours);
+      const isHeld = desired.keptObjects.has(ours);
+      const got = isHeld ? "held" : !isWanted ? "gone" : desired.holds.length > 0 ? "kept" : "silent";
+      assert.equal(got, want, JSON.stringify(desired.holds));
+    });
+  }
+}
 
 test("buildObjects() takes no notice of someone's VirtualService where it writes none", () => {
   assert.deepEqual(

@@ -80,6 +80,7 @@ const orders = { ...httpService("orders", "192.0.2.11"), legacyNames: ["orders.c
 const dnsLabels = { "k8s-app": "kube-dns" };
 const include = "traffic.sidecar.istio.io/includeOutboundIPRanges";
 const exclude = "traffic.sidecar.istio.io/excludeOutboundIPRanges";
+const excludePorts = "traffic.sidecar.istio.io/excludeOutboundPorts";
 const injector = (includeIPRanges: string) =>
   configMap("istio-system", "istio-sidecar-injector", {
     values: injectorValues({ includeIPRanges, excludeIPRanges: "" }),
@@ -95,7 +96,7 @@ const webIsBare =
 const byHand = [
   'capture: sidecars do not take what is sent to 240.241.0.0/16: ConfigMap istio-sidecar-injector says: include "10.0.0.0/8"',
   "dns: dns.allow does not let in 10.244.0.3, from which the cluster's DNS asks: it is answered REFUSED",
-  "dns: dns.forward names 10.96.0.10, which is the cluster's DNS: a question that it sends to X2Istio comes back to it, again and again",
+  "dns: dns.forward names 10.96.0.10, which is the cluster's DNS: a question that comes from there goes back to it, again and again",
   "istiod: no istiod uses this cluster as its config cluster: none runs in istio-system, and none has held an election there lately",
   "vips: vips.ranges has 10.96.0.0/16, but Services get their addresses from 10.96.0.0/16 (and 4 more)",
 ];
@@ -106,6 +107,7 @@ test("x2istio doctor", { skip }, async (t) => {
   const place = await estate(t, [
     { ...orders, legacyNames: ["orders.corp.example.com", "stock.shop"] },
     { ...tcpService("pay", "192.0.2.12"), legacyNames: ["pay.old.example.net"] },
+    { ...tcpService("stock", "192.0.2.14"), namespace: "shop" },
   ]);
   await place.setConfig(broken);
   const env = { KUBECONFIG: kube.kubeconfigPath };
@@ -128,7 +130,7 @@ test("x2istio doctor", { skip }, async (t) => {
     pod("shop", "till-1", {
       deployment: "till",
       containers: ["istio-proxy"],
-      annotations: { [include]: "*", [exclude]: "192.0.2.0/24,240.0.0.0/4" },
+      annotations: { [include]: "*", [exclude]: "192.0.2.0/24,240.0.0.0/4", [excludePorts]: "25,5432" },
     }),
     istioObject("Sidecar", "shop", "narrow", { egress: [{ hosts: ["./*", "istio-system/*"] }] }),
   );
@@ -196,13 +198,18 @@ test("x2istio doctor", { skip }, async (t) => {
       ...byHand,
       // Nobody makes other pods here.
       tillExcludes,
+      "capture: Deployment shop/till sends port 5432 past its sidecar, and entries have that port: their VIPs lead nowhere from 1 pod: till-1",
       webIsBare,
       `${outside}, and ${coredns} does not send it to X2Istio: pay.old.example.net`,
       `${outside}, and ${nodeDns} does not send it to X2Istio: pay.old.example.net`,
       "dns: no replica is ready behind Service x2istio-system/x2istio-dns: questions for our zones fail",
+      "names: alias shop/stock held: a Service of that name exists and is not ours",
       "names: legacy name stock.shop withheld: it also means Service shop/stock, which is not ours",
     ];
     assert.deepEqual(said(withState(await look(), "problem")), left.sort());
+    const { spec } = await admin(kube, "PATCH", "/apis/apps/v1/namespaces/shop/deployments/till", {});
+    const { metadata } = spec.template as { readonly metadata: { readonly annotations: object } };
+    assert.deepEqual(metadata.annotations, { [include]: "*", [exclude]: "192.0.2.0/24", [excludePorts]: "25" });
     const { data } = await admin(kube, "PATCH", "/api/v1/namespaces/kube-system/configmaps/coredns", {});
     assert.equal(data?.other, "untouched");
     assert.ok(data?.Corefile?.startsWith(corefile()), "what was there stays");

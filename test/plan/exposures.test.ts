@@ -141,7 +141,7 @@ const ports = [
   { ports: PORTS, rule: { ...tcp, port: undefined }, message: /several ports, .*: 8080, 3306$/ },
   { ports: PORTS, rule: { ...http, port: 9090 }, message: /no port 9090: 8080, 3306$/ },
   { ports: PORTS, rule: { ...tcp, port: 53 }, message: /no port 53: 8080, 3306$/ },
-  { ports: [port("dns", 53, "UDP")], rule: tcp, message: /no port 3306: none$/ },
+  { ports: [port("dns", 53, "UDP")], rule: tcp, message: /its service has no port for TCP$/ },
 ];
 for (const { ports: given, rule, message } of ports) {
   test(`an exposure without a port to lead to is held: ${message}`, async () => {

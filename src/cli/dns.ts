@@ -13,6 +13,8 @@ import { openTarget } from "./target.ts";
 /** Where names come from. */
 interface Source {
   table(): NameTable | undefined;
+  /** From now on rows have their endpoints. */
+  wantEndpoints(): void;
   /** Keep the table in step until told to stop. */
   follow(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -32,7 +34,7 @@ export async function dnsCommand(context: CliContext, { from }: { readonly from?
     server?.refresh();
     names.refresh();
   });
-  const names = publishedNames(source.table);
+  const names = publishedNames(source.table, source.wantEndpoints);
   try {
     server = await serveDns(config.dns, source.table, context);
     http = await httpServer({
@@ -65,12 +67,14 @@ async function openSource(
   const { log, metrics } = context;
   if (from !== undefined) {
     const onCurrent = () => metrics.dnsNamesTime.setToCurrentTime();
-    return { ...remoteNames(from, { log, onTable, onCurrent }), close: async () => {} };
+    const endpoints = config.dns.views.some(({ answer }) => answer === "endpoints");
+    return { ...remoteNames(from, { log, endpoints, onTable, onCurrent }), close: async () => {} };
   }
   const { target, close } = await openTarget(config, context);
   const names = liveNames(target, config, onTable);
   return {
     table: names.table,
+    wantEndpoints: names.wantEndpoints,
     async follow(signal) {
       if (!(await startTarget(target, signal, log))) return;
       await names.renew(signal).catch((error) => log.error({ error }, "the names cannot be read from the target"));

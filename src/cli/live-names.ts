@@ -22,6 +22,8 @@ export interface LiveNames {
   version(): number;
   /** Make the table from what stands now. @throws When an object cannot be understood; the table stays. */
   renew(signal: AbortSignal): Promise<void>;
+  /** From now on rows have their endpoints. */
+  wantEndpoints(): void;
   /** Renew whenever the target changes, until `signal` aborts. */
   follow(signal: AbortSignal, log: Log): Promise<void>;
 }
@@ -29,9 +31,10 @@ export interface LiveNames {
 /** The names in `target` as `config` wants them; `onTable` is called whenever `table` may be another one. */
 export function liveNames(target: Target, { dns, vips }: Pick<Config, "dns" | "vips">, onTable: () => void): LiveNames {
   const tables = nameTables();
-  const endpoints = dns.views.some(({ answer }) => answer === "endpoints");
+  let endpoints = dns.views.some(({ answer }) => answer === "endpoints");
   let table: NameTable | undefined;
   let version = -1;
+  let wake = () => {};
 
   async function renew(signal: AbortSignal): Promise<void> {
     const now = target.version();
@@ -49,9 +52,18 @@ export function liveNames(target: Target, { dns, vips }: Pick<Config, "dns" | "v
     table: () => table,
     version: () => version,
     renew,
+    wantEndpoints() {
+      if (endpoints) return;
+      endpoints = true;
+      wake();
+    },
     async follow(signal, log) {
       while (!signal.aborted) {
-        await target.waitForChange(version, signal).catch(() => undefined);
+        const woken = new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        const isDue = endpoints && table?.hasEndpoints !== true;
+        if (!isDue) await Promise.race([woken, target.waitForChange(version, signal).catch(() => undefined)]);
         if (signal.aborted) break;
         const startedMs = performance.now();
         try {

@@ -17,6 +17,8 @@ const MAX_BYTES = 256 * 2 ** 20;
 export interface RemoteNames {
   /** Undefined before they were fetched. */
   table(): NameTable | undefined;
+  /** From now on rows have their endpoints. */
+  wantEndpoints(): void;
   /** Fetch until `signal` aborts. While the other side cannot be reached, the table stays. */
   follow(signal: AbortSignal): Promise<void>;
 }
@@ -24,6 +26,8 @@ export interface RemoteNames {
 /** How to follow names. */
 export interface RemoteOptions {
   readonly log: Log;
+  /** Whether rows are to have their endpoints. */
+  readonly endpoints: boolean;
   /** Called whenever `table` is another one. */
   readonly onTable: () => void;
   /** Called when the table is known to be the other side's. */
@@ -58,22 +62,27 @@ const row = z.object({
   cname: name.exactOptional(),
   settledAtMs: z.number(),
 });
-const Answer = z.object({ serial: z.int().min(0), names: z.array(row) });
+const Answer = z.object({ serial: z.int().min(0), hasEndpoints: z.boolean(), names: z.array(row) });
 
 /**
  * Follow the names at `from`, the HTTP address of an x2istio, by its `/api/names`.
  *
  * @throws {ConfigError} When `from` is no HTTP address.
  */
-export function remoteNames(from: string, { log, onTable, onCurrent }: RemoteOptions): RemoteNames {
-  const url = namesUrl(from);
+export function remoteNames(from: string, options: RemoteOptions): RemoteNames {
+  const { log, onTable, onCurrent } = options;
+  const base = baseUrl(from);
+  let { endpoints } = options;
+  /** Ends the fetch under way. */
+  let anew = new AbortController();
   let table: NameTable | undefined;
   let etag: string | undefined;
 
   async function fetchOnce(signal: AbortSignal): Promise<void> {
     const headers = etag === undefined ? {} : { "if-none-match": etag };
     const patience = AbortSignal.timeout(WAIT_SECONDS * 1000 + PATIENCE_MS);
-    const response = await fetch(url, { headers, signal: AbortSignal.any([signal, patience]) });
+    const url = new URL(`api/names?wait=${WAIT_SECONDS}&endpoints=${endpoints}`, base);
+    const response = await fetch(url, { headers, signal: AbortSignal.any([signal, patience, anew.signal]) });
     if (response.status !== 304) {
       if (response.status !== 200) throw new Error(`Cannot fetch names: GET ${url} answered ${response.status}`);
       table = tableOf(Answer.parse(JSON.parse(await textOf(response))), response.headers.get("date"), table);
@@ -85,6 +94,11 @@ export function remoteNames(from: string, { log, onTable, onCurrent }: RemoteOpt
 
   return {
     table: () => table,
+    wantEndpoints() {
+      if (endpoints) return;
+      endpoints = true;
+      anew.abort();
+    },
     async follow(signal) {
       for (let failures = 0; !signal.aborted; ) {
         try {
@@ -92,6 +106,10 @@ export function remoteNames(from: string, { log, onTable, onCurrent }: RemoteOpt
           failures = 0;
         } catch (error) {
           if (signal.aborted) return;
+          if (anew.signal.aborted) {
+            anew = new AbortController();
+            continue;
+          }
           if (failures === 0) log.error({ error, from }, "the names cannot be fetched; the last ones are answered");
           await backOff(++failures, signal).catch(() => undefined);
         }
@@ -100,11 +118,11 @@ export function remoteNames(from: string, { log, onTable, onCurrent }: RemoteOpt
   };
 }
 
-function namesUrl(from: string): URL {
+function baseUrl(from: string): URL {
   const url = URL.canParse(from) ? new URL(from) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol))
     throw new ConfigError(`--from must be an HTTP address such as http://x2istio.example.org:8080, not "${from}"`);
-  return new URL(`api/names?wait=${WAIT_SECONDS}`, url.href.replace(/\/*$/, "/"));
+  return new URL(url.href.replace(/\/*$/, "/"));
 }
 
 async function textOf(response: Response): Promise<string> {
@@ -130,5 +148,6 @@ function tableOf(answer: z.output<typeof Answer>, date: string | null, before: N
   }
   const parents = new Set<string>();
   for (const name of names.keys()) addParents(name, parents, names);
-  return { names, parents, serial: Math.max(answer.serial, (before?.serial ?? -1) + 1) };
+  const { hasEndpoints } = answer;
+  return { names, parents, hasEndpoints, serial: Math.max(answer.serial, (before?.serial ?? -1) + 1) };
 }

@@ -84,7 +84,7 @@ function runtime(context: CliContext): Runtime {
   /** Answers go on from the old table until a new generation has its own. */
   let lastTable: NameTable | undefined;
   const table = () => current?.names.table() ?? lastTable;
-  const names = publishedNames(table);
+  const names = publishedNames(table, () => current?.names.wantEndpoints());
   const source = {
     ready: () => {
       const state = readiness(current, signal);

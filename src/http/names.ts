@@ -24,14 +24,26 @@ export interface PublishedNames {
   /** Tell that the table may be another one. */
   refresh(): void;
   /**
-   * The names now, or as soon as they are another state than `known`; undefined when they are not known, or not another after `waitSeconds`,
-   * 25 at most.
+   * The names now, or as soon as they are another state than `known`; undefined when they are not known, or not another after
+   * `waitSeconds`.
    */
-  read(known: string | undefined, waitSeconds: number, signal: AbortSignal): Promise<NamesState | undefined>;
+  read(known: string | undefined, how: ReadOptions): Promise<NamesState | undefined>;
 }
 
-/** Publish what `table` gives. A state is written out once, however many clients want it, and not before the first does. */
-export function publishedNames(table: () => NameTable | undefined): PublishedNames {
+/** How names are read. */
+export interface ReadOptions {
+  /** 25 at most. */
+  readonly waitSeconds: number;
+  /** Whether rows are to have their endpoints. */
+  readonly endpoints: boolean;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Publish what `table` gives. A state is written out once, however many clients want it, and not before the first does.
+ * `wantEndpoints` is called when someone wants endpoints and the table has none.
+ */
+export function publishedNames(table: () => NameTable | undefined, wantEndpoints: () => void): PublishedNames {
   const waiting = new Set<() => void>();
   /** Counts refreshes, so that none is missed while a state is written. */
   let refreshes = 0;
@@ -39,9 +51,10 @@ export function publishedNames(table: () => NameTable | undefined): PublishedNam
   let writeMs = 0;
   let written: { readonly of: NameTable; readonly state: Promise<NamesState> } | undefined;
 
-  function current(): Promise<NamesState> | undefined {
+  function current(endpoints: boolean): Promise<NamesState> | undefined {
     const now = table();
-    if (now === undefined) return undefined;
+    if (endpoints && now?.hasEndpoints !== true) wantEndpoints();
+    if (now === undefined || (endpoints && now.hasEndpoints !== true)) return undefined;
     if (written?.of !== now) {
       const startedMs = performance.now();
       written = { of: now, state: write(now) };
@@ -71,11 +84,11 @@ export function publishedNames(table: () => NameTable | undefined): PublishedNam
       refreshes++;
       for (const wake of [...waiting]) wake();
     },
-    async read(known, waitSeconds, signal) {
+    async read(known, { waitSeconds, endpoints, signal }) {
       const endMs = performance.now() + Math.min(waitSeconds, MAX_WAIT_SECONDS) * 1000;
       for (;;) {
         const seen = refreshes;
-        const state = await current();
+        const state = await current(endpoints);
         if (state !== undefined && state.etag !== known) return state;
         const leftMs = endMs - performance.now();
         if (leftMs <= 0 || signal.aborted) return undefined;
@@ -87,8 +100,8 @@ export function publishedNames(table: () => NameTable | undefined): PublishedNam
   };
 }
 
-async function write({ serial, names }: NameTable): Promise<NamesState> {
-  const json = Buffer.from(await jsonText({ serial, names: [...names.values()] }));
+async function write({ serial, names, hasEndpoints = false }: NameTable): Promise<NamesState> {
+  const json = Buffer.from(await jsonText({ serial, hasEndpoints, names: [...names.values()] }));
   const etag = `"${createHash("sha256").update(json).digest("hex").slice(0, 16)}"`;
   return { etag, json, gzip: await compress(json) };
 }

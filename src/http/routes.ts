@@ -88,7 +88,10 @@ async function names(source: StatusSource, query: URLSearchParams, asked: Asked)
   const waitSeconds = Number(query.get("wait") ?? 0);
   if (!Number.isFinite(waitSeconds) || waitSeconds < 0) return text(400, "wait must be a number of seconds.");
   const { ifNoneMatch, acceptEncoding = "", signal = new AbortController().signal } = asked;
-  const state = await source.names.read(ifNoneMatch, waitSeconds, signal);
+  const state = await source.names.read(ifNoneMatch, {
+    ...{ waitSeconds, signal },
+    endpoints: query.get("endpoints") === "true",
+  });
   if (state === undefined && ifNoneMatch === undefined) return text(503, "The names are not known yet.");
   const type = "application/json; charset=utf-8";
   if (state === undefined)

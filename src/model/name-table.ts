@@ -49,6 +49,8 @@ export interface NameTable {
   readonly parents: ReadonlySet<string>;
   /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
   readonly serial: number;
+  /** Whether rows have their endpoints. */
+  readonly hasEndpoints?: boolean;
   /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */
   readonly changes?: { readonly since: number; readonly names: readonly string[] };
 }

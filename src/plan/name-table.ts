@@ -56,7 +56,10 @@ export function* buildNameTableSteps(
     if (++looked % ITEMS_PER_STEP === 0) yield;
     addParents(name, parents, names);
   }
-  const table = { names, parents, serial: nextSerial(previous?.serial, options.nowMs) };
+  const table = {
+    ...{ names, parents, serial: nextSerial(previous?.serial, options.nowMs) },
+    ...(options.endpoints === true ? { hasEndpoints: true } : {}),
+  };
   if (previous === undefined) return table;
   for (const name of previous.names.keys()) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
@@ -86,8 +89,8 @@ export function nameTables(): NameTables {
   let entries = new Map<ObjectKey, StandingEntry>();
   return {
     *renew({ objects: live }, changed, options) {
-      if (isCurrent && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options))
-        return table;
+      const isAlike = isCurrent && (table?.hasEndpoints ?? false) === (options.endpoints ?? false);
+      if (isAlike && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options)) return table;
       isCurrent = false;
       const objects = new Map(live);
       table = yield* buildNameTableSteps({ objects }, options, table);

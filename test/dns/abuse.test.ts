@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { LoggedQuery } from "../../src/dns/events.ts";
 import { rateLimiter } from "../../src/dns/rate-limit.ts";
-import type { LoggedQuery } from "../../src/dns/respond.ts";
 import { sampler } from "../../src/dns/sample.ts";
 import { ask, askUdp, openTcp, orders, startServer } from "./sockets.ts";
 import { decode, opt, query } from "./wire.ts";

@@ -89,6 +89,8 @@ function ask(
 /** An answer as one line: code, answers, authority. */
 function show(found: Answer): string {
   if (found.kind === "forward") return `forward ${found.to.map(({ address }) => address).join()}`;
+  if (found.kind === "chain")
+    return `chain of ${found.answers.length} to ${found.target}, forward ${found.to.map(({ address }) => address).join()}`;
   if (found.kind === "held") return `held ${found.untilMs - nowMs}`;
   const code = Object.entries(RCODE).find(([, value]) => value === found.rcode)?.[0];
   const data = (record: ResourceRecord) => {
@@ -213,8 +215,18 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     `NXDOMAIN AA; dangling.mesh.internal 30 CNAME gone.mesh.internal; ${meshSoa}`,
   ],
   [
-    "gives only the CNAME when its target is not ours",
+    "asks others for addresses when a CNAME's target is not ours",
     () => ask("outward.mesh.internal"),
+    "chain of 1 to orders.shop.svc.cluster.local, forward 192.0.2.53",
+  ],
+  [
+    "gives only the CNAME when there is nobody to ask",
+    () => ask("outward.mesh.internal", TYPE.A, { forward: [] }),
+    "NOERROR AA; outward.mesh.internal 30 CNAME orders.shop.svc.cluster.local",
+  ],
+  [
+    "gives only the CNAME for other types",
+    () => ask("outward.mesh.internal", TYPE.TXT),
     "NOERROR AA; outward.mesh.internal 30 CNAME orders.shop.svc.cluster.local",
   ],
   ["gives SERVFAIL for a loop of CNAMEs", () => ask("loop-a.mesh.internal"), "SERVFAIL"],

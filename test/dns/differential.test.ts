@@ -71,7 +71,7 @@ interface Asked {
 }
 
 function questions(): Asked[] {
-  const below = numbers(42);
+  const below = numbers(Number(process.env.X2ISTIO_SEED ?? 42));
   const pick = <T>(...items: readonly T[]): T => items[below(items.length)] as T;
   const known = Object.keys(rows);
   const names: readonly (() => string)[] = [

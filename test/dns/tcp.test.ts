@@ -92,7 +92,7 @@ test("TCP closes an idle connection (RFC 7766 §6.2.3)", async (t) => {
   const started = performance.now();
   await client.closed();
   const took = performance.now() - started;
-  assert.ok(took > 200 && took < 800, `${took} ms`);
+  assert.ok(took > 200 && took < 5000, `${took} ms`);
 });
 
 test("TCP closes on a slow sender, though its octets keep coming (RFC 7766 §6.2.3)", async (t) => {
@@ -103,7 +103,7 @@ test("TCP closes on a slow sender, though its octets keep coming (RFC 7766 §6.2
   t.after(() => clearInterval(drip));
   client.socket.write(Buffer.from([2, 0]));
   await client.closed();
-  assert.ok(performance.now() - started < 800);
+  assert.ok(performance.now() - started < 5000);
 });
 
 test("TCP closes on a client that does not read its answers", async (t) => {

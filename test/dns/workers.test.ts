@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AnswerEvent } from "../../src/dns/respond.ts";
+import type { AnswerEvent } from "../../src/dns/events.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import { ask, askUdp, openTcp, orders, startServer, startUpstream, upstreamAnswer } from "./sockets.ts";
 import { addresses, decode, query, table } from "./wire.ts";
@@ -108,3 +108,21 @@ test("stop() of threads frees the ports within 1 s", async (t) => {
   const again = await startServer(t, { workers: 2, listen: [at] });
   assert.equal(again.at.port, at.port);
 });
+
+for (const workers of [0, 2])
+  test(`dnsServer() tells how long answers took, ${workers} workers`, async (t) => {
+    const upstream = await startUpstream(t, (packet) => [upstreamAnswer(packet)]);
+    const told: string[] = [];
+    const hooks = { onDuration: (path: string, seconds: number) => void told.push(`${path} ${seconds < 5}`) };
+    const { at, server } = await startServer(t, {
+      ...{ workers, hooks },
+      forward: [{ address: upstream.address, port: upstream.port }],
+    });
+    const packets = Array.from({ length: 400 }, (_, id) => (id % 2 ? orders({ id }) : orders({ id, type: 255 })));
+    assert.equal((await askUdp(at, packets)).length, 400);
+    await ask(at, query("example.org"));
+    await server.stop();
+    assert.deepEqual(told.filter((one) => one === "waited true").length, 1);
+    assert.ok(told.includes("ready true") || told.includes("made true"), told.join());
+    assert.ok(told.length <= 8, `${told.length} of 401 were timed`);
+  });

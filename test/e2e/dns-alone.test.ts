@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { post } from "../kube/rights.ts";
+import { ensureServers, noServers } from "../servers/build.ts";
+import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { freePorts, type Replica, ready, runCli, startReplica } from "./cli.ts";
+import { MESH, SHOP } from "./cluster.ts";
 import { dnsQuery } from "./dns.ts";
-import { copyExample, digests, type Example, edit } from "./embedded.ts";
+import { copyExample, digests, type Example, edit, folderEndpoints } from "./embedded.ts";
+import { estate, httpService } from "./estate.ts";
 
 const ORDERS = "orders.corp.example.com";
 
@@ -18,8 +23,14 @@ async function aloneConfig(example: Example, dns: string, rest = "") {
   return { config, ports };
 }
 
-async function startAlone(t: TestContext, example: Example, args: readonly string[], rest = ""): Promise<Replica> {
-  const { config, ports } = await aloneConfig(example, "zones: [mesh.internal, corp.example.com]", rest);
+async function startAlone(
+  t: TestContext,
+  example: Example,
+  args: readonly string[],
+  { rest = "", views = "[]" } = {},
+): Promise<Replica> {
+  const dns = `zones: [mesh.internal, corp.example.com], views: ${views}`;
+  const { config, ports } = await aloneConfig(example, dns, rest);
   const replica = startReplica(t, { config, ports, args: ["dns", "--config", config, ...args] });
   await ready(replica);
   return replica;
@@ -33,7 +44,9 @@ test("x2istio dns answers from a folder that another process writes, and writes 
   const example = await copyExample(t);
   const main = startReplica(t, example);
   await ready(main);
-  const alone = await startAlone(t, example, [], `owner: example\ntarget: {kind: directory, path: ${example.out}}\n`);
+  const alone = await startAlone(t, example, [], {
+    rest: `owner: example\ntarget: {kind: directory, path: ${example.out}}\n`,
+  });
   const before = await digests(example.out);
   assert.deepEqual(await answers(alone, ORDERS), await answers(main, ORDERS));
   assert.equal((await dnsQuery(alone.dns, "nobody.corp.example.com")).rcode, 3);
@@ -73,6 +86,24 @@ test("x2istio dns answers from another x2istio, and goes on when that is away", 
   assert.deepEqual(await answers(third, "sell.corp.example.com"), vip, "from one that has them from another");
 });
 
+test("x2istio dns gives endpoints of another x2istio, directly and by way of a third", async (t) => {
+  const example = await copyExample(t);
+  const main = startReplica(t, example);
+  await ready(main);
+  const plain = await startAlone(t, example, ["--from", main.http]);
+  const views = '[{name: vms, clients: ["127.0.0.0/8"], answer: endpoints}]';
+  const far = await startAlone(t, example, ["--from", plain.http], { views });
+  const near = await startAlone(t, example, ["--from", main.http], { views });
+  const places = (await folderEndpoints(example.out, "orders.shop.vms.mesh.internal")).toSorted();
+  assert.ok(places.length > 0 && !places.includes(""));
+  for (const replica of [near, far])
+    assert.deepEqual(
+      (await answers(replica, ORDERS)).toSorted(),
+      places.filter((one) => !one.includes(":")),
+    );
+  assert.match((await answers(plain, ORDERS)).join(), /^240\.241\./);
+});
+
 test("x2istio dns is not ready, and answers SERVFAIL, before it has names", async (t) => {
   const example = await copyExample(t);
   const { http } = await freePorts();
@@ -109,4 +140,65 @@ test("x2istio dns says what is wrong with --from", async (t) => {
   const { code, stderr } = await runCli(["dns", "--config", example.config, "--from", "x2istio.example.org"]);
   assert.equal(code, 1);
   assert.match(stderr, /--from must be an HTTP address such as http:\/\/x2istio\.example\.org:8080/);
+});
+
+/** A kubeconfig that may read what x2istio reads, and write nothing. */
+async function reader(kube: Kube): Promise<string> {
+  const rule = (group: string, ...resources: string[]) => ({ apiGroups: [group], resources, verbs: ["list", "watch"] });
+  const rules = [
+    rule("networking.istio.io", "serviceentries", "virtualservices"),
+    rule("gateway.networking.k8s.io", "httproutes", "tcproutes"),
+    rule("", "services", "namespaces", "configmaps"),
+  ];
+  const rbac = "/apis/rbac.authorization.k8s.io/v1";
+  const token = await kube.createServiceAccountToken(MESH, "reader");
+  const subjects = [{ kind: "ServiceAccount", name: "reader", namespace: MESH }];
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "reader" };
+  await post(kube, `${rbac}/clusterroles`, { metadata: { name: "reader" }, rules });
+  await post(kube, `${rbac}/clusterrolebindings`, { metadata: { name: "reader" }, subjects, roleRef });
+  return kube.kubeconfigFor(token);
+}
+
+const skip = (await ensureServers(kubeServers)) === undefined && noServers;
+test("x2istio dns answers from a cluster with rights to read, also while the API server is away", {
+  skip,
+}, async (t) => {
+  const kube = await startKube({ namespaces: [MESH, SHOP] });
+  t.after(() => kube.stop());
+  const { setServices, ...place } = await estate(t, [httpService("orders", "192.0.2.1")]);
+  const main = startReplica(t, { ...place, env: { KUBECONFIG: kube.kubeconfigPath } });
+  await ready(main);
+  const alone = await estate(t, [], { registries: [], aliases: [] });
+  const args = ["dns", "--config", alone.config];
+  const replica = startReplica(t, { ...alone, args, env: { KUBECONFIG: await reader(kube) } });
+  await ready(replica);
+  const vip = await answers(main, ORDERS);
+  assert.equal(vip.length, 1);
+  assert.deepEqual(await answers(replica, ORDERS), vip);
+  await setServices([httpService("orders", "192.0.2.1"), httpService("stock", "192.0.2.2")]);
+  await until("a new name is answered", async () => (await answers(replica, "stock.corp.example.com")).length === 1);
+  await kube.restart(async () => {
+    for (let n = 0; n < 5; n++) assert.deepEqual(await answers(replica, ORDERS), vip);
+    assert.equal((await fetch(`${replica.http}/readyz`)).status, 200);
+  });
+  assert.deepEqual(await answers(replica, ORDERS), vip);
+});
+
+test("x2istio run gives endpoints to those of a view, and follows them", async (t) => {
+  const { setServices, setConfig, ...place } = await estate(t, [httpService("orders", "192.0.2.1", "192.0.2.2")], {
+    target: { kind: "directory" },
+    aliases: [],
+  });
+  const main = startReplica(t, place);
+  await ready(main);
+  assert.match((await answers(main, ORDERS)).join(), /^240\.241\./);
+  const zones = ["mesh.internal", "corp.example.com"];
+  const views = [{ name: "vms", clients: ["127.0.0.0/8"], answer: "endpoints" }];
+  await setConfig({ dns: { listen: [`127.0.0.1:${place.ports.dns}`], zones, views } });
+  const sorted = async () => (await answers(main, ORDERS).catch(() => [])).toSorted().join(" ");
+  await until("endpoints are given", async () => (await sorted()) === "192.0.2.1 192.0.2.2");
+  await setServices([httpService("orders", "192.0.2.2", "192.0.2.3")]);
+  await until("they are followed", async () => (await sorted()) === "192.0.2.2 192.0.2.3");
+  const metrics = await (await fetch(`${main.http}/metrics`)).text();
+  assert.match(metrics, /^x2istio_dns_answers_total\{.*source="table",view="vms"\} [1-9]/m);
 });

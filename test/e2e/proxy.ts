@@ -13,12 +13,15 @@ export interface Refusal {
   readonly status: number;
 }
 
+/** What happens to a request; `lost`: it is carried out, and its answer gets lost. */
+export type Fate = Refusal | "lost" | undefined;
+
 /** A proxy in front of the API server, in which requests can be made to wait, or be refused. */
 export interface PausingProxy {
   /** Path of a kubeconfig that leads through the proxy with this token. */
   kubeconfigFor(token: string): Promise<string>;
   /** Called with "GET /path?query" before a request is passed on, which waits for it. */
-  before: (request: string) => Promise<Refusal | undefined> | Refusal | undefined;
+  before: (request: string) => Promise<Fate> | Fate;
   /** Break off all watches. */
   endWatches(): void;
 }
@@ -32,14 +35,19 @@ export async function pausingProxy(t: TestContext, kube: Kube): Promise<PausingP
 
   async function pass(incoming: IncomingMessage, response: ServerResponse): Promise<void> {
     const line = `${incoming.method} ${incoming.url}`;
-    const refusal = await proxy.before(line);
-    if (refusal !== undefined) {
-      response.writeHead(refusal.status, { "content-type": "application/json" });
-      response.end(JSON.stringify({ kind: "Status", code: refusal.status }));
+    const fate = await proxy.before(line);
+    if (fate !== undefined && fate !== "lost") {
+      response.writeHead(fate.status, { "content-type": "application/json" });
+      response.end(JSON.stringify({ kind: "Status", code: fate.status }));
       return;
     }
     const { method, headers } = incoming;
     const outgoing = forward(kube.url + incoming.url, { method, headers, agent }, (answer) => {
+      if (fate === "lost") {
+        answer.resume();
+        response.destroy();
+        return;
+      }
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       response.flushHeaders();
       answer.on("error", () => response.destroy());

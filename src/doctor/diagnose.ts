@@ -11,6 +11,7 @@ import { namespaces } from "./namespaces.ts";
 import { pods } from "./pods.ts";
 import { rights } from "./rights.ts";
 import { scope } from "./scope.ts";
+import { tls } from "./tls.ts";
 import { vips } from "./vips.ts";
 
 const BY_NAME: Readonly<Record<CheckName, Check>> = {
@@ -23,6 +24,7 @@ const BY_NAME: Readonly<Record<CheckName, Check>> = {
   pods,
   scope,
   exports: exported,
+  tls,
   names,
   dns,
 };

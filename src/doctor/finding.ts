@@ -11,6 +11,7 @@ export const CHECKS = [
   "pods",
   "scope",
   "exports",
+  "tls",
   "names",
   "dns",
 ] as const;
@@ -32,6 +33,7 @@ export interface DoctorSettings {
   readonly file: string;
   readonly owner: string;
   readonly registries: readonly { readonly name: string; readonly exportTo: readonly string[] }[];
+  readonly hosts: { readonly template: string };
   readonly aliases: readonly { readonly registry: string; readonly in: string }[];
   readonly vips: {
     readonly mode: "ledger" | "istio";

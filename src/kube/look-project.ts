@@ -8,6 +8,7 @@ import type {
   PodFact,
   ServiceFact,
   SidecarFact,
+  TlsRuleFact,
 } from "../model/cluster-facts.ts";
 import { MANAGED_BY, MANAGED_BY_LABEL } from "../model/objects.ts";
 import { PREMADE_SERVICE_ANNOTATION } from "../model/premade.ts";
@@ -167,4 +168,20 @@ function election(name = "", holder: unknown, key: unknown, renewed: unknown): r
   const renewedMs = timeOf(renewed);
   if (typeof holder !== "string" || holder === "" || renewedMs === undefined) return [];
   return [{ name, holder, key: typeof key === "string" ? key : "", renewedMs }];
+}
+
+/** A DestinationRule for more than one host; `undefined` for any other. */
+export function toTlsRule({ metadata = {}, spec }: RawObject): TlsRuleFact | undefined {
+  const { host, workloadSelector, trafficPolicy, exportTo } = fieldsOf(spec);
+  if (typeof host !== "string" || !host.startsWith("*") || workloadSelector != null) return undefined;
+  const { mode } = fieldsOf(fieldsOf(trafficPolicy).tls);
+  const seenBy = stringsOf(exportTo);
+  return {
+    namespace: metadata.namespace ?? "",
+    name: metadata.name ?? "",
+    host,
+    // A section without a mode has the first one of the API's.
+    mode: fieldsOf(trafficPolicy).tls === undefined ? undefined : typeof mode === "string" ? mode : "DISABLE",
+    isExported: seenBy.length === 0 || seenBy.includes("*"),
+  };
 }

@@ -24,6 +24,7 @@ import {
   toPod,
   toService,
   toSidecar,
+  toTlsRule,
 } from "./look-project.ts";
 import { fieldsOf, listOf, type RawObject, stringMapOf, stringsOf } from "./raw.ts";
 import { collectionPath, RESOURCES } from "./resources.ts";
@@ -75,6 +76,7 @@ export async function lookAtCluster(client: KubeClient, options: LookOptions): P
     serviceRanges: await known(() => readServiceRanges(list)),
     entries: await known(() => list("serviceentries", collectionPath(RESOURCES.ServiceEntry), toEntry)),
     sidecars: await known(() => list("sidecars", "/apis/networking.istio.io/v1/sidecars", toSidecar)),
+    tlsRules: await known(() => list("destinationrules", "/apis/networking.istio.io/v1/destinationrules", toTlsRule)),
     corefiles: await known(() => readCorefiles(list, options)),
     dnsBackends: await known(() => readDnsBackends(list, services)),
     rights: await known(() => judge(client, options)),

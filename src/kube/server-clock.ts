@@ -8,6 +8,8 @@ export interface ServerClock {
 
 /** A `Date` header is cut to whole seconds, and replicas of the API server differ a little. */
 const TOLERANCE_MS = 3000;
+/** A time that differs by more is believed once all answers have agreed on it for so long: one replica's clock may be wrong. */
+const DOUBT_MS = 30_000;
 
 /**
  * Follow the clock of the API server, to within about a second.
@@ -17,6 +19,19 @@ const TOLERANCE_MS = 3000;
 export function serverClock(monotonicMs: () => number = () => performance.now()): ServerClock {
   let offsetMs: number | undefined;
   let lastHeader: string | undefined;
+  let jump: { readonly offsetMs: number; readonly sinceMs: number } | undefined;
+
+  function doubt(seenMs: number, atMs: number): void {
+    const agrees = jump !== undefined && Math.abs(seenMs - jump.offsetMs) <= TOLERANCE_MS;
+    jump =
+      agrees && jump !== undefined
+        ? { ...jump, offsetMs: Math.max(jump.offsetMs, seenMs) }
+        : { offsetMs: seenMs, sinceMs: atMs };
+    if (atMs - jump.sinceMs < DOUBT_MS) return;
+    offsetMs = jump.offsetMs;
+    jump = undefined;
+  }
+
   return {
     observe(dateHeader) {
       // The same second again is a worse bound than its first sight.
@@ -24,9 +39,12 @@ export function serverClock(monotonicMs: () => number = () => performance.now())
       const dateMs = Date.parse(dateHeader);
       if (Number.isNaN(dateMs)) return;
       lastHeader = dateHeader;
-      const seenMs = dateMs - monotonicMs();
-      // The header is cut, so the latest offset seen is the nearest; only a clock that was set back lowers it.
-      if (offsetMs === undefined || seenMs > offsetMs || seenMs < offsetMs - TOLERANCE_MS) offsetMs = seenMs;
+      const atMs = monotonicMs();
+      const seenMs = dateMs - atMs;
+      if (offsetMs !== undefined && Math.abs(seenMs - offsetMs) > TOLERANCE_MS) return doubt(seenMs, atMs);
+      jump = undefined;
+      // The header is cut, so the latest offset seen is the nearest.
+      offsetMs = Math.max(offsetMs ?? Number.NEGATIVE_INFINITY, seenMs);
     },
     nowMs: () => (offsetMs === undefined ? Date.now() : Math.floor(offsetMs + monotonicMs())),
   };

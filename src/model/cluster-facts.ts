@@ -23,6 +23,8 @@ export interface ClusterFacts {
   readonly serviceRanges: Fact<readonly string[]>;
   readonly entries: Fact<readonly EntryFact[]>;
   readonly sidecars: Fact<readonly SidecarFact[]>;
+  /** DestinationRules for more than one host, and for all workloads of their namespace. */
+  readonly tlsRules: Fact<readonly TlsRuleFact[]>;
   /** Of the namespace of the cluster's DNS, those with a Corefile or a part of one. */
   readonly corefiles: Fact<readonly ConfigMapFact[]>;
   /** Ready endpoints of those Services that may be X2Istio's DNS, by `namespace/name`. */
@@ -123,6 +125,17 @@ export interface SidecarFact {
   readonly hasSelector: boolean;
   /** `namespace/host`; `undefined` when it does not say: all. */
   readonly egressHosts: readonly string[] | undefined;
+}
+
+export interface TlsRuleFact {
+  readonly namespace: string;
+  readonly name: string;
+  /** `*`, or `*.` and a domain. */
+  readonly host: string;
+  /** `ISTIO_MUTUAL`; `undefined` when it says nothing of TLS. */
+  readonly mode: string | undefined;
+  /** Other namespaces see it. */
+  readonly isExported: boolean;
 }
 
 export interface ConfigMapFact {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runCli } from "../e2e/cli.ts";
 import { makeCertificates, serveCertificates, startMutualBackend } from "./certificates.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import type { Manifest } from "./manifests.ts";
@@ -45,6 +46,19 @@ test("each endpoint is called as it can be, with mutual TLS or without", { skip 
     await mesh.becomes(whom, whoOf);
     assert.equal(await database(), db);
   };
+  /** What x2istio doctor would have applied. */
+  const remedies = async () => {
+    const args = ["doctor", "--config", mesh.estate.config, "-o", "json"];
+    const { stdout } = await runCli(args, { env: { KUBECONFIG: mesh.kube.kubeconfigPath } });
+    const { findings } = JSON.parse(stdout) as {
+      readonly findings: readonly { readonly check: string; readonly mend?: string }[];
+    };
+    const mends = findings.filter(({ check }) => check === "tls").map(({ mend = "" }) => mend);
+    return mends.flatMap((mend) => {
+      const [, text] = /^echo '(.*)' \| kubectl apply -f -$/.exec(mend) ?? [];
+      return text === undefined ? [] : [JSON.parse(text) as Manifest];
+    });
+  };
   const both = () => reaches(ALL, "orders-db/mysql@192.0.2.31");
   const onlySidecars = () => reaches([`orders/http@${SIDECAR}`], "out of reach");
 
@@ -62,8 +76,10 @@ test("each endpoint is called as it can be, with mutual TLS or without", { skip 
   });
 
   await t.test("a rule for everything does: endpoints without a sidecar are out of reach", async () => {
+    assert.deepEqual(await remedies(), []);
     await mesh.apply(everything);
     await onlySidecars();
+    assert.deepEqual(await remedies(), [byEndpoint], "x2istio doctor says what to do");
   });
 
   await t.test("of a proxyless gRPC client, too", async () => {
@@ -101,8 +117,11 @@ test("each endpoint is called as it can be, with mutual TLS or without", { skip 
     await mesh.remove(everything);
     await mesh.apply(inShop(everything));
     await onlySidecars();
-    await mesh.apply(inShop(byEndpoint));
+    const mends = await remedies();
+    assert.deepEqual(mends, [inShop(byEndpoint)]);
+    await mesh.apply(...mends);
     await both();
+    assert.deepEqual(await remedies(), []);
   });
 
   await t.test("x2istio writes no such rule", async () => {

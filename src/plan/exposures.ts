@@ -2,23 +2,15 @@ import type { ExposureRule } from "../model/exposure.ts";
 import {
   API_VERSIONS,
   type EntryPort,
-  EXPOSURE_ANNOTATION,
-  type HostnameBackend,
-  MANAGED_BY,
-  MANAGED_BY_LABEL,
-  type Manifest,
   type MeshKind,
   type ObjectKey,
-  OWNER_LABEL,
   type OwnedObject,
   objectKey,
-  REGISTRY_LABEL,
-  type RouteDestination,
-  SERVICE_ANNOTATION,
   type ServiceEntry,
 } from "../model/objects.ts";
 import type { Hold, HoldReason } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
+import { placeOf, type RouteOptions, registryOf, routeKind, routeManifest } from "./gateway-routes.ts";
 import type { Catalog } from "./merge.ts";
 import { type Desired, silence } from "./objects.ts";
 import { sameObject } from "./plan.ts";
@@ -37,13 +29,6 @@ export interface Exposures {
 /** What was made for a rule before; the caller keeps it from pass to pass. */
 export type ExposureMemo = WeakMap<ExposureRule, OwnedObject>;
 
-/** Options of {@link buildExposures}. */
-export interface ExposureOptions {
-  readonly owner: string;
-  /** Where the routes stand. */
-  readonly namespace: string;
-}
-
 interface Inputs {
   readonly catalog: Catalog;
   readonly standing: IndexedStanding;
@@ -60,14 +45,14 @@ interface Inputs {
 export function buildExposures(
   rules: readonly ExposureRule[],
   { catalog, standing, desired }: Inputs,
-  options: ExposureOptions,
+  options: RouteOptions,
   memo: ExposureMemo = new WeakMap(),
 ): Exposures {
   const objects: OwnedObject[] = [];
   const kept: ObjectKey[] = [];
   const holds: Hold[] = [];
   for (const rule of rules) {
-    const kind = kindOf(rule);
+    const kind = routeKind(rule);
     const key = objectKey(kind, options.namespace, rule.name);
     const registry = registryOf(rule);
     const hold = (reason: HoldReason, message: string) =>
@@ -116,7 +101,7 @@ export function buildExposures(
   }
 
   function route(rule: ExposureRule, key: ObjectKey, host: string, port: number): OwnedObject {
-    const manifest = manifestOf(rule, { host, port }, options);
+    const manifest = routeManifest(rule, { host, port }, options);
     const before = memo.get(rule);
     if (before !== undefined && sameValue(before.manifest, manifest)) return before;
     const made = { key, service: rule.service, registry: registryOf(rule), manifest };
@@ -136,19 +121,6 @@ export function withExposures(desired: Desired, { objects, kept, holds }: Exposu
   };
 }
 
-function registryOf({ service }: ExposureRule): string {
-  return service.slice(0, service.indexOf("/"));
-}
-
-function placeOf({ gateway }: ExposureRule): string {
-  return `${gateway.namespace}/${gateway.name}`;
-}
-
-function kindOf({ api, hosts }: ExposureRule): MeshKind {
-  if (api === "istio") return "VirtualService";
-  return hosts.length > 0 ? "HTTPRoute" : "TCPRoute";
-}
-
 function absence(kind: MeshKind): string {
   const since = kind === "TCPRoute" ? ", which the Gateway API has since 1.6" : "";
   return `the cluster has no ${kind} in ${API_VERSIONS[kind]}${since}; with api: istio it needs none`;
@@ -157,71 +129,12 @@ function absence(kind: MeshKind): string {
 /** The port that the rule means, or why it means none. */
 function portOf({ port, hosts }: ExposureRule, ports: readonly EntryPort[]): number | string {
   const usable = ports.filter(({ protocol }) => protocol !== "UDP");
-  const known = usable.map(({ number }) => number).join(", ") || "none";
+  if (usable.length === 0) return "its service has no port for TCP";
+  const known = usable.map(({ number }) => number).join(", ");
   if (port !== undefined)
     return usable.some(({ number }) => number === port) ? port : `its service has no port ${port}: ${known}`;
   const http = hosts.length === 0 ? [] : usable.filter(({ protocol }) => isHttp(protocol));
   const [only, ...more] = http.length > 0 ? http : usable;
   if (only !== undefined && more.length === 0) return only.number;
   return `its service has several ports, one must be named by port: ${known}`;
-}
-
-interface Destination {
-  readonly host: string;
-  readonly port: number;
-}
-
-function manifestOf(rule: ExposureRule, to: Destination, { owner, namespace }: ExposureOptions): Manifest {
-  const kind = kindOf(rule);
-  const metadata = {
-    name: rule.name,
-    namespace,
-    labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: owner, [REGISTRY_LABEL]: registryOf(rule) },
-    annotations: { [SERVICE_ANNOTATION]: rule.service, [EXPOSURE_ANNOTATION]: rule.name },
-  };
-  const apiVersion = API_VERSIONS[kind];
-  if (kind === "HTTPRoute") return { apiVersion, kind, metadata, spec: httpRoute(rule, to) };
-  if (kind === "TCPRoute") return { apiVersion, kind, metadata, spec: { ...parents(rule), rules: [backend(to)] } };
-  return { apiVersion, kind: "VirtualService", metadata, spec: virtualService(rule, to) };
-}
-
-/** Which proxies are told of it is for `gateways` to say; a mesh may have another default of `exportTo`. */
-function virtualService(rule: ExposureRule, { host, port }: Destination) {
-  const { hosts, path, listen } = rule;
-  const route: RouteDestination[] = [{ destination: { host, port: { number: port } } }];
-  const gateways = [placeOf(rule)];
-  const exportTo = ["*"];
-  if (hosts.length === 0)
-    return { hosts: ["*"], gateways, exportTo, tcp: [{ match: [{ port: listen ?? port }], route }] };
-  const at = listen === undefined ? {} : { port: listen };
-  // By whole segments, as the Gateway API matches paths: /orders is no prefix of /orders-old.
-  const match =
-    path !== "/"
-      ? [
-          { uri: { exact: path }, ...at },
-          { uri: { prefix: `${path}/` }, ...at },
-        ]
-      : listen === undefined
-        ? undefined
-        : [at];
-  return { hosts, gateways, exportTo, http: [{ ...(match === undefined ? {} : { match }), route }] };
-}
-
-function httpRoute(rule: ExposureRule, to: Destination) {
-  const matches = [{ path: { type: "PathPrefix" as const, value: rule.path } }];
-  return { ...parents(rule), hostnames: rule.hosts, rules: [{ matches, ...backend(to) }] };
-}
-
-function parents({ gateway, listen }: ExposureRule) {
-  const parent = {
-    group: "gateway.networking.k8s.io",
-    kind: "Gateway",
-    ...gateway,
-    ...(listen === undefined ? {} : { port: listen }),
-  } as const;
-  return { parentRefs: [parent] };
-}
-
-function backend({ host, port }: Destination): { readonly backendRefs: readonly HostnameBackend[] } {
-  return { backendRefs: [{ group: "networking.istio.io", kind: "Hostname", name: host, port, weight: 1 }] };
 }

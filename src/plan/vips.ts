@@ -162,7 +162,10 @@ export function* allocateVipsSteps(
   }
 }
 
-/** Which hosts of this owner hold which addresses; entries that stand and are in no ledger are written into it. */
+/**
+ * Which hosts of this owner hold which addresses; what stands on an entry and is in no ledger is written into it, unless the ledger
+ * gives that host another: then someone changed the entry.
+ */
 function* importStanding(
   hosts: ReadonlyMap<string, ServiceKey>,
   standing: IndexedStanding,
@@ -171,7 +174,12 @@ function* importStanding(
   dirty: Set<string>,
 ): Steps<ReadonlyMap<string, readonly string[]>> {
   const own = new Map<string, string[]>();
+  const leased = new Set<string>();
   let looked = 0;
+  for (const [address, { host, owner, restingSinceMs }] of lines) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    if (owner === options.owner && restingSinceMs === undefined) leased.add(`${familyOf(address)} ${host}`);
+  }
   for (const [host, service] of hosts) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
     const entry = standing.entries.get(service);
@@ -179,6 +187,7 @@ function* importStanding(
       const address = plainAddress(raw);
       if (address === undefined) continue;
       if (!lines.has(address)) {
+        if (leased.has(`${familyOf(address)} ${host}`)) continue;
         lines.set(address, { address, host, owner: options.owner });
         dirty.add(ledgerSpot(address).block);
       }

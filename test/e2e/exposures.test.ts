@@ -94,7 +94,8 @@ test("exposures on a cluster that gets the Gateway API only later", { skip }, as
     await where.setConfig({ exposures: [{ ...web, name: "theirs", path: "/theirs" }, web, db, plain] });
     const { holds, added } = await apply(3);
     assert.deepEqual(holds, [`foreign HTTPRoute/${MESH}/theirs`]);
-    assert.equal(split(added).mesh, 0);
+    assert.deepEqual(split(added).other["POST events"], 1, "its owner finds out");
+    assert.equal(added["POST httproutes.gateway.networking.k8s.io"], undefined);
   });
 
   await t.test("what is no longer exposed is closed even if its registry cannot be read", async () => {

@@ -88,6 +88,12 @@ const given: {
     want: { vips: { orders: ["240.99.0.1"] }, holds: [], writes: 1 },
   },
   {
+    name: "keeps the ledger's address when someone gave the entry another",
+    ledger: [block({ "240.241.0.9": used("orders") })],
+    objects: [held("orders", { addresses: ["203.0.113.9", "240.241.0.10"] })],
+    want: { vips: { orders: ["240.241.0.9"] }, holds: [], writes: 0 },
+  },
+  {
     name: "gives two entries with one address each its own",
     hosts: ["a", "b"],
     objects: [held("a", { addresses: ["240.241.0.9"] }), held("b", { addresses: ["240.241.0.9"] })],

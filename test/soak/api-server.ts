@@ -1,6 +1,6 @@
 import type { RawMetadata, RawObject } from "../../src/kube/raw.ts";
 
-/** An object as it is kept: whole, and never changed. */
+/** An object as it is kept: whole, and never changed, so that answers can hand out the object itself. */
 export type Kept = RawObject & { readonly apiVersion?: string; readonly metadata: RawMetadata };
 
 export interface ApiRequest {
@@ -124,16 +124,16 @@ export function apiServer(wallMs: () => number): ApiServer {
     if (version !== revision) return refusal(410, "Expired");
     const selector = query.get("labelSelector") ?? undefined;
     const fitting = [...kept.values()].filter(
-      (object) => isSelected(object, selector) && (namespace === undefined || object.metadata.namespace === namespace),
+      (object) => isSelected(object, selector) && ((namespace ?? "") === "" || object.metadata.namespace === namespace),
     );
     const next = at + limit < fitting.length ? `${at + limit}-${revision}` : undefined;
     const metadata = { resourceVersion: `${revision}`, ...(next === undefined ? {} : { continue: next }) };
-    return { status: 200, body: copy({ metadata, items: fitting.slice(at, at + limit) }) };
+    return { status: 200, body: { metadata, items: fitting.slice(at, at + limit) } };
   }
 
   function read({ namespace, name }: Place, kept: ReadonlyMap<string, Kept>): ApiAnswer {
     const object = kept.get(`${namespace}/${name}`);
-    return object === undefined ? refusal(404, "NotFound") : { status: 200, body: copy(object) };
+    return object === undefined ? refusal(404, "NotFound") : { status: 200, body: object };
   }
 
   function create(place: Place, kept: Map<string, Kept>, body: Kept, onEffect: (effect: Effect) => void): ApiAnswer {
@@ -143,8 +143,9 @@ export function apiServer(wallMs: () => number): ApiServer {
     if (place.plural !== "namespaces" && home === undefined) return refusal(404, "NotFound");
     if (home?.metadata.deletionTimestamp != null) return refusal(403, "Forbidden");
     if (kept.has(`${namespace}/${name}`)) return refusal(409, "AlreadyExists");
-    const metadata = { ...body.metadata, uid: `uid-${++uids}`, creationTimestamp: timeOf(wallMs()) };
-    return keep(place, kept, undefined, { ...copy(body), metadata }, onEffect);
+    const at = namespace === "" ? {} : { namespace };
+    const metadata = { ...body.metadata, ...at, uid: `uid-${++uids}`, creationTimestamp: timeOf(wallMs()) };
+    return keep(place, kept, undefined, { ...body, kind: KINDS[place.plural] ?? "", metadata }, onEffect);
   }
 
   function patch(
@@ -157,7 +158,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     if (before === undefined) return refusal(404, "NotFound");
     const { uid, resourceVersion } = body.metadata ?? {};
     if (!matches(before, uid, resourceVersion)) return refusal(409, "Conflict");
-    return keep(place, kept, before, merged(before, copy(body)) as Kept, onEffect);
+    return keep(place, kept, before, merged(before, body) as Kept, onEffect);
   }
 
   function remove(
@@ -174,7 +175,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     onEffect({ kind: KINDS[plural] ?? "", before, after: undefined });
     const after = { ...before, metadata: { ...before.metadata, resourceVersion: `${++revision}` } };
     record({ revision, plural, before: after, after: undefined, lines: new Map() });
-    return { status: 200, body: copy(after) };
+    return { status: 200, body: after };
   }
 
   function keep(
@@ -192,7 +193,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     const isSame =
       before !== undefined &&
       JSON.stringify({ ...wanted, metadata: { ...before.metadata, ...metadata } }) === JSON.stringify(before);
-    if (isSame) return { status: 200, body: copy(before) };
+    if (isSame) return { status: 200, body: before };
     const after = {
       ...wanted,
       metadata: {
@@ -204,7 +205,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     kept.set(`${namespace}/${after.metadata.name}`, after);
     onEffect({ kind: KINDS[plural] ?? "", before, after });
     record({ revision, plural, before, after, lines: new Map() });
-    return { status: before === undefined ? 201 : 200, body: copy(after) };
+    return { status: before === undefined ? 201 : 200, body: after };
   }
 
   function record(event: LoggedEvent): void {
@@ -277,8 +278,4 @@ function refusal(code: number, reason: string): ApiAnswer {
 /** A server gives seconds. */
 function timeOf(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
-
-function copy<T>(value: T): T {
-  return structuredClone(value);
 }

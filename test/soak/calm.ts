@@ -1,0 +1,128 @@
+import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION } from "../../src/model/objects.ts";
+import { serviceKey } from "../../src/model/service.ts";
+import type { Kept } from "./api-server.ts";
+import { isOurs } from "./events.ts";
+import { NAMESPACE, type Registry } from "./registry.ts";
+import { MESH, type Replica } from "./replica.ts";
+import { isMainEntry } from "./witness.ts";
+import type { World } from "./world.ts";
+
+/** Back-off, election, and a Lease that has to run out: what may pass before the first pass without fault. */
+const MOST_WAIT_MS = 180_000;
+const PASSES = 2;
+
+/** (5) End all faults; after two passes everything must stand as the registries say. */
+export async function calmDown(world: World): Promise<void> {
+  const { clock, witness } = world;
+  world.heal();
+  const sinceMs = clock.nowMs();
+  const leader = await until(world, () => world.replicas.find((one) => one.isLeader() && isFresh(world, one, sinceMs)));
+  if (leader === undefined) return witness.accuse(5, "nobody leads and reads after three minutes without fault");
+  // What is really gone at once needs an operator.
+  if ((leader.controller()?.latest()?.plan.brakes.length ?? 0) > 0) world.release();
+  const first = leader.passes();
+  const passed = await until(world, () => (leader.passes() >= first + PASSES + 1 ? leader : undefined));
+  if (passed === undefined) return witness.accuse(5, `${leader.process.name} makes no pass`);
+  await clock.advance(1000); // news of the last writes
+  for (const difference of differences(world)) witness.accuse(5, difference);
+}
+
+async function until<T>({ clock, witness }: World, found: () => T | undefined): Promise<T | undefined> {
+  for (let waitedMs = 0; waitedMs < MOST_WAIT_MS && witness.violation() === undefined; waitedMs += 500) {
+    const result = found();
+    if (result !== undefined) return result;
+    await clock.advance(500);
+  }
+  return found();
+}
+
+/** Whether it has read everything since: the registries, and what stands. */
+function isFresh(
+  { witness, registries, api }: World,
+  { process, target, controller }: Replica,
+  sinceMs: number,
+): boolean {
+  const isRead = registries.every(({ name }) => witness.askedMs(process, name) > sinceMs);
+  if (!isRead || controller() === undefined) return false;
+  const { objects, foreign } = target.standing();
+  const all = ["serviceentries", "virtualservices", "services"].flatMap((plural) => api.objects(plural));
+  return (
+    objects.size + foreign.size === all.length &&
+    all.every((kept) => {
+      const key = `${kept.kind}/${kept.metadata.namespace}/${kept.metadata.name}`;
+      const known = objects.get(key);
+      return foreign.has(key) || known?.resourceVersion === kept.metadata.resourceVersion;
+    })
+  );
+}
+
+function* differences(world: World): Generator<string> {
+  for (const registry of world.registries) {
+    for (const name of registry.services.keys()) yield* ofService(world, registry, name);
+  }
+  for (const entry of world.api.objects("serviceentries").filter(isEntryOfOurs)) {
+    const [registry = "", , name = ""] = (entry.metadata.annotations?.["x2istio.io/service"] ?? "").split("/");
+    const isListed = world.registries.find((one) => one.name === registry)?.services.has(name) === true;
+    if (!isListed && (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || endpointsOf(entry).length > 0))
+      yield `${entry.metadata.name} stands though ${registry} does not list ${name}`;
+  }
+}
+
+function* ofService(world: World, registry: Registry, name: string): Generator<string> {
+  const { api } = world;
+  const service = registry.services.get(name);
+  const host = `${name}.${NAMESPACE}.${registry.name}.mesh.internal`;
+  const entry = api.get("serviceentries", MESH, host);
+  if (entry !== undefined && !isOurs(entry)) return; // its name is taken
+  const [vip] = vipsOf(entry);
+  if (entry === undefined || vip === undefined) {
+    if (!isFull(world)) yield `${serviceKey(registry.name, NAMESPACE, name)} has no entry, or none with a VIP`;
+    return;
+  }
+  const wanted = service?.endpoints.map(({ address }) => address).toSorted() ?? [];
+  if (endpointsOf(entry).toSorted().join() !== wanted.join())
+    yield `${host} has endpoints ${endpointsOf(entry).join()}, not ${wanted.join()}`;
+  if (markOf(entry, GONE_SINCE_ANNOTATION) !== undefined) yield `${host} is marked as gone`;
+  if (markOf(entry, EMPTY_SINCE_ANNOTATION) !== undefined && wanted.length > 0) yield `${host} is marked as empty`;
+  if (lineOf(world, vip) !== `${host} east used`)
+    yield `${vip} of ${host} stands in the ledger as ${lineOf(world, vip)}`;
+  yield* ofAlias(world, registry, name, host);
+  for (const { process, table } of world.replicas) {
+    const answered = table()?.names.get(host)?.a.join();
+    if (answered !== vip) yield `${process.name} answers ${host} with ${answered}, not ${vip}`;
+  }
+}
+
+function* ofAlias({ api }: World, registry: Registry, name: string, host: string): Generator<string> {
+  const alias = api.get("services", NAMESPACE, registry.name === "dc1" ? name : `${name}-p`);
+  const { type, externalName } = (alias?.spec ?? {}) as { type?: string; externalName?: string };
+  if (alias !== undefined && (!isOurs(alias) || type !== "ExternalName")) return; // it is someone's
+  if (externalName !== host) yield `the alias of ${host} leads to ${externalName ?? "nothing"}`;
+}
+
+/** Whether every address is held: then a new service waits. */
+function isFull({ api }: World): boolean {
+  return api.objects("configmaps").some(({ data }) => Object.keys((data ?? {}) as object).length >= 14);
+}
+
+function lineOf({ api }: World, vip: string): string | undefined {
+  const lines = api.objects("configmaps").map(({ data }) => (data as Record<string, string>)[vip.replaceAll(".", "-")]);
+  return lines.find((line) => line !== undefined);
+}
+
+export function vipsOf(entry: Kept | undefined): readonly string[] {
+  return (entry?.spec as { addresses?: readonly string[] } | undefined)?.addresses ?? [];
+}
+
+function endpointsOf(entry: Kept): readonly string[] {
+  const { endpoints = [] } = entry.spec as { endpoints?: readonly { readonly address: string }[] };
+  return endpoints.map(({ address }) => address);
+}
+
+function isEntryOfOurs(entry: Kept): boolean {
+  return isOurs(entry) && isMainEntry(entry as unknown as Parameters<typeof isMainEntry>[0]);
+}
+
+function markOf({ metadata }: Kept, name: string): string | undefined {
+  return metadata.annotations?.[name];
+}

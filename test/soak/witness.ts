@@ -1,0 +1,317 @@
+import type { KubeRequest } from "../../src/kube/client.ts";
+import type { RawObject } from "../../src/kube/raw.ts";
+import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION, type Manifest, OWNER_LABEL } from "../../src/model/objects.ts";
+import type { Change, Delete, Update } from "../../src/model/plan.ts";
+import { PREMADE_SERVICE_ANNOTATION } from "../../src/model/premade.ts";
+import type { Standing } from "../../src/model/standing.ts";
+import type { ApiServer, Effect, Kept } from "./api-server.ts";
+import type { Clock, Process } from "./clock.ts";
+import type { Said } from "./registry.ts";
+
+/** What must never happen, by number. */
+export const INVARIANTS = {
+  1: "what its registry has not called gone stays, with its endpoints, and a brake holds what goes at once",
+  2: "no two hosts share a VIP, and none changes host while it rests",
+  3: "nothing of anyone else's is written or deleted, but ports and endpoints of an entry that asks for it",
+  4: "only the holder of the Lease writes",
+  5: "when the faults end, what stands is what the registries say within two passes",
+} as const;
+
+export interface Violation {
+  readonly invariant: keyof typeof INVARIANTS;
+  readonly message: string;
+}
+
+/** What a process knew when it decided. */
+interface Decision {
+  readonly said: ReadonlyMap<string, Said>;
+  readonly released: readonly string[];
+  readonly nowMs: number;
+  /** Entries by registry: their objects' keys with how recently they were marked, and how many endpoints they have. */
+  readonly entries: ReadonlyMap<
+    string,
+    { readonly registry: string; readonly markedMs: number; readonly endpoints: number }
+  >;
+}
+
+/** Looks at every answer, decision, request and write, and knows what must never be. */
+export interface Witness {
+  /** The first thing that must not have happened. */
+  violation(): Violation | undefined;
+  /** Note one that was found elsewhere. */
+  accuse(invariant: Violation["invariant"], message: string): void;
+  onAnswer(process: Process, registry: string, said: Said, askedMs: number): void;
+  /** When the newest answer that a process has of a registry was asked for. */
+  askedMs(process: Process, registry: string): number;
+  said(process: Process, registry: string): Said | undefined;
+  onRelease(process: Process, registries: readonly string[]): void;
+  onDecision(process: Process, standing: Standing, nowMs: number): void;
+  onIntent(process: Process, changes: readonly Change[]): void;
+  onSend(process: Process, request: KubeRequest): (effect: Effect) => void;
+  /** Somebody else wrote. */
+  onOutside(effect: Effect): void;
+}
+
+export interface WitnessOptions {
+  readonly api: ApiServer;
+  readonly clock: Clock;
+  readonly owner: string;
+  readonly namespace: string;
+  readonly lease: string;
+  readonly keepEmptyMs: number;
+  readonly quarantineMs: number;
+  readonly maxDeletePercent: number;
+  readonly minDeletes: number;
+}
+
+/** A server's clock is told in seconds and followed to within one. */
+const TOLERANCE_MS = 3000;
+
+export function createWitness(options: WitnessOptions): Witness {
+  const { api, clock, owner, namespace, lease, keepEmptyMs, quarantineMs } = options;
+  const answers = new WeakMap<Process, Map<string, { readonly said: Said; readonly askedMs: number }>>();
+  const released = new WeakMap<Process, readonly string[]>();
+  const decisions = new WeakMap<Process, Decision>();
+  /** Who has or had an address, and since when nobody has it. */
+  const vips = new Map<string, { readonly host: string; readonly freedMs: number | undefined }>();
+  let violation: Violation | undefined;
+
+  function accuse(invariant: Violation["invariant"], message: string): void {
+    violation ??= { invariant, message: `${message} (after ${(clock.nowMs() / 1000).toFixed(3)} s)` };
+  }
+
+  /** (1) Each change must follow from what the registries had said when it was decided. */
+  function checkIntent(process: Process, changes: readonly Change[], decision: Decision): void {
+    const updates = changes.filter((change) => change.kind === "update");
+    for (const update of updates.filter(isOfEntry)) checkUpdate(process, update, decision);
+    for (const change of changes.filter((one) => one.kind === "delete")) checkDelete(process, change, decision);
+    for (const registry of decision.said.keys()) {
+      if (decision.released.includes(registry)) continue;
+      const own = updates.filter(isOfEntry).filter(({ object }) => object.registry === registry);
+      checkServiceBrake(process, registry, own, decision);
+      checkEndpointBrake(process, registry, changes, decision);
+    }
+  }
+
+  function checkUpdate(process: Process, { object, standing }: Update, { said }: Decision): void {
+    const answer = said.get(object.registry);
+    const name = nameOf(object.service);
+    const isNewlyGone =
+      markOf(object.manifest, GONE_SINCE_ANNOTATION) !== undefined &&
+      markOf(standing.manifest, GONE_SINCE_ANNOTATION) === undefined;
+    if (isNewlyGone && !isCalledGone(answer, name))
+      accuse(1, `${process.name} takes ${object.service} for gone, of which ${wordOf(answer, name)}`);
+    const left = new Set(placesOf(object.manifest));
+    for (const place of placesOf(standing.manifest)) {
+      if (left.has(place) || isCalledGone(answer, name)) continue;
+      const service = answer?.state === "failed" ? undefined : answer?.services.get(name);
+      if (service === undefined || service === "failed" || service.endpoints.some(({ address }) => address === place))
+        accuse(1, `${process.name} takes ${place} from ${object.service}, of which ${wordOf(answer, name)}`);
+    }
+    if (!isEqual(specOf(object.manifest).hosts, specOf(standing.manifest).hosts))
+      accuse(1, `${process.name} changes the host of ${object.service}`);
+    if (!isEqual(specOf(object.manifest).addresses, specOf(standing.manifest).addresses))
+      accuse(2, `${process.name} changes the VIP of ${object.service}`);
+  }
+
+  function checkDelete(process: Process, { standing }: Delete, { said, entries }: Decision): void {
+    const { service, registry, manifest } = standing;
+    // A VirtualService goes when the last HTTP port or legacy name does.
+    if (manifest.kind === "VirtualService" && entries.has(service ?? "")) return;
+    const answer = said.get(registry);
+    if (!isCalledGone(answer, nameOf(service)))
+      accuse(1, `${process.name} deletes ${standing.key}, of which ${wordOf(answer, nameOf(service))}`);
+    const goneMs = Date.parse(markOf(manifest, GONE_SINCE_ANNOTATION) ?? "");
+    if (isMainEntry(manifest) && !(goneMs + keepEmptyMs <= clock.wallMs() + TOLERANCE_MS))
+      accuse(1, `${process.name} deletes ${standing.key} too soon, gone since ${new Date(goneMs).toISOString()}`);
+  }
+
+  function checkServiceBrake(
+    process: Process,
+    registry: string,
+    updates: readonly Update[],
+    { said, entries, nowMs }: Decision,
+  ): void {
+    const isMarked = (manifest: Manifest) =>
+      [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].some((mark) => markOf(manifest, mark) !== undefined);
+    const fresh = updates.filter((one) => isMarked(one.object.manifest) && !isMarked(one.standing.manifest));
+    const back = new Set(updates.filter((one) => !isMarked(one.object.manifest)).map(({ object }) => object.service));
+    const own = [...entries].filter(([, entry]) => entry.registry === registry);
+    const marked = own.filter(([key, { markedMs }]) => markedMs > nowMs - keepEmptyMs && !back.has(key));
+    const lost = fresh.length + marked.length;
+    const isPast = lost > options.minDeletes && lost * 100 > options.maxDeletePercent * own.length;
+    if (fresh.length > 0 && isPast)
+      accuse(1, `${process.name} takes away ${lost} of ${own.length} services of ${registry} at once`);
+    const answer = said.get(registry);
+    const isVanishing = fresh.some(({ object }) => markOf(object.manifest, GONE_SINCE_ANNOTATION) !== undefined);
+    if (isVanishing && answer?.state !== "failed" && answer?.services.size === 0)
+      accuse(1, `${process.name} believes an empty list of ${registry}`);
+  }
+
+  function checkEndpointBrake(
+    process: Process,
+    registry: string,
+    changes: readonly Change[],
+    { entries }: Decision,
+  ): void {
+    let before = 0;
+    for (const entry of entries.values()) if (entry.registry === registry) before += entry.endpoints;
+    let after = before;
+    let taken = 0;
+    for (const change of changes) {
+      if (change.kind === "delete" || change.object.registry !== registry) continue;
+      const now = placesOf(change.object.manifest);
+      const was = change.kind === "update" ? placesOf(change.standing.manifest) : [];
+      after += now.length - was.length;
+      taken += was.filter((place) => !now.includes(place)).length;
+    }
+    if (taken > 0 && before - after > options.minDeletes && (before - after) * 2 > before)
+      accuse(1, `${process.name} takes away ${before - after} of ${before} endpoints of ${registry} at once`);
+  }
+
+  function checkEffect(by: string, { kind, before, after }: Effect): void {
+    if (kind === "Lease" || kind === "Event") return;
+    const isLedger = kind === "ConfigMap" && (after ?? before)?.metadata.name?.startsWith("x2istio-vips-") === true;
+    if (isLedger) return;
+    const place = `${kind} ${(after ?? before)?.metadata.namespace}/${(after ?? before)?.metadata.name}`;
+    if (kind === "ConfigMap" || kind === "Namespace") accuse(3, `${by} writes ${place}`);
+    if (before !== undefined && !isOurs(before)) {
+      const isAsked = before.metadata.annotations?.[PREMADE_SERVICE_ANNOTATION] !== undefined;
+      if (after === undefined || !isAsked || !isEqual(withoutContent(before), withoutContent(after)))
+        accuse(3, `${by} ${after === undefined ? "deletes" : "changes"} ${place}, which is not ours`);
+    }
+  }
+
+  /** (2) By what stands: who has which address. */
+  function checkVips(by: string, { kind, before, after }: Effect): void {
+    if (kind !== "ServiceEntry") return;
+    const [had, has] = [vipsOf(before), vipsOf(after)];
+    for (const address of had.addresses)
+      if (!has.addresses.includes(address)) vips.set(address, { host: had.host, freedMs: clock.wallMs() });
+    for (const address of has.addresses) {
+      const known = vips.get(address);
+      vips.set(address, { host: has.host, freedMs: undefined });
+      if (known === undefined || known.host === has.host) continue;
+      if (known.freedMs === undefined) accuse(2, `${by} gives ${address} to ${has.host} while ${known.host} has it`);
+      else if (known.freedMs + quarantineMs > clock.wallMs() + TOLERANCE_MS)
+        accuse(2, `${by} gives ${address} to ${has.host}, ${clock.wallMs() - known.freedMs} ms after ${known.host}`);
+    }
+    for (const block of api.objects("configmaps")) {
+      for (const [key, line] of Object.entries((block.data ?? {}) as Record<string, string>)) {
+        const [host = "", holder, state] = line.split(" ");
+        if (holder !== owner && state === "used" && has.addresses.includes(key.replaceAll("-", ".")))
+          accuse(2, `${by} gives ${key} to ${has.host} while ${host} of another installation has it`);
+      }
+    }
+  }
+
+  function vipsOf(object: Kept | undefined): { readonly host: string; readonly addresses: readonly string[] } {
+    const { hosts, addresses } = specOf(object as unknown as Manifest | undefined);
+    return { host: hosts?.[0] ?? "", addresses: object !== undefined && isOurs(object) ? (addresses ?? []) : [] };
+  }
+
+  function isOurs({ metadata }: Kept): boolean {
+    return metadata.labels?.[OWNER_LABEL] === owner;
+  }
+
+  return {
+    violation: () => violation,
+    accuse,
+    onAnswer(process, registry, said, askedMs) {
+      const own = answers.get(process) ?? new Map();
+      answers.set(process, own.set(registry, { said, askedMs }));
+    },
+    askedMs: (process, registry) => answers.get(process)?.get(registry)?.askedMs ?? -1,
+    said: (process, registry) => answers.get(process)?.get(registry)?.said,
+    onRelease: (process, registries) => void released.set(process, registries),
+    onDecision(process, standing, nowMs) {
+      const entries = new Map<string, { registry: string; markedMs: number; endpoints: number }>();
+      for (const { manifest, service, registry } of standing.objects.values()) {
+        if (!isMainEntry(manifest) || service === undefined) continue;
+        const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].map((name) =>
+          Date.parse(markOf(manifest, name) ?? ""),
+        );
+        const markedMs = Math.max(...marks.filter((ms) => !Number.isNaN(ms)), Number.NEGATIVE_INFINITY);
+        entries.set(service, { registry, markedMs, endpoints: placesOf(manifest).length });
+      }
+      for (const { key, manifest, registry } of standing.premade.values()) {
+        // It carries no mark: how lately it lost its last endpoint is not judged here.
+        entries.set(key, { registry, markedMs: Number.NEGATIVE_INFINITY, endpoints: placesOf(manifest).length });
+      }
+      const said = new Map([...(answers.get(process) ?? [])].map(([registry, answer]) => [registry, answer.said]));
+      decisions.set(process, { said, released: released.get(process) ?? [], nowMs, entries });
+    },
+    onIntent(process, changes) {
+      const decision = decisions.get(process);
+      if (decision !== undefined) checkIntent(process, changes, decision);
+    },
+    onSend(process, { method, path, operation }) {
+      const isMesh = method !== "GET" && operation !== "lease";
+      const holder = (api.get("leases", namespace, lease)?.spec as { holderIdentity?: string } | undefined)
+        ?.holderIdentity;
+      if (isMesh && holder !== process.name)
+        accuse(4, `${process.name} sends ${method} ${path} while ${holder || "nobody"} holds the Lease`);
+      return (effect) => {
+        checkEffect(process.name, effect);
+        checkVips(process.name, effect);
+      };
+    },
+    onOutside: (effect) => checkVips("someone", effect),
+  };
+}
+
+interface Spec {
+  readonly hosts?: readonly string[];
+  readonly addresses?: readonly string[];
+  readonly endpoints?: readonly { readonly address: string }[];
+}
+
+function specOf(manifest: Pick<Manifest, "spec"> | RawObject | undefined): Spec {
+  return (manifest?.spec ?? {}) as Spec;
+}
+
+function placesOf(manifest: Manifest): readonly string[] {
+  return isMainEntry(manifest) ? (specOf(manifest).endpoints ?? []).map(({ address }) => address) : [];
+}
+
+/** Whether it is the entry of a service, and not what only carries its legacy names. */
+export function isMainEntry({ kind, metadata }: Pick<Manifest, "kind" | "metadata">): boolean {
+  return kind === "ServiceEntry" && !metadata.name.endsWith("-legacy");
+}
+
+function isOfEntry({ object }: Update): boolean {
+  return isMainEntry(object.manifest);
+}
+
+function markOf({ metadata }: Manifest, name: string): string | undefined {
+  return metadata.annotations?.[name];
+}
+
+function nameOf(service: string | undefined): string {
+  return service?.split("/")[2] ?? "";
+}
+
+function isCalledGone(answer: Said | undefined, name: string): boolean {
+  return answer?.state === "complete" && !answer.services.has(name);
+}
+
+function wordOf(answer: Said | undefined, name: string): string {
+  if (answer === undefined) return "nothing was said";
+  if (answer.state === "failed") return "the list could not be read";
+  const service = answer.services.get(name);
+  if (service === undefined) return `an ${answer.state} list says nothing`;
+  return service === "failed"
+    ? "the read failed"
+    : `it was said: ${service.endpoints.map((one) => one.address).join()}`;
+}
+
+/** All that stays its author's. */
+function withoutContent({ metadata, spec, apiVersion, kind }: Kept): object {
+  const { resourceVersion: _, managedFields: __, ...rest } = metadata;
+  const { ports: ___, endpoints: ____, ...others } = spec as Record<string, unknown>;
+  return { metadata: rest, spec: others, apiVersion, kind };
+}
+
+function isEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,7 +1,7 @@
-import { Pool } from "undici";
+import { type Dispatcher, Pool } from "undici";
 import { packageClient } from "./package-client.ts";
 import type { Credentials } from "./secrets.ts";
-import { bodyParts, type Place, type RawAnswer, type RawRequest, type Transport, truncated } from "./transport.ts";
+import { bodyParts, type Place, type RawAnswer, type Transport, truncated } from "./transport.ts";
 
 /** Reads at once; more wait for a connection. */
 const READ_CONNECTIONS = 24;
@@ -36,22 +36,61 @@ function undiciClient({ origin, socketPath }: Place, tls: Credentials["tls"], co
     connect: { ...tls, ...(socketPath === undefined ? {} : { socketPath }) },
   });
   return {
-    async get({ path, headers, maxBytes, signal }: RawRequest): Promise<RawAnswer> {
-      const answer = await pool.request({ method: "GET", path: `${base}${path}`, headers: { ...headers }, signal });
-      const parts = bodyParts(maxBytes);
-      try {
-        for await (const chunk of answer.body) parts.add(chunk);
-        return {
-          status: answer.statusCode,
-          headers: answer.headers,
-          body: parts.whole(answer.headers["content-length"]),
-        };
-      } catch (cause) {
-        signal.throwIfAborted();
-        const { code } = cause as NodeJS.ErrnoException;
-        throw code?.startsWith("UND_ERR") === true ? truncated(cause) : cause;
-      }
+    get({ path, headers, maxBytes, signal }) {
+      const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>();
+      const answer = gathering(maxBytes, signal, { resolve, reject });
+      // Without a stream for each body, which would cost as much again as the request.
+      pool.dispatch({ method: "GET", path: `${base}${path}`, headers }, answer);
+      return promise;
     },
     close: () => void pool.destroy(),
+  };
+}
+
+interface Settle {
+  readonly resolve: (answer: RawAnswer) => void;
+  readonly reject: (cause: unknown) => void;
+}
+
+/** Takes one answer as undici hands it out. */
+function gathering(maxBytes: number, signal: AbortSignal, { resolve, reject }: Settle): Dispatcher.DispatchHandler {
+  const parts = bodyParts(maxBytes);
+  let head: Omit<RawAnswer, "body"> | undefined;
+  let begun: Dispatcher.DispatchController | undefined;
+  // Also one that still waits for its connection is given up at once.
+  const stop = () => {
+    reject(signal.reason);
+    begun?.abort(signal.reason);
+  };
+  signal.addEventListener("abort", stop, { once: true });
+  return {
+    onRequestStart(controller) {
+      begun = controller;
+      if (signal.aborted) stop();
+    },
+    onResponseStart(_, status, headers) {
+      head = { status, headers };
+    },
+    onResponseData(controller, chunk) {
+      try {
+        parts.add(chunk);
+      } catch (cause) {
+        controller.abort(cause as Error);
+      }
+    },
+    onResponseEnd() {
+      signal.removeEventListener("abort", stop);
+      try {
+        if (head === undefined) throw truncated();
+        resolve({ ...head, body: parts.whole(head.headers["content-length"]) });
+      } catch (cause) {
+        reject(cause);
+      }
+    },
+    onResponseError(_, cause: NodeJS.ErrnoException) {
+      signal.removeEventListener("abort", stop);
+      const isCut = head !== undefined && cause.code?.startsWith("UND_ERR") === true;
+      reject(isCut ? truncated(cause) : cause);
+    },
   };
 }

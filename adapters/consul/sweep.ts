@@ -6,8 +6,8 @@ import { rest } from "./watch.ts";
 
 /** Several signs of one change come within this. */
 const GATHER_MS = 3;
-/** After a sweep there is none for so many times as long as it took: looking takes at most a third of the time. */
-const PAUSE_FACTOR = 2;
+/** After a sweep there is none for so many times as long as it took: looking takes at most half of the time. */
+const PAUSE_FACTOR = 1;
 const MAX_RECENT = 1000;
 
 /** Finds which service has moved, where only that one has is known. */

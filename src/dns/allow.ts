@@ -27,13 +27,21 @@ export function firstMatch<Item extends { readonly clients: readonly string[] }>
   if (items.length === 0) return () => undefined;
   const ranges = items.map((item) => ({ item, ranges: item.clients.map(readRange) }));
   const remembered = new Map<string, { readonly item: Item | undefined }>();
-  return (address) => {
+  let last: { readonly address: string; readonly item: Item | undefined } = { address: "", item: undefined };
+
+  function find(address: string): Item | undefined {
     const known = remembered.get(address);
     if (known !== undefined) return known.item;
     const item = ranges.find((one) => isInside(address, one.ranges))?.item;
     if (remembered.size >= MAX_REMEMBERED) remembered.clear();
     remembered.set(address, { item });
     return item;
+  }
+
+  return (address) => {
+    // Often it is one resolver that asks, and every packet brings its address as another string, which a map would have to hash.
+    if (address !== last.address) last = { address, item: find(address) };
+    return last.item;
   };
 }
 

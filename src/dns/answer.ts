@@ -75,13 +75,21 @@ export interface Zones extends ZoneIndex {
 
 /**
  * What becomes of a question: an answer, a question to someone else, a chain of CNAMEs whose last target someone else knows, or the same
- * question again at `untilMs` (epoch).
+ * question again later.
  */
 export type Answer =
   | ({ readonly kind: "reply" } & Reply)
   | ({ readonly kind: "chain" } & Chain)
   | { readonly kind: "forward"; readonly to: readonly Upstream[] }
-  | { readonly kind: "held"; readonly untilMs: number };
+  | Held;
+
+/** The same question again at `untilMs` (epoch). */
+export interface Held {
+  readonly kind: "held";
+  readonly untilMs: number;
+  /** The service that somebody must be told of before there is an answer. */
+  readonly wants?: string;
+}
 
 /** CNAMEs of ours that lead to a name of others. */
 export interface Chain {
@@ -142,11 +150,21 @@ function resolve({ name: asked, type }: Question, first: AnyRow | undefined, tab
     row = findRow(name, table, zones);
     if (row === undefined && denyingZone(name, zones) === undefined) return leadOut(chain, name, type, zones);
   }
+  if (row?.waits === true && WAITING_TYPES.has(type)) return wanted(row, zones);
   const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, zones.nowMs);
   if (heldUntilMs > 0) return { kind: "held", untilMs: heldUntilMs };
   const records = recordsOf(name, row, type, table, zones);
   if (records.length > 0) return reply(RCODE.NOERROR, [...chain, ...records]);
   return deny(name, row, chain, table, zones);
+}
+
+/** What a service has once it stands; of all else it has nothing, before and after. */
+const WAITING_TYPES: ReadonlySet<number> = new Set([TYPE.A, TYPE.AAAA, TYPE.SRV, TYPE.TXT]);
+/** How soon a name that someone asked for may be there. */
+const WANTED_AGAIN_MS = 20;
+
+function wanted({ service }: NameRow, { nowMs }: Zones): Answer {
+  return { kind: "held", untilMs: nowMs + WANTED_AGAIN_MS, ...(service === undefined ? {} : { wants: service }) };
 }
 
 /** Stub resolvers do not follow CNAMEs, so addresses are asked for on their behalf. */

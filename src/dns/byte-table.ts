@@ -51,11 +51,8 @@ export function byteTable(): ByteTable {
 
   function hashOf(bytes: Uint8Array, start: number, end: number): number {
     let hash = seed;
-    for (let at = start; at < end; at++) {
-      let octet = bytes[at] as number;
-      if (octet >= 0x41 && octet <= 0x5a) octet |= 0x20;
-      hash = Math.imul(hash ^ octet, FNV_PRIME);
-    }
+    // Letters of either case become alike; so do a few octets that are none, which `isAt` tells apart.
+    for (let at = start; at < end; at++) hash = Math.imul(hash ^ ((bytes[at] as number) | 0x20), FNV_PRIME);
     hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
     return hash ^ (hash >>> 13);
   }
@@ -74,9 +71,9 @@ export function byteTable(): ByteTable {
     const head = (unit & 0xffff) * UNIT_BYTES;
     if (chunk[head] !== end - start) return false;
     for (let at = start, own = head + HEAD_BYTES; at < end; at++, own++) {
-      let octet = bytes[at] as number;
-      if (octet >= 0x41 && octet <= 0x5a) octet |= 0x20;
-      if (octet !== chunk[own]) return false;
+      const octet = bytes[at] as number;
+      if (octet === chunk[own]) continue;
+      if (octet < 0x41 || octet > 0x5a || (octet | 0x20) !== chunk[own]) return false;
     }
     return true;
   }

@@ -4,6 +4,8 @@ import ipaddr from "ipaddr.js";
 export interface ClientSubnet {
   /** Canonical text; bits behind the prefix are 0. */
   readonly address: string;
+  /** 0: the client does not want to tell where it is (RFC 7871 §7.1.2). */
+  readonly bits: number;
   /** Octets of the option's data, for the answer. */
   readonly data: Uint8Array;
 }
@@ -20,7 +22,7 @@ export function readClientSubnet(data: Uint8Array): ClientSubnet | undefined {
   if (bits % 8 !== 0 && ((octets.at(-1) ?? 0) & (0xff >> (bits % 8))) !== 0) return undefined;
   const whole = Buffer.alloc(most / 8);
   whole.set(octets);
-  return { address: ipaddr.fromByteArray([...whole]).toString(), data };
+  return { address: ipaddr.fromByteArray([...whole]).toString(), bits, data };
 }
 
 /** The option's data in an answer: whoever is in that subnet would have got the same, or everybody (RFC 7871 §7.2.1). */

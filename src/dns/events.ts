@@ -1,3 +1,4 @@
+import type { NameQuestions } from "../model/usage.ts";
 import type { Transport } from "./forward.ts";
 
 /** One answer, for the metrics. */
@@ -35,6 +36,21 @@ export interface DnsHooks {
   onDuration?(path: AnswerPath, seconds: number): void;
   /** A question that is in the sample of the query log. */
   onQuery?(query: LoggedQuery): void;
+  /** Which of our names were asked for in the last second; of each thread, 1,000 names at most. */
+  onQuestions?(questions: readonly NameQuestions[]): void;
+  /** A question for a service that nobody has asked for yet. */
+  onWanted?(wanted: Wanted): void;
+  /** `count` questions, 1 if left out, that were held back until they could be answered; failed: the client got SERVFAIL. */
+  onHeld?(result: HeldResult, count?: number): void;
   /** An exception while answering; the client got SERVFAIL. */
   onException?(error: unknown): void;
+}
+
+export type HeldResult = "answered" | "failed";
+
+/** Who asks for a service that nobody has asked for yet. */
+export interface Wanted {
+  readonly service: string;
+  readonly view: string;
+  readonly client: string;
 }

@@ -1,4 +1,4 @@
-import type { Answer } from "./answer.ts";
+import type { Answer, Held } from "./answer.ts";
 
 /** Longest time that a question is held back: less than what stub resolvers wait before they ask again (5 s). */
 const MAX_HOLD_MS = 2000;
@@ -13,7 +13,7 @@ export interface Hold {
    * Look up again until the answer is no longer held. Undefined after 2 s, after `release`, and at once if `limit` questions
    * are held already: then SERVFAIL is due, which no one caches as a denial (RFC 2308 §7.1).
    */
-  wait(first: Answer & { readonly kind: "held" }, lookUp: () => Answer): Promise<Settled | undefined>;
+  wait(first: Held, lookUp: () => Answer): Promise<Settled | undefined>;
   /** Give up on all held questions. */
   release(): void;
 }
@@ -36,10 +36,7 @@ export function holdQuestions({ limit }: { readonly limit: number }): Hold {
     });
   }
 
-  async function untilSettled(
-    first: Answer & { readonly kind: "held" },
-    lookUp: () => Answer,
-  ): Promise<Settled | undefined> {
+  async function untilSettled(first: Held, lookUp: () => Answer): Promise<Settled | undefined> {
     const deadlineMs = performance.now() + MAX_HOLD_MS;
     for (let current: Answer = first; ; current = lookUp()) {
       if (current.kind !== "held") return current;

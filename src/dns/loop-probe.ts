@@ -3,11 +3,11 @@ import { TYPE } from "./codes.ts";
 import type { Question } from "./message.ts";
 import type { ResourceRecord } from "./records.ts";
 import { type Asked, askedOf } from "./upstream-query.ts";
-import { encodeName } from "./wire-name.ts";
+import { encodeName, MAX_NAME_BYTES } from "./wire-name.ts";
 
 /** Questions that no one but a thread of this process knows the answer to: an upstream that answers them leads back to us. */
 export interface LoopProbe {
-  /** A name beside the one that was asked. */
+  /** A name below the one that was asked, which takes the same way; beside it, where that one is too long. */
   beside(asked: Asked): Asked;
   /** The record that answers such a question; undefined for any other. */
   recordFor(question: Question): ResourceRecord | undefined;
@@ -20,8 +20,10 @@ export function loopProbe(secret: Uint8Array): LoopProbe {
   const [label, proof] = [word("loop question"), word("loop answer")];
   return {
     beside({ question }) {
-      const parent = question.subarray(Math.min(1 + (question[0] as number), question.length - 5), -4);
-      const name = Buffer.concat([(encodeName(label) as Uint8Array).subarray(0, -1), parent]);
+      const first = (encodeName(label) as Uint8Array).subarray(0, -1);
+      const isRoom = first.length + question.length - 4 <= MAX_NAME_BYTES;
+      const above = question.subarray(isRoom ? 0 : 1 + (question[0] as number), -4);
+      const name = Buffer.concat([first, above]);
       const tail = Buffer.from([0, TYPE.TXT, 0, 1]);
       const packet = Buffer.concat([Buffer.from([0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]), name, tail]);
       return askedOf(packet, packet.length, false);

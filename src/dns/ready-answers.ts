@@ -6,11 +6,16 @@ import { byteTable, type Cursor } from "./byte-table.ts";
 import { CLASS_IN, RCODE, TYPE } from "./codes.ts";
 import { MAX_UDP_BYTES } from "./message.ts";
 import { appendOpt, OPT_BYTES, plainQuestionEnd } from "./plain-query.ts";
+import type { QuestionCounts } from "./questions.ts";
 import { wildcardRow } from "./rows.ts";
 import { encodeName, HEADER_BYTES, labelsOf, readName } from "./wire-name.ts";
 
-/** An entry begins with flags, the SOA owner's offset in the name, two counts of records, and the time when the row settles. */
-const ENTRY_HEAD_BYTES = 12;
+/**
+ * An entry begins with flags, the SOA owner's offset in the name, two counts of records, the time when the row settles, and how
+ * often it was asked for since that was counted.
+ */
+const ENTRY_HEAD_BYTES = 16;
+const ASKED_AT = 12;
 const A_BYTES = 16;
 const AAAA_BYTES = 28;
 /** What `answer` gives for a plain query for a name that is asked of others. */
@@ -34,6 +39,8 @@ export interface ReadyOptions {
   readonly table: () => AnswerTable | undefined;
   /** Called for every answer; must be quick. */
   readonly onAnswer: (type: number, rcode: number) => void;
+  /** Told which names are asked for. */
+  readonly questions?: QuestionCounts;
 }
 
 /** Answers to the usual questions by UDP, ready but for ID, RD, the question's case and EDNS. */
@@ -47,13 +54,15 @@ export interface ReadyAnswers {
    * names that have not settled, rare types, answers over 512 octets. {@link OF_OTHERS} is a plain query for a name that nobody here knows, in
    * no zone of ours.
    */
-  answer(packet: Uint8Array, out: Uint8Array): number;
+  answer(packet: Uint8Array, out: Uint8Array, client?: string): number;
+  /** How often a name was asked for and answered from here since this was called last. */
+  takeCount(name: string): number;
   memoryBytes(): number;
 }
 
 /** Ready-made answers, of no name yet. Each is what `answer` and `encodeReply` would make of the same packet. */
 export function readyAnswers(options: ReadyOptions): ReadyAnswers {
-  const { zones, ttlSeconds, table, onAnswer } = options;
+  const { zones, ttlSeconds, table, onAnswer, questions } = options;
   const entries = byteTable();
   const soa = soaTemplate();
   const flags = options.recursionAvailable ? 0x80 : 0;
@@ -90,15 +99,26 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
     return appendOpt(packet, end, out, end + soa.length);
   }
 
-  function known(packet: Uint8Array, out: Uint8Array, end: number): number {
+  /** The first question since the last count says who asked; the others only count up. */
+  function countQuestion(packet: Uint8Array, { bytes, at }: Cursor, client: string): void {
+    const asked = readUint32(bytes, at + ASKED_AT);
+    if (asked === 0 && questions?.begin(packet, HEADER_BYTES, client) !== true) return;
+    writeUint32(bytes, at + ASKED_AT, asked + 1);
+  }
+
+  function known(packet: Uint8Array, out: Uint8Array, end: number, client: string): number {
     const { cursor } = entries;
     const { bytes, at } = cursor;
     const type = typeOf(packet, end);
     if ((bytes[at] as number) !== 0 && !settle(cursor)) return 0;
     const count = type === TYPE.A ? bytes[at + 2] : type === TYPE.AAAA ? bytes[at + 3] : 0;
-    if (count !== 0) return positive(packet, out, end, cursor, type);
-    if (type !== TYPE.A && type !== TYPE.AAAA && !NEVER_THERE.has(type)) return 0;
-    return negative(packet, out, end, RCODE.NOERROR, bytes[at + 1] as number);
+    if (count === 0 && type !== TYPE.A && type !== TYPE.AAAA && !NEVER_THERE.has(type)) return 0;
+    const length =
+      count === 0
+        ? negative(packet, out, end, RCODE.NOERROR, bytes[at + 1] as number)
+        : positive(packet, out, end, cursor, type);
+    if (length > 0 && questions !== undefined) countQuestion(packet, cursor, client);
+    return length;
   }
 
   function unknown(packet: Uint8Array, out: Uint8Array, end: number): number {
@@ -141,10 +161,18 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
       const key = encodeName(name);
       if (key !== undefined) entries.delete(key);
     },
-    answer(packet, out) {
+    answer(packet, out, client = "") {
       const end = plainQuestionEnd(packet);
       if (end === 0) return 0;
-      return entries.find(packet, HEADER_BYTES, end - 4) ? known(packet, out, end) : unknown(packet, out, end);
+      return entries.find(packet, HEADER_BYTES, end - 4) ? known(packet, out, end, client) : unknown(packet, out, end);
+    },
+    takeCount(name) {
+      const key = encodeName(name);
+      if (key === undefined || !entries.find(key, 0, key.length)) return 0;
+      const { bytes, at } = entries.cursor;
+      const asked = readUint32(bytes, at + ASKED_AT);
+      writeUint32(bytes, at + ASKED_AT, 0);
+      return asked;
     },
     memoryBytes: entries.memoryBytes,
   };
@@ -169,7 +197,8 @@ function labelsBefore({ name }: NameRow, zones: ZoneIndex): number {
 /** Octets of a row; undefined for one that only the full path can answer, or say that nothing can. */
 function entryOf(row: NameRow, soaAt: number, ttlSeconds: number): Uint8Array | undefined {
   const { a, aaaa, settledAtMs } = row;
-  if (row.cname !== undefined || a.length > MOST_RECORDS || aaaa.length > MOST_RECORDS) return undefined;
+  if (row.cname !== undefined || row.waits === true || a.length > MOST_RECORDS || aaaa.length > MOST_RECORDS)
+    return undefined;
   const entry = new Uint8Array(ENTRY_HEAD_BYTES + a.length * A_BYTES + aaaa.length * AAAA_BYTES);
   entry[0] = settledAtMs > 0 ? FLAG_UNSETTLED : 0;
   entry.set([soaAt, a.length, aaaa.length], 1);
@@ -199,6 +228,11 @@ function addressOctets(address: string): readonly number[] | undefined {
 function writePointer(bytes: Uint8Array, at: number, offset: number): void {
   bytes[at] = 0xc0 | (offset >> 8);
   bytes[at + 1] = offset & 0xff;
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  const upper = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  return ((upper << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number)) >>> 0;
 }
 
 function writeUint32(bytes: Uint8Array, at: number, value: number): void {

@@ -30,6 +30,11 @@ export type ResourceRecord = { readonly name: string; readonly ttlSeconds: numbe
 );
 
 const NOTHING = Buffer.alloc(0);
+/**
+ * What the name that was asked is called for dns2, which would take its `\DDD` for four octets each. No name of ours is one octet 0, as that would be
+ * `\000`.
+ */
+const ASKED = "\0";
 
 /**
  * The bits of records that follow the question of `query`, with names compressed against it (RFC 1035 §4.1.4): a record of the
@@ -45,18 +50,23 @@ export function encodeRecords(query: Query, records: readonly ResourceRecord[]):
   // It also makes a buffer of all that was written so far after every record, which is quadratic and of no use here.
   const toBuffer = writer.toBuffer.bind(writer);
   writer.toBuffer = () => NOTHING;
+  const nameOf = (name: string) => (name !== "" && name === query.question?.name ? ASKED : name);
   for (const record of records) {
-    if (record.type === "SRV") writeSrv(record, writer);
-    else Packet.Resource.encode(new Packet.Resource(toDns2(record)), writer);
+    if (record.type === "SRV") writeSrv(record, nameOf(record.name), writer);
+    else Packet.Resource.encode(new Packet.Resource(toDns2(record, nameOf)), writer);
   }
   return toBuffer().subarray(query.questionEnd);
 }
 
 /** dns2 compresses the target, which RFC 2782 forbids. */
-function writeSrv(record: ResourceRecord & { readonly type: "SRV" }, writer: InstanceType<typeof Packet.Writer>): void {
+function writeSrv(
+  record: ResourceRecord & { readonly type: "SRV" },
+  owner: string,
+  writer: InstanceType<typeof Packet.Writer>,
+): void {
   const target = encodeName(record.target);
   if (target === undefined) throw new Error(`Cannot write "${record.target}" as a DNS name`);
-  Packet.Name.encode(record.name, writer);
+  Packet.Name.encode(owner, writer);
   for (const word of [TYPE.SRV, CLASS_IN]) writer.write(word, 16);
   writer.write(record.ttlSeconds, 32);
   for (const word of [6 + target.length, record.priority, record.weight, record.port]) writer.write(word, 16);
@@ -68,6 +78,7 @@ function questionNames({ packet, question }: Query): Map<string, number> {
   const offsets = new Map<string, number>();
   if (question === undefined) return offsets;
   let offset = 12;
+  offsets.set(ASKED, offset);
   for (let rest = question.name; rest !== ""; ) {
     offsets.set(rest, offset);
     offset += 1 + (packet[offset] as number);
@@ -79,19 +90,20 @@ function questionNames({ packet, question }: Query): Map<string, number> {
 
 function toDns2(
   record: Exclude<ResourceRecord, { readonly type: "SRV" }>,
+  nameOf: (name: string) => string,
 ): ConstructorParameters<typeof Packet.Resource>[0] {
-  const head = { name: record.name, type: TYPE[record.type], class: CLASS_IN, ttl: record.ttlSeconds };
+  const head = { name: nameOf(record.name), type: TYPE[record.type], class: CLASS_IN, ttl: record.ttlSeconds };
   switch (record.type) {
     case "A":
       return { ...head, address: record.address };
     case "AAAA":
       return { ...head, address: withoutDots(record.address) };
     case "CNAME":
-      return { ...head, domain: record.target };
+      return { ...head, domain: nameOf(record.target) };
     case "NS":
-      return { ...head, ns: record.target };
+      return { ...head, ns: nameOf(record.target) };
     case "PTR":
-      return { ...head, domain: record.target };
+      return { ...head, domain: nameOf(record.target) };
     case "TXT":
       return { ...head, data: [...record.texts] };
     case "HINFO":
@@ -99,7 +111,7 @@ function toDns2(
     case "SOA":
       return {
         ...head,
-        primary: record.primary,
+        primary: nameOf(record.primary),
         admin: record.mailbox,
         serial: record.serial,
         refresh: record.refreshSeconds,

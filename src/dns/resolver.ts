@@ -83,7 +83,7 @@ export function resolver(options: ResolverOptions): Resolver {
     if (leftMs <= 0 && now >= entry.staleUntilMs) return undefined;
     entry.uses++;
     const isDue = entry.ttlSeconds >= PREFETCH_LEAST_SECONDS && leftMs < entry.ttlSeconds * 1000 * PREFETCH_PART;
-    if (isDue && leftMs > 0 && entry.uses > 1) void start(entry.asked, entry.upstreams);
+    if (isDue && leftMs > 0 && entry.uses > 1) start(entry.asked, entry.upstreams).catch(() => undefined);
     return foundOf(entry, now);
   }
 

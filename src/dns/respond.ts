@@ -1,8 +1,16 @@
-import { type Answer, type AnswerTable, answer, type Chain, type Upstream, type ZoneIndex } from "./answer.ts";
+import {
+  type Answer,
+  type AnswerTable,
+  answer,
+  type Chain,
+  type Held,
+  type Upstream,
+  type ZoneIndex,
+} from "./answer.ts";
 import { answeredSubnet, type ClientSubnet, readClientSubnet } from "./client-subnet.ts";
 import { OPTION, RCODE, rcodeName, TYPE, typeName } from "./codes.ts";
 import type { Cookies } from "./cookies.ts";
-import type { AnswerEvent, DnsHooks } from "./events.ts";
+import type { AnswerEvent, DnsHooks, Wanted } from "./events.ts";
 import { addressesIn } from "./foreign.ts";
 import type { Transport } from "./forward.ts";
 import type { Hold } from "./hold.ts";
@@ -47,6 +55,10 @@ export interface RespondOptions {
   readonly resolver: Resolver;
   readonly loops: LoopProbe;
   readonly hold: Hold;
+  /** Told of questions for names that have a row. */
+  readonly onAsked?: ((name: string, view: string, client: string) => void) | undefined;
+  /** Told of questions for services that nobody has asked for yet. */
+  readonly onWanted?: ((wanted: Wanted) => void) | undefined;
   readonly hooks: DnsHooks;
   readonly log: DnsLog;
 }
@@ -74,7 +86,7 @@ type Source = AnswerEvent["source"];
 
 /** From packet to packet, whatever it travels by. */
 export function responder(options: RespondOptions): Respond {
-  const { isAllowed, resolver, loops, hold, hooks, log, cookies, nsid } = options;
+  const { isAllowed, resolver, loops, hold, hooks, log, cookies, nsid, onAsked, onWanted } = options;
   const { recursionAvailable, viewOf, isForwarder } = options;
   let turn = 0;
 
@@ -92,9 +104,9 @@ export function responder(options: RespondOptions): Respond {
   }
 
   function count(query: Query, rcode: number, client: Client, source: Source, bytes: number) {
-    const { transport, address, view } = client;
-    const seen = view === undefined || view.answer === "vips" ? "mesh" : view.name;
-    const event = { transport, rcode: rcodeName(rcode), type: typeName(query.question?.type), source, view: seen };
+    const { transport, address } = client;
+    const view = viewNameOf(client);
+    const event = { transport, rcode: rcodeName(rcode), type: typeName(query.question?.type), source, view };
     hooks.onAnswer?.(event);
     if (client.isLogged) hooks.onQuery?.({ ...event, client: address, name: query.question?.name ?? "", bytes });
   }
@@ -170,12 +182,11 @@ export function responder(options: RespondOptions): Respond {
     return asked === undefined || known !== undefined ? give(known) : resolver.ask(asked, chain.to).then(give);
   }
 
-  async function conclude(
-    query: Query & { fault: undefined },
-    first: Answer & { readonly kind: "held" },
-    client: Client,
-  ) {
+  async function conclude(query: Query & { fault: undefined }, first: Held, client: Client) {
+    if (first.wants !== undefined)
+      onWanted?.({ service: first.wants, view: viewNameOf(client), client: client.address });
     const found = await hold.wait(first, () => lookUp(query.question, client));
+    hooks.onHeld?.(found === undefined ? "failed" : "answered");
     if (found === undefined) return finish(query, failure(RCODE.SERVFAIL), client, "table");
     if (found.kind === "forward") return relay(query, found.to, client);
     if (found.kind === "chain") return follow(query, found, client);
@@ -193,7 +204,9 @@ export function responder(options: RespondOptions): Respond {
     const data = edns?.clientSubnet;
     if (data === undefined || !isForwarder(address)) return { address, transport, isLogged, view: viewOf(address) };
     const subnet = readClientSubnet(data);
-    return subnet && { address, transport, isLogged, subnet, view: viewOf(subnet.address) };
+    return (
+      subnet && { address, transport, isLogged, subnet, view: viewOf(subnet.bits === 0 ? address : subnet.address) }
+    );
   }
 
   function limit(query: Query, client: Client, verdict: Verdict): Buffer | undefined {
@@ -208,6 +221,8 @@ export function responder(options: RespondOptions): Respond {
     const probe = loops.recordFor(query.question);
     if (probe !== undefined) return finish(query, { ...failure(RCODE.NOERROR), answers: [probe] }, client, "refused");
     const found = lookUp(query.question, client);
+    const { name } = query.question;
+    if (options.table()?.names.get(name) !== undefined) onAsked?.(name, viewNameOf(client), client.address);
     if (found.kind === "reply") return finish(query, found, client, sourceOf(found));
     if (found.kind === "chain") return follow(query, found, client);
     return found.kind === "held" ? conclude(query, found, client) : relay(query, found.to, client);
@@ -236,6 +251,10 @@ interface Client {
   readonly view: View | undefined;
   /** Where its own client is, by its trusted word. */
   readonly subnet?: ClientSubnet;
+}
+
+function viewNameOf({ view }: Client): string {
+  return view === undefined || view.answer === "vips" ? "mesh" : view.name;
 }
 
 function sourceOf({ rcode, authoritative }: Reply): Source {

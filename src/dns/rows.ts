@@ -31,6 +31,8 @@ function derivedRow(name: string, table: AnswerTable, zones: Zones): AnyRow | un
   if (transport !== undefined) {
     const of = (target: string, isWanted: (port: NamePort) => boolean): AnyRow | undefined => {
       const row = rowOf(target);
+      // Which ports it has is known once it stands.
+      if (row?.waits === true) return { ...made, host: row.host, waits: true, service: row.service ?? "" };
       const ports = (row?.ports ?? []).filter((port) => port.transport === transport && isWanted(port));
       if (row === undefined || ports.length === 0) return undefined;
       return { ...made, host: row.host, srv: label === undefined ? [] : srvOf(target, ports, row, zones) };

@@ -8,11 +8,19 @@ export interface Tally {
   flush(): void;
 }
 
-/** A tally of answers by UDP from one source, reported once in every turn of the event loop in which there were any. */
-export function tally(hooks: Pick<DnsHooks, "onAnswer">, source: AnswerEvent["source"]): Tally {
+/**
+ * A tally of answers by UDP from one source. They are reported `reportMs` after the first, or if that is 0 at the end of that turn of the
+ * event loop, which under load is one more for a few answers.
+ */
+export function tally(hooks: Pick<DnsHooks, "onAnswer">, source: AnswerEvent["source"], reportMs: number): Tally {
   /** By type * 16 + code; types of ready-made answers are below 128. */
   const counts = new Uint32Array(128 * 16);
   const touched: number[] = [];
+
+  function later(): void {
+    if (reportMs === 0) setImmediate(flush);
+    else setTimeout(flush, reportMs).unref();
+  }
 
   function flush(): void {
     for (const at of touched.splice(0)) {
@@ -33,7 +41,7 @@ export function tally(hooks: Pick<DnsHooks, "onAnswer">, source: AnswerEvent["so
     add(type, rcode) {
       const at = (type << 4) | rcode;
       if (counts[at] === 0) {
-        if (touched.length === 0) setImmediate(flush);
+        if (touched.length === 0) later();
         touched.push(at);
       }
       counts[at] = (counts[at] as number) + 1;

@@ -23,11 +23,14 @@ export interface TcpListener {
   close(): Promise<void>;
 }
 
+/** Connections of clients that are not allowed: enough to tell them so, too few to keep others out. */
+const MOST_REFUSED = 8;
+
 /** Open connections, in all and by client. */
 export interface ConnectionCount {
   /** False, and nothing counted, when a limit is reached. */
-  enter(client: string): boolean;
-  leave(client: string): void;
+  enter(client: string, isAllowed: boolean): boolean;
+  leave(client: string, isAllowed: boolean): void;
 }
 
 /** What a TCP listener needs. */
@@ -43,16 +46,20 @@ export interface TcpOptions extends Omit<ConnectionOptions, "client"> {
 export function countConnections(limits: TcpLimits): ConnectionCount {
   const byClient = new Map<string, number>();
   let total = 0;
+  let refused = 0;
   return {
-    enter(client) {
+    enter(client, isAllowed) {
       const own = byClient.get(client) ?? 0;
       if (total >= limits.maxConnections || own >= limits.maxConnectionsPerClient) return false;
+      if (!isAllowed && refused >= MOST_REFUSED) return false;
+      if (!isAllowed) refused++;
       total++;
       byClient.set(client, own + 1);
       return true;
     },
-    leave(client) {
+    leave(client, isAllowed) {
       const own = byClient.get(client) ?? 0;
+      if (!isAllowed) refused--;
       total--;
       if (own > 1) byClient.set(client, own - 1);
       else byClient.delete(client);
@@ -72,8 +79,9 @@ export async function listenTcp(options: TcpOptions): Promise<TcpListener> {
   // A client may end its side right after the query and still expect the answer.
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const client = clientAddress(socket.remoteAddress ?? "");
+    const isAllowed = options.isAllowed(client);
     socket.on("error", () => socket.destroy());
-    if (!connections.enter(client)) {
+    if (!connections.enter(client, isAllowed)) {
       log.warn({ client }, "too many TCP connections");
       socket.destroy();
       return;
@@ -81,7 +89,7 @@ export async function listenTcp(options: TcpOptions): Promise<TcpListener> {
     open.set(socket, serveConnection(socket, { ...options, client }));
     socket.on("close", () => {
       open.delete(socket);
-      connections.leave(client);
+      connections.leave(client, isAllowed);
     });
   });
   const closed = new Promise((resolve) => server.once("close", resolve));

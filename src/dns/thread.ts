@@ -8,6 +8,7 @@ import { countInFlight } from "./in-flight.ts";
 import { type Listener, listenAll } from "./listen.ts";
 import { loopProbe } from "./loop-probe.ts";
 import type { NamesMaker } from "./names.ts";
+import { questionCounts } from "./questions.ts";
 import { quickRelay } from "./quick-relay.ts";
 import { quietLog } from "./quiet-log.ts";
 import { rateLimiter } from "./rate-limit.ts";
@@ -18,6 +19,7 @@ import { sampler } from "./sample.ts";
 import type { DnsLimits, DnsServer, DnsServerOptions } from "./server.ts";
 import { tally } from "./tally.ts";
 import { countConnections } from "./tcp.ts";
+import { tellWanted } from "./wanted.ts";
 
 /** What one thread needs to answer. */
 export interface ThreadOptions extends Omit<DnsServerOptions, "table" | "workers"> {
@@ -25,6 +27,8 @@ export interface ThreadOptions extends Omit<DnsServerOptions, "table" | "workers
   readonly cookieSecret: Uint8Array;
   /** Whether this thread also takes TCP; of several threads one does, so that its limits hold for all. */
   readonly tcp: boolean;
+  /** How long ready-made answers may wait to be counted. Default 0. */
+  readonly tallyMs?: number;
   /** Whether other threads listen on the same ports. */
   readonly reusePort: boolean;
 }
@@ -40,6 +44,9 @@ const DEFAULT_LIMITS: DnsLimits = {
 
 /** For each thread. */
 const DEFAULT_CACHE_BYTES = 16 * 2 ** 20;
+
+/** How often questions are told of by name. */
+const COUNT_MS = 1000;
 
 /** How long a stop waits for answers under way, then for the SERVFAILs that replace them. Together well under 1 s. */
 const STOP_GRACE_MS = 600;
@@ -65,11 +72,15 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
   const known = resolver({ forwarder: upstreams, maxBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES });
   const zones = { byName: zonesByName(options.zones) };
   const recursionAvailable = forward.length > 0 || options.zones.some((zone) => zone.forward.length > 0);
-  const counts = tally(hooks, "table");
-  const cacheCounts = tally(hooks, "cache");
+  const counts = tally(hooks, "table", options.tallyMs ?? 0);
+  const cacheCounts = tally(hooks, "cache", options.tallyMs ?? 0);
   const quickly = quickRelay({ resolver: known, recursionAvailable, onAnswer: cacheCounts.add });
+  const questions = hooks.onQuestions === undefined ? undefined : questionCounts();
   const names = options.names((table) =>
-    readyAnswers({ zones, ttlSeconds, recursionAvailable, table, onAnswer: counts.add }),
+    readyAnswers({
+      ...{ zones, ttlSeconds, recursionAvailable, table, onAnswer: counts.add },
+      ...(questions === undefined ? {} : { questions }),
+    }),
   );
   const { nsid, tellsServices = false } = options;
   const answering = { ttlSeconds, forward, zones, recursionAvailable, nsid, tellsServices };
@@ -79,18 +90,26 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
   const isLogged = options.queryLog === undefined ? undefined : sampler(options.queryLog);
   const common = { ...answering, viewOf, isForwarder, cookies: cookies(options.cookieSecret), isAllowed, hooks, log };
   const table = (): AnswerTable | undefined => names.current()?.table;
-  const respond = responder({ ...common, table, resolver: known, loops, hold });
+  const onAsked = questions?.add;
+  const onWanted = hooks.onWanted === undefined ? undefined : tellWanted(hooks.onWanted);
+  const respond = responder({ ...common, table, resolver: known, loops, hold, onAsked, onWanted });
   let listeners: readonly Listener[] = [];
+  let counting: NodeJS.Timeout | undefined;
 
   function fast(packet: Buffer, address: string, out: Buffer): number {
     try {
       const state = names.current();
       if (state === undefined || !isAllowed(address) || (viewOf(address)?.answer ?? "vips") !== "vips") return 0;
-      const length = state.ready.answer(packet, out);
+      const length = state.ready.answer(packet, out, address);
       return length === OF_OTHERS ? quickly(packet, out) : length;
     } catch {
       return 0; // The full path meets the same fault, and tells.
     }
+  }
+
+  function tellQuestions(): void {
+    const told = questions?.flush((name) => names.current()?.ready.takeCount(name) ?? 0) ?? [];
+    if (told.length > 0) hooks.onQuestions?.(told);
   }
 
   return {
@@ -114,6 +133,7 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
       };
       const bound = await listenAll(options.listen, listen);
       listeners = bound.listeners;
+      if (questions !== undefined) counting = setInterval(tellQuestions, COUNT_MS).unref();
       return bound.addresses;
     },
     async stop() {
@@ -124,6 +144,8 @@ export function dnsThread(options: ThreadOptions): Pick<DnsServer, "start" | "st
       await Promise.race([inFlight.idle(), sleep(STOP_FLUSH_MS, undefined, { ref: false })]);
       await Promise.all(listeners.map((listener) => listener.close()));
       listeners = [];
+      clearInterval(counting);
+      tellQuestions();
       counts.flush();
       cacheCounts.flush();
     },

@@ -38,6 +38,11 @@ export interface UdpOptions {
 /** Each 64th answer is timed. */
 const TIMED_MASK = 63;
 
+/** Answers between two looks at whether the kernel has taken them. */
+const RING = 16;
+/** Answers that may wait for the kernel to take them; beyond, they are dropped, as a full network would. */
+const MOST_QUEUED = 1024;
+
 /** What may wait in the kernel while this thread does something else; Linux grants at most net.core.rmem_max. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -50,13 +55,14 @@ export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
   const { address, port, fast, respond, admit, isLogged, onDuration, inFlight, log } = options;
   const socket = createSocket(socketOptions(options));
   const onError = (error: unknown) => log.warn({ error }, "a UDP socket reports an error");
-  const scratch = answerBuffers();
-  let buffers = scratch;
+  let ring = answerBuffers();
+  let turn = 0;
   let isClosed = false;
   let count = 0;
+  let queued = 0;
 
   function send(reply: Buffer, client: RemoteInfo) {
-    if (isClosed) return;
+    if (isClosed || socket.getSendQueueCount() >= MOST_QUEUED) return;
     inFlight.begin();
     socket.send(reply, client.port, client.address, (error) => {
       inFlight.end();
@@ -71,11 +77,11 @@ export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
     const startedMs = isTimed ? performance.now() : 0;
     const verdict = admit?.(client.address) ?? "answer";
     const logged = isLogged?.() ?? false;
-    const length = verdict === "answer" && !logged ? fast(packet, client.address, buffers.whole) : 0;
+    const buffer = ring[turn] as AnswerBuffer;
+    const length = verdict === "answer" && !logged ? fast(packet, client.address, buffer.whole) : 0;
     if (length > 0) {
-      socket.send(buffers.ofLength(length), client.port, client.address);
-      // Usually the kernel has it by now. If not, the buffer is the socket's until it was sent.
-      buffers = socket.getSendQueueCount() === 0 ? scratch : answerBuffers();
+      if (queued < MOST_QUEUED) socket.send(buffer.ofLength(length), client.port, client.address);
+      if (++turn === ring.length) nextRing();
       if (isTimed) onDuration("ready", (performance.now() - startedMs) / 1000);
       return;
     }
@@ -83,6 +89,13 @@ export async function listenUdp(options: UdpOptions): Promise<UdpListener> {
     if (reply instanceof Promise) inFlight.track(sendLater(reply, client));
     else if (reply !== undefined) send(reply, client);
     if (isTimed && !(reply instanceof Promise)) onDuration("made", (performance.now() - startedMs) / 1000);
+  }
+
+  /** Usually the kernel has all answers by now. If not, their buffers are the socket's until they were sent. */
+  function nextRing() {
+    turn = 0;
+    queued = socket.getSendQueueCount();
+    if (queued > 0) ring = answerBuffers();
   }
 
   async function sendLater(reply: Promise<Buffer | undefined>, client: RemoteInfo): Promise<void> {
@@ -118,16 +131,24 @@ function socketOptions({ address, ipv6Only, reusePort }: UdpOptions): SocketOpti
 }
 
 /** A buffer for one answer, with its beginnings of every length made only once. */
-function answerBuffers() {
-  const whole = Buffer.alloc(MAX_UDP_BYTES);
-  const beginnings: Buffer[] = [];
-  return {
-    whole,
-    ofLength(length: number): Buffer {
-      beginnings[length] ??= whole.subarray(0, length);
-      return beginnings[length];
-    },
-  };
+interface AnswerBuffer {
+  readonly whole: Buffer;
+  ofLength(length: number): Buffer;
+}
+
+/** Buffers for the answers between two looks at what is still to be sent. */
+function answerBuffers(): readonly AnswerBuffer[] {
+  return Array.from({ length: RING }, () => {
+    const whole = Buffer.alloc(MAX_UDP_BYTES);
+    const beginnings: Buffer[] = [];
+    return {
+      whole,
+      ofLength(length) {
+        beginnings[length] ??= whole.subarray(0, length);
+        return beginnings[length];
+      },
+    };
+  });
 }
 
 async function bind(socket: Socket, address: string, port: number): Promise<void> {

@@ -17,7 +17,7 @@ export interface View {
 
 /** A row as a view shows it. `turn` says whose turn it is among endpoints that are alike. */
 export function seenBy(view: View, row: NameRow, turn: number): NameRow {
-  if (view.answer === "vips" || row.cname !== undefined) return row;
+  if (view.answer === "vips" || row.cname !== undefined || row.waits === true) return row;
   const addresses =
     view.answer === "endpoints" ? endpointsFor(view, row, turn).map(({ address }) => address) : view.answer;
   return {

@@ -1,5 +1,6 @@
 import type { NameRow } from "../model/name-table.ts";
-import type { AnswerEvent, AnswerPath, LoggedQuery } from "./events.ts";
+import type { NameQuestions } from "../model/usage.ts";
+import type { AnswerEvent, AnswerPath, LoggedQuery, Wanted } from "./events.ts";
 import type { ListenAddress } from "./server.ts";
 import type { ThreadOptions } from "./thread.ts";
 
@@ -39,5 +40,8 @@ export type FromWorker =
   | { readonly kind: "answers"; readonly counts: readonly AnswerCount[] }
   | { readonly kind: "durations"; readonly durations: readonly (readonly [path: AnswerPath, seconds: number])[] }
   | { readonly kind: "query"; readonly query: LoggedQuery }
+  | { readonly kind: "wanted"; readonly wanted: Wanted }
+  | { readonly kind: "held"; readonly answered: number; readonly failed: number }
+  | { readonly kind: "questions"; readonly questions: readonly NameQuestions[] }
   | { readonly kind: "exception"; readonly error: unknown }
   | { readonly kind: "log"; readonly fields: Readonly<Record<string, unknown>>; readonly message: string };

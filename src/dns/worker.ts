@@ -6,6 +6,8 @@ import type { AnswerCount, FromWorker, ToWorker, WorkerSetup } from "./worker-me
 
 /** How often answers are reported. */
 const REPORT_MS = 500;
+/** How long ready-made answers are counted where they are given. */
+const TALLY_MS = 100;
 /** More durations than this between two reports tell no more. */
 const MOST_DURATIONS = 1000;
 
@@ -18,13 +20,18 @@ if (!namesFirst) known.resolve();
 const names = toldNames();
 const answers = countAnswers();
 const durations: (readonly [path: AnswerPath, seconds: number])[] = [];
+const held = { answered: 0, failed: 0 };
 const thread = dnsThread({
   ...options,
   tcp,
   reusePort,
+  tallyMs: TALLY_MS,
   names: names.maker,
   hooks: {
     onQuery: (query) => tell({ kind: "query", query }),
+    onWanted: (wanted) => tell({ kind: "wanted", wanted }),
+    onHeld: (result) => void held[result]++,
+    onQuestions: (questions) => tell({ kind: "questions", questions }),
     onAnswer: answers.add,
     onDuration: (path, seconds) => {
       if (durations.length < MOST_DURATIONS) durations.push([path, seconds]);
@@ -62,6 +69,9 @@ async function stop(): Promise<void> {
 
 function report(): void {
   answers.report();
+  if (held.answered + held.failed > 0) tell({ kind: "held", ...held });
+  held.answered = 0;
+  held.failed = 0;
   if (durations.length > 0) tell({ kind: "durations", durations: durations.splice(0) });
 }
 

@@ -1,5 +1,6 @@
 import { extname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import type { NameRow, NameTable } from "../model/name-table.ts";
 import { allowList, firstMatch } from "./allow.ts";
@@ -14,6 +15,8 @@ export type WorkersOptions = DnsServerOptions & { readonly workers: number; read
 const PART_ROWS = 200;
 /** More changes than this are told as a whole new table, so that each thread changes from the old state to the new at once. */
 const MOST_CHANGES = 1000;
+/** Half of the room for new objects of a thread that answers. */
+const YOUNG_MIB = 4;
 /** A thread that died is started again after this time. */
 const REVIVE_MS = 1000;
 /** Threads have let go of their ports by then. */
@@ -54,6 +57,11 @@ export function dnsWorkers({ table, log, hooks = {}, workers, ...options }: Work
     else if (message.kind === "durations")
       for (const [path, seconds] of message.durations) hooks.onDuration?.(path, seconds);
     else if (message.kind === "query") hooks.onQuery?.(message.query);
+    else if (message.kind === "wanted") hooks.onWanted?.(message.wanted);
+    else if (message.kind === "held") {
+      hooks.onHeld?.("answered", message.answered);
+      hooks.onHeld?.("failed", message.failed);
+    } else if (message.kind === "questions") hooks.onQuestions?.(message.questions);
     else if (message.kind === "exception") hooks.onException?.(message.error);
     else if (message.kind === "log") log.warn(message.fields, message.message);
   }
@@ -68,6 +76,9 @@ export function dnsWorkers({ table, log, hooks = {}, workers, ...options }: Work
       reusePort: workers > 1,
       namesFirst: known !== undefined,
     };
+    // Read when a heap is made, so it is for the new thread only. --optimize-for-size would leave it 1 MiB, and let one answer in a hundred wait
+    // for the garbage collector.
+    setFlagsFromString(`--max-semi-space-size=${YOUNG_MIB}`);
     const worker = new Worker(new URL(`./worker${extname(import.meta.filename)}`, import.meta.url), {
       name: `dns-${index}`,
       workerData: setup,

@@ -1,5 +1,7 @@
-import { execFile, execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { promisify } from "node:util";
 
@@ -39,7 +41,8 @@ export function pinned(core: string, command: string, args: readonly string[]): 
 /** As many questions as the server of process `pid` answers, 64 under way, from the last core. */
 export async function load(pid: number, { port, file, seconds, edns = false }: LoadOptions): Promise<Load> {
   const before = cpuSeconds(pid);
-  const text = await dnsperf(port, file, ["-l", String(seconds), "-q", "64", ...(edns ? ["-e"] : [])]);
+  const args = ["-l", String(seconds), "-q", "64", ...(edns ? ["-e"] : [])];
+  const { stdout: text } = await run(...dnsperf(port, file, args));
   const used = cpuSeconds(pid) - before;
   const completed = figure(text, /Queries completed:\s+(\d+)/);
   return {
@@ -49,22 +52,27 @@ export async function load(pid: number, { port, file, seconds, edns = false }: L
   };
 }
 
-/** 99th percentile of the latency in milliseconds, at a given rate. */
-export async function latencyMs(options: LoadOptions, queriesPerSecond: number): Promise<number> {
+/** Ask every question of the file once, so that what a server keeps of others' answers is there. */
+export async function askOnce({ port, file }: LoadOptions): Promise<void> {
+  await run(...dnsperf(port, file, ["-n", "1", "-q", "64"]));
+}
+
+/** 99th percentile of the latency in milliseconds, at a given rate. Every answer's is written to `output`, a file. */
+export async function latencyMs(options: LoadOptions, queriesPerSecond: number, output: string): Promise<number> {
   const args = ["-l", String(options.seconds), "-v", "-Q", String(Math.round(queriesPerSecond))];
-  const text = await dnsperf(options.port, options.file, args);
-  const seconds = [...text.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm)]
-    .map(([, value]) => Number(value))
-    .sort((a, b) => a - b);
+  // Not through a pipe: this process would take time from the server's core while the figures are taken.
+  const file = openSync(output, "w");
+  const child = spawn(...dnsperf(options.port, options.file, args), { stdio: ["ignore", file, "inherit"] });
+  closeSync(file);
+  await once(child, "exit");
+  const text = await readFile(output, "utf8");
+  const seconds = Float64Array.from(text.matchAll(/^> \S+ \S+ \S+ ([\d.]+)$/gm), ([, value]) => Number(value)).sort();
   return (seconds[Math.ceil(seconds.length * 0.99) - 1] ?? Number.NaN) * 1000;
 }
 
-async function dnsperf(port: number, file: string, args: readonly string[]): Promise<string> {
+function dnsperf(port: number, file: string, args: readonly string[]): readonly [string, string[]] {
   const common = ["-s", "127.0.0.1", "-p", String(port), "-d", file, "-c", "4", "-T", "1"];
-  const { stdout } = await run(...pinned(String(availableParallelism() - 1), "dnsperf", [...common, ...args]), {
-    maxBuffer: 2 ** 30,
-  });
-  return stdout;
+  return pinned(String(availableParallelism() - 1), "dnsperf", [...common, ...args]);
 }
 
 function figure(text: string, pattern: RegExp): number {

@@ -248,6 +248,24 @@ test("encodeReply() sets TC and leaves all records but OPT out when too long (RF
   assert.deepEqual([whole.tc, whole.answers.length], [false, 60]);
 });
 
+test("encodeReply() writes records of a name that is no text, as a wildcard may stand for it", () => {
+  const labels = [Buffer.alloc(40, 0x20), Buffer.from("a.b"), Buffer.from("wild"), Buffer.from("internal")];
+  const { name } = read(query(labels)).question ?? assert.fail("no question");
+  const records: readonly ResourceRecord[] = [
+    a(name, "240.241.0.9"),
+    { name, type: "SRV", ttlSeconds: 30, priority: 0, weight: 100, port: 8080, target: name },
+    { ...soa, name, primary: name },
+  ];
+  const reply = { ...noError, answers: records.slice(0, 2), authority: records.slice(2) };
+  const message = encodeReply(read(query(labels)), reply, { maxBytes: 512, recursionAvailable: false });
+  const asked = query(labels).subarray(12, -4);
+  const { answers, authority } = decode(message);
+  for (const record of [...answers, ...authority])
+    assert.equal(record.name, `${asked.toString("latin1", 1, 41)}.a.b.wild.internal`);
+  assert.deepEqual(answers[1]?.data.subarray(6), asked);
+  assert.equal(authority[0]?.target, answers[0]?.name);
+});
+
 test("encodeReply() answers without question where none could be read", () => {
   const decoded = decode(
     encodeReply(read(query("a", { id: 77 }).subarray(0, 13)), { ...noError, rcode: RCODE.FORMERR }, plain),

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,17 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ListenAddress } from "../../src/dns/server.ts";
 import { freePorts } from "../e2e/cli.ts";
 import { startChild } from "../servers/child.ts";
+import { lacking } from "../servers/programs.ts";
 import { askUdp } from "./sockets.ts";
 import { query } from "./wire.ts";
 
 /** Why a comparison with NSD is skipped; false where it is installed. */
 export function withoutNsd(): string | false {
-  try {
-    execFileSync("which", ["nsd"], { stdio: "ignore" });
-    return false;
-  } catch {
-    return "NSD (Debian: nsd) is not installed";
-  }
+  return lacking("nsd");
 }
 
 /** Start NSD on a free port with one zone; it stops with the test. */

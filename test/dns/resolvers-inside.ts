@@ -1,4 +1,4 @@
-/** In a network of its own: answers on 127.0.0.1:53 and says, as JSON, what each command, its name and words by argument, U+001F between them, prints. */
+/** In a network of its own: answers on 127.0.0.1, ports 53 and 5353, and says, as JSON, what each command, its name and words by argument, U+001F between them, prints. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { dnsServer } from "../../src/dns/server.ts";
@@ -6,7 +6,7 @@ import { table } from "./wire.ts";
 
 const run = promisify(execFile);
 const server = dnsServer({
-  listen: [{ address: "127.0.0.1", port: 53 }],
+  listen: [53, 5353].map((port) => ({ address: "127.0.0.1", port })),
   ttlSeconds: 30,
   zones: [{ name: "mesh.internal", forward: [] }],
   forward: [],

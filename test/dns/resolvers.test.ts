@@ -10,6 +10,7 @@ const run = promisify(execFile);
 const LEGACY = "orders.corp.example.com";
 const HOST = "orders.shop.vms.mesh.internal";
 const MANY = Array.from({ length: 60 }, (_, n) => `240.241.3.${n}`);
+const RECIPE = join(import.meta.dirname, "../../deploy/dns/resolv.conf");
 const INSIDE = join(import.meta.dirname, "resolvers-inside.ts");
 
 /**
@@ -142,7 +143,6 @@ async function refusal(): Promise<string | false> {
 test("resolvers", { skip: await refusal(), timeout: 180_000 }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), "x2istio-resolvers-"));
   t.after(() => rmSync(dir, { recursive: true }));
-  writeFileSync(join(dir, "resolv.conf"), "nameserver 127.0.0.1\n");
   writeFileSync(join(dir, "lookup.go"), GO);
   writeFileSync(join(dir, "Lookup.java"), JAVA);
   if (isInstalled("go")) await run("go", ["build", "-o", join(dir, "lookup"), join(dir, "lookup.go")]);
@@ -150,7 +150,7 @@ test("resolvers", { skip: await refusal(), timeout: 180_000 }, async (t) => {
   const commands = all
     .filter(({ isMissing }) => !isMissing)
     .map(({ name, command }) => [name, ...command].join("\x1f"));
-  const inside = ["sh", "-ec", SETUP, "sh", join(dir, "resolv.conf"), process.execPath, INSIDE, ...commands];
+  const inside = ["sh", "-ec", SETUP, "sh", RECIPE, process.execPath, INSIDE, ...commands];
   const { stdout } = await run("unshare", [...unshare, ...inside], { timeout: 150_000 });
   const said = JSON.parse(stdout) as Readonly<Record<string, string>>;
   for (const { name, needs, want, isMissing } of all)

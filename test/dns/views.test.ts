@@ -142,6 +142,13 @@ const told: readonly (readonly [title: string, data: Buffer, from: string, want:
   ["not by anyone's word", subnet([10, 8, 1], 24), "192.0.2.53/32", "240.241.0.7 "],
   ["by no address at all", subnet([], 0), "127.0.0.0/8", "240.241.0.7 00010000"],
 ];
+test("dnsServer() answers a resolver that tells no subnet as itself (RFC 7871 §7.1.2)", async (t) => {
+  const views = [{ name: "vms", clients: ["127.0.0.0/8"], answer: "endpoints" as const }];
+  const { at } = await startServer(t, { views, table: settled, clientSubnetFrom: ["127.0.0.0/8"] });
+  const reply = await ask(at, query("orders.mesh.internal", { records: [opt({ data: subnet([], 0) })] }));
+  assert.deepEqual(addresses(reply), ["192.0.2.1"]);
+});
+
 for (const [title, data, from, want] of told)
   test(`dnsServer() answers for a client subnet ${title} (RFC 7871 §7.2.1, §11)`, async (t) => {
     const { at } = await startServer(t, { views: onlyVms, table: settled, clientSubnetFrom: [from] });

@@ -7,6 +7,7 @@ import { literalSuffix, type SocketAddress } from "./config/fields.ts";
 import { registryFields, sectionFields } from "./config/schema.ts";
 import { problemsOf, sentenceOf } from "./config/sentence.ts";
 import { ConfigError } from "./errors.ts";
+import type { MigrationRules } from "./model/claim.ts";
 import type { ExposureRule } from "./model/exposure.ts";
 
 export type { SocketAddress } from "./config/fields.ts";
@@ -23,6 +24,10 @@ export interface RegistryConfig {
   readonly xds: boolean;
   /** `<namespace>/<name>` of a waypoint, or `none`. */
   readonly waypoint?: string | undefined;
+  /** Whether all services stand, or those that someone asked for. */
+  readonly demand: "all" | "reported";
+  /** How long they stand after they were asked for last. */
+  readonly demandTtlMs: number;
   /** As the adapter's own schema gives them. */
   readonly options: unknown;
 }
@@ -96,6 +101,7 @@ export interface Config {
     /** A brake that has been on for so long is released. */
     readonly releaseAfterMs?: number;
   };
+  readonly migration: MigrationRules;
   readonly target: TargetConfig;
   readonly dns: {
     readonly listen: readonly SocketAddress[];
@@ -120,7 +126,19 @@ export interface Config {
     /** Threads that answer; one for each core if left out. */
     readonly workers?: number;
   };
-  readonly http: { readonly listen: SocketAddress };
+  readonly http: { readonly listen: SocketAddress; readonly reports?: ReportsConfig };
+}
+
+/** Who may report that it calls a service. */
+export interface ReportsConfig {
+  /** Absolute; a token on each line. */
+  readonly tokenFile?: string;
+  /** Audiences of which tokens must have one, as the cluster says. */
+  readonly tokenReview?: { readonly audiences: readonly string[] };
+  /** How long an answer may wait until the service can be called. */
+  readonly waitMs: number;
+  /** Reports of one caller. */
+  readonly perSecond: number;
 }
 
 /** What a configuration depends on besides its text. */
@@ -243,13 +261,17 @@ function assemble(
   registries: readonly ReadRegistry[],
   sections: Required<{ [Name in keyof Sections]: NonNullable<Sections[Name]> }>,
 ): Config {
-  const { vips, policy, target, dns, hosts, aliases } = sections;
+  const { vips, policy, target, dns, hosts, aliases, http } = sections;
   const dir = dirname(resolve(file));
   return {
     ...sections,
     file,
     dir,
-    registries: registries.flatMap(({ fields, options }) => (fields === undefined ? [] : [{ ...fields, options }])),
+    registries: registries.flatMap(({ fields, options }) => {
+      if (fields === undefined) return [];
+      const { demandTtl: demandTtlMs, ...rest } = fields;
+      return [{ ...rest, demandTtlMs, options }];
+    }),
     aliases: aliases.map((rule) => ({ ...rule, in: rule.in ?? target.namespace })),
     vips: {
       mode: vips.mode,
@@ -266,6 +288,7 @@ function assemble(
       ...(policy.releaseAfter === undefined ? {} : { releaseAfterMs: policy.releaseAfter }),
     },
     target: target.kind === "directory" ? { ...target, path: resolve(dir, target.path) } : target,
+    http: { listen: http.listen, ...(http.reports === undefined ? {} : { reports: reportsConfig(http.reports, dir) }) },
     dns: {
       listen: dns.listen,
       ttlSeconds: dns.ttl,
@@ -285,6 +308,13 @@ function assemble(
       ...(dns.workers === undefined ? {} : { workers: dns.workers }),
     },
   };
+}
+
+function reportsConfig(
+  { wait, tokenFile, ...reports }: NonNullable<NonNullable<Sections["http"]>["reports"]>,
+  dir: string,
+): ReportsConfig {
+  return { ...reports, waitMs: wait, ...(tokenFile === undefined ? {} : { tokenFile: resolve(dir, tokenFile) }) };
 }
 
 function absoluteCa(upstream: UpstreamConfig, dir: string): UpstreamConfig {

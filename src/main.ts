@@ -8,8 +8,12 @@ import { adapters } from "../adapters/adapters.ts";
 import type { AdoptOptions } from "./cli/adopt.ts";
 import type { CliContext, ExitCode, Format, Output } from "./cli/context.ts";
 import type { DoctorOptions } from "./cli/doctor.ts";
+import type { MigrateViewOptions } from "./cli/migrate.ts";
+import type { StepOptions } from "./cli/migrate-step.ts";
 import type { ReleaseOptions } from "./cli/release.ts";
+import type { ReportOptions } from "./cli/report.ts";
 import type { UninstallOptions } from "./cli/uninstall.ts";
+import { durationMs } from "./config/fields.ts";
 import { CHECKS, type CheckName } from "./doctor/finding.ts";
 import { ConfigError, describeError } from "./errors.ts";
 import { createLog, type LogLevel } from "./log.ts";
@@ -19,6 +23,8 @@ interface GlobalOptions {
   readonly config: string;
   readonly logLevel?: LogLevel;
 }
+
+const DAY_MS = 86_400_000;
 
 const { version } = JSON.parse(readFileSync(findPackage(), "utf8")) as { version: string };
 const stop = new AbortController();
@@ -173,6 +179,96 @@ program
       (await import("./cli/doctor.ts")).doctorCommand(context, options),
     ),
   );
+const migrate = program
+  .command("migrate")
+  .description("move services into the cluster, step by step and back; status, check and plan write nothing");
+const seenBy = () =>
+  new Option("--from <urls>", "HTTP addresses of all replicas, which know the callers (comma-separated)")
+    .argParser(list)
+    .default([], "the configuration's http.listen");
+migrate
+  .command("status")
+  .description("show where every service is, who calls it, who claims it, and what is in the way")
+  .addOption(seenBy())
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: MigrateViewOptions) =>
+      (await import("./cli/migrate.ts")).statusCommand(context, options),
+    ),
+  );
+migrate
+  .command("plan")
+  .description("show in which order to move services, the fewest callers first, and how to go on with each")
+  .addOption(seenBy())
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: MigrateViewOptions) =>
+      (await import("./cli/migrate.ts")).orderCommand(context, options),
+    ),
+  );
+migrate
+  .command("check")
+  .description("show all that a service's move needs; exit code 0: nothing is missing, 1: something is")
+  .argument("<name>", "service, host, legacy name, alias, VIP, or the Service that replaces it")
+  .addOption(output())
+  .action(
+    command("warn", async (context, options: { output: Format }, name) =>
+      (await import("./cli/migrate.ts")).checkCommand(context, { ...options, name }),
+    ),
+  );
+for (const [name, stage, about] of [
+  ["split", "split", "lead a share of the calls to the Service that replaces it"],
+  ["move", "inside", "lead all calls there, and aliases and legacy names, too"],
+  ["retire", "retired", "say that the registry needs not have it any more"],
+  ["back", "outside", "lead all calls to the registry's endpoints again"],
+] as const) {
+  const step = migrate
+    .command(name)
+    .description(`${about}; exit code 0: it is so, 1: it was refused or is not so in time`)
+    .argument("<name>", "service, host, legacy name, alias, VIP, or the Service that replaces it")
+    .addOption(
+      new Option("--timeout <duration>", "how long to wait until it is so").argParser(duration).default(60_000, "1m"),
+    )
+    .option(
+      "--istiod <url>",
+      "istiod's debug interface, such as http://127.0.0.1:8080 of a port-forward, to ask it, too",
+    )
+    .option("--dry-run", "only show what would become of the objects", false)
+    .addOption(output());
+  if (stage === "split")
+    step.addOption(new Option("--weight <percent>", "0 to 100").argParser(percent).makeOptionMandatory());
+  step.action(
+    command("warn", async (context, options: Omit<StepOptions, "name" | "want"> & { weight?: number }, named) =>
+      (await import("./cli/migrate-step.ts")).stepCommand(context, {
+        ...options,
+        name: named,
+        want: { stage, weight: options.weight ?? (stage === "outside" ? 0 : 100) },
+      }),
+    ),
+  );
+}
+program
+  .command("report")
+  .description("show who still calls services by legacy names, what is not yet moved, and what nobody asks for")
+  .addOption(
+    new Option(
+      "--from <urls>",
+      "HTTP addresses of all replicas (comma-separated), such as http://x2istio.example.org:8080",
+    )
+      .argParser(list)
+      .default([], "the configuration's http.listen"),
+  )
+  .addOption(
+    new Option("--idle <duration>", "list services that nobody asked for in so long")
+      .argParser(duration)
+      .default(30 * DAY_MS, "30d"),
+  )
+  .addOption(new Option("-o, --output <format>", "how to print").choices(["text", "json", "csv"]).default("text"))
+  .action(
+    command("warn", async (context, options: ReportOptions) =>
+      (await import("./cli/report.ts")).reportCommand(context, options),
+    ),
+  );
 program
   .command("version")
   .description("show the version")
@@ -260,6 +356,20 @@ function renaming(text: string): { readonly from: string; readonly to: string } 
   const [from = "", to = "", ...more] = text.split("=");
   if (from === "" || to === "" || more.length > 0) throw new InvalidArgumentError("A renaming is <old>=<new>.");
   return { from, to };
+}
+
+function percent(text: string): number {
+  if (!/^\d{1,3}$/.test(text) || Number(text) > 100)
+    throw new InvalidArgumentError("It is a whole number from 0 to 100.");
+  return Number(text);
+}
+
+function duration(text: string): number {
+  try {
+    return durationMs(text);
+  } catch (error) {
+    throw new InvalidArgumentError(`It ${(error as Error).message}.`);
+  }
 }
 
 function checkList(text: string): readonly CheckName[] {

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ReadFailure } from "./errors.ts";
 import type { SkipKind } from "./model/adapter.ts";
+import { STAGES } from "./model/claim.ts";
 import { MESH_KINDS } from "./model/objects.ts";
 import type { HoldReason } from "./model/plan.ts";
 import type { LeftOutKind } from "./model/service.ts";
@@ -16,7 +17,9 @@ const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
   name: true,
   namespace: true,
   orphan: true,
+  refused: true,
   service: true,
+  stage: true,
   unread: true,
   "upsert-only": true,
   unknown: true,
@@ -42,8 +45,10 @@ const LEFT_OUT: Readonly<Record<LeftOutKind, true>> = {
 const SKIPPED: Readonly<Record<SkipKind, true>> = { filter: true, infrastructure: true, kubernetes: true };
 const OUTCOMES: readonly WriteOutcome[] = ["written", "conflict", "foreign", "failed", "skipped"];
 const READ_RESULTS = ["ok", "failed", "incomplete"];
+const USE_STATES = ["legacy", "host", "none"];
+const USE_KINDS = ["host", "legacy"];
 const BRAKES = ["services", "endpoints"];
-const OPERATIONS = ["create", "update", "delete", "ledger", "event", "lease"];
+const OPERATIONS = ["create", "update", "delete", "ledger", "event", "lease", "demand"];
 
 /** Metrics with the same labels beside the registry. */
 interface PerRegistry {
@@ -189,6 +194,42 @@ export function createMetrics() {
       help: "Unix time when `x2istio dns --from` last knew that its names are those of the other x2istio; 0 before, and where names come from a target.",
       registers,
     }),
+    usageQuestions: new Counter({
+      name: "x2istio_usage_questions_total",
+      help: "DNS questions for names of services, by whose service it is, by what kind of name, and by the view of who asked.",
+      labelNames: ["registry", "kind", "view"],
+      registers,
+    }),
+    usageServices: new Gauge({
+      name: "x2istio_usage_services_count",
+      help: "Services by how they were asked for in the last day: by a legacy name, only by their host (which is what aliases lead to) or a report, or not at all.",
+      labelNames: ["registry", "state"],
+      registers,
+    }),
+    stageServices: new Gauge({
+      name: "x2istio_stage_services_count",
+      help: "Services by the stage at which they stand.",
+      labelNames: ["registry", "stage"],
+      registers,
+    }),
+    demandReports: new Counter({
+      name: "x2istio_demand_reports_total",
+      help: "Reports of callers by result: ready, pending, unknown or unavailable; denied, limited and invalid ones were not looked at.",
+      labelNames: ["result"],
+      registers,
+    }),
+    demandServices: new Gauge({
+      name: "x2istio_demand_services_count",
+      help: "Services of a registry that runs on demand: demanded ones, and those that are only known.",
+      labelNames: ["registry", "state"],
+      registers,
+    }),
+    dnsHeld: new Counter({
+      name: "x2istio_dns_held_total",
+      help: "DNS questions that were held until a name could be answered, by result: answered, or failed after 2 s.",
+      labelNames: ["result"],
+      registers,
+    }),
     configReloads: new Counter({
       name: "x2istio_config_reloads_total",
       help: "Reloads of the configuration file by result.",
@@ -206,6 +247,9 @@ export function createMetrics() {
   for (const kind of ["create", "update", "delete"])
     for (const outcome of OUTCOMES) metrics.passChanges.inc({ kind, outcome }, 0);
   for (const reason of Object.keys(HOLD_REASONS)) metrics.passHeld.set({ reason }, 0);
+  for (const result of ["ready", "pending", "unknown", "unavailable", "denied", "limited", "invalid"])
+    metrics.demandReports.inc({ result }, 0);
+  for (const result of ["answered", "failed"]) metrics.dnsHeld.inc({ result }, 0);
   for (const path of ["ready", "made", "waited"]) metrics.dnsDuration.zero({ path });
   for (const transport of ["udp", "tcp"]) {
     for (const source of ["table", "forward", "cache", "stale"]) {
@@ -225,7 +269,11 @@ export function createMetrics() {
     { labelled: Object.keys(FAILURES).map((kind) => ({ kind })), counters: [metrics.registryFailures] },
     { labelled: leftOutKinds.map((kind) => ({ kind })), gauges: [metrics.registryLeftOut] },
     { labelled: skipKinds.map((kind) => ({ kind })), gauges: [metrics.registrySkipped] },
+    { labelled: USE_STATES.map((state) => ({ state })), gauges: [metrics.usageServices] },
+    { labelled: STAGES.map((stage) => ({ stage })), gauges: [metrics.stageServices] },
+    { labelled: USE_KINDS.map((kind) => ({ kind, view: "mesh" })), counters: [metrics.usageQuestions] },
     { labelled: BRAKES.map((kind) => ({ kind })), gauges: [metrics.brakeState] },
+    { labelled: ["demanded", "known"].map((state) => ({ state })), gauges: [metrics.demandServices] },
   ];
 
   let known: readonly string[] = [];
@@ -256,5 +304,12 @@ export function createMetrics() {
     metrics.registryLastSuccess.set({ registry }, Date.now() / 1000);
     if (completeMs.has(registry)) completeMs.set(registry, performance.now());
   }
-  return { ...metrics, leftOutKinds, skipKinds, setRegistries, readComplete };
+  /** Set how many services of each registry are used in which way, and at which stage they are. */
+  function setUse(numberOf: (of: "use" | "stage", registry: string, what: string) => number): void {
+    for (const registry of known) {
+      for (const state of USE_STATES) metrics.usageServices.set({ registry, state }, numberOf("use", registry, state));
+      for (const stage of STAGES) metrics.stageServices.set({ registry, stage }, numberOf("stage", registry, stage));
+    }
+  }
+  return { ...metrics, setUse, leftOutKinds, skipKinds, setRegistries, readComplete };
 }

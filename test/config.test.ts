@@ -46,6 +46,7 @@ test("parseConfig() gives absent sections their defaults", () => {
       ledgerNamespace: "mesh-services",
     },
     policy: { mode: "sync", maxDeletePercent: 20, minDeletes: 2, keepEmptyMs: 3_600_000 },
+    migration: { allow: [], claims: [], stepBack: true, auto: false, retireAfterMs: 30 * 86_400_000 },
     target: { kind: "directory", path: "/etc/x2istio/out", namespace: "mesh-services", clusterDomain: "cluster.local" },
     dns: {
       listen: [{ address: "127.0.0.1", port: 5353 }],
@@ -76,6 +77,7 @@ registries:
     exportTo: [".", shop]
     xds: true
     waypoint: shop/edge
+    demandTtl: 7d
 hosts: {template: "{service}.{namespace}.corp.example.com"}
 aliases:
   - {registry: dc1, namespace: Production, service: "order*", as: "{service}-old", in: shop}
@@ -98,7 +100,7 @@ dns:
   nsid: east-1
   txt: true
   workers: 2
-http: {listen: "[::1]:0"}
+http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [x2istio]}, perSecond: 50}}
 `);
   const [vms, dc1] = config.registries;
   assert.deepEqual(vms, {
@@ -108,6 +110,8 @@ http: {listen: "[::1]:0"}
     legacyNames: [],
     exportTo: ["*"],
     xds: false,
+    demand: "all",
+    demandTtlMs: 30 * 86_400_000,
     options: { file: "services.yaml" },
   });
   assert.deepEqual(dc1, {
@@ -118,6 +122,8 @@ http: {listen: "[::1]:0"}
     exportTo: [".", "shop"],
     xds: true,
     waypoint: "shop/edge",
+    demand: "all",
+    demandTtlMs: 7 * 86_400_000,
     options: { address: "http://consul.example.org:8500" },
   });
   assert.deepEqual(config.aliases, [
@@ -173,7 +179,15 @@ http: {listen: "[::1]:0"}
     nsid: "east-1",
     workers: 2,
   });
-  assert.deepEqual(config.http, { listen: { address: "::1", port: 0 } });
+  assert.deepEqual(config.http, {
+    listen: { address: "::1", port: 0 },
+    reports: {
+      tokenFile: resolve("token"),
+      tokenReview: { audiences: ["x2istio"] },
+      waitMs: 5000,
+      perSecond: 50,
+    },
+  });
 });
 
 const vms = "registries: [{kind: static, name: vms, file: a.yaml}, {kind: static, name: dc1, file: b.yaml}]";
@@ -193,7 +207,49 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: `owner: ${"a".repeat(41)}`, want: [/owner: must be a DNS label .* 40/] },
   { text: "ownr: east", want: [/^x\.yaml:1:1 ownr: is not an option; known here: registries, owner, /] },
   { text: "demand: all", want: [/demand: is not an option/] },
-  { text: "migration: {}", want: [/migration: is not an option/] },
+  {
+    text: "migration: {allow: [{registry: x, by: [shop]}]}",
+    want: [/migration\.allow\[0\]\.registry: no registry is named "x"/],
+  },
+  { text: `${vms}\nmigration: {allow: [{registry: vms, by: []}]}`, want: [/migration\.allow\[0\]\.by: /] },
+  {
+    text: `${vms}\nmigration: {allow: [{registry: vms, by: [Shop]}]}`,
+    want: [/by\[0\]: must be a namespace, or a pattern/],
+  },
+  {
+    text: `${vms}\nmigration: {allow: [{registry: vms, to: [a]}]}`,
+    want: [/by: is missing/, /is not an option; known here: registry, namespace, service, by/],
+  },
+  {
+    text: `${vms}\nmigration: {claims: [{service: orders, by: a/b}]}`,
+    want: [/service: must be <registry>\/<namespace>\/<service>/],
+  },
+  {
+    text: `${vms}\nmigration: {claims: [{service: vms/shop/a, by: a}]}`,
+    want: [/by: must be <namespace>\/<name> of a Service/],
+  },
+  { text: `${vms}\nmigration: {claims: [{service: x/shop/a, by: a/b}]}`, want: [/service: no registry is named "x"/] },
+  {
+    text: `${vms}\nmigration: {claims: [{service: vms/shop/a, by: a/b, weight: 10}]}`,
+    want: [/weight: goes with stage split only, not outside/],
+  },
+  {
+    text: `${vms}\nmigration: {claims: [{service: vms/shop/a, by: a/b, stage: split, weight: 101}]}`,
+    want: [/weight: /],
+  },
+  { text: `${vms}\nmigration: {claims: [{service: vms/shop/a, by: a/b, stage: in}]}`, want: [/stage: must be /] },
+  {
+    text: `${vms}\nmigration: {claims: [{service: vms/shop/a, by: a/b}, {service: vms/shop/c, by: a/b}]}`,
+    want: [/claims\[1\]\.by: claims another service already/],
+  },
+  {
+    text: `${vms}\nmerge: [dc1, vms]\nmigration: {allow: [{registry: vms, by: [a]}]}`,
+    want: [/registry: "vms" is merged: its services go by the name of "dc1"/],
+  },
+  {
+    text: "migration: {retireAfter: soon, force: yes}",
+    want: [/retireAfter: must be a duration/, /migration\.force: is not an option/],
+  },
   { text: "registries: {}", want: [/^x\.yaml:1:13 registries: must be a list/] },
   { text: "registries:\n  - a", want: [/^x\.yaml:2:5 registries\[0\]: must be a mapping/] },
   { text: "registries:\n  - {name: vms}", want: [/^x\.yaml:2:5 registries\[0\]\.kind: is missing/] },
@@ -238,6 +294,8 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`exportTo: [".", mesh-services]`, /exportTo: names one namespace twice/],
     [`exportTo: [A]`, /exportTo\[0\]: must be a DNS label/],
     ["xds: yes please", /xds: must be true or false/],
+    ["demand: some", /demand: must be "all" or "reported"/],
+    ["demandTtl: 999ms", /demandTtl: must be at least 1s/],
     ["waypoint: edge", /waypoint: must be "none" or <namespace>\/<name> of a waypoint, not "edge"/],
     ["waypoint: a/b/c", /waypoint: must be "none" or <namespace>\/<name>/],
     ["waypoint: a_b/c", /waypoint: must be a DNS label/],
@@ -245,6 +303,23 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     text: `registries:\n  - kind: static\n    name: vms\n    file: a\n    ${String(line)}`,
     want: [new RegExp(`^x\\.yaml:5:\\d+ registries\\[0\\]\\.${(want as RegExp).source}`)],
   })),
+  { text: "http: {reports: {}}", want: [/http\.reports: must say who may report: tokenFile, tokenReview or both/] },
+  {
+    text: "http: {reports: {tokenFile: a, wait: 9s, perSecond: 0}}",
+    want: [/http\.reports\.wait: must be at most 8s/, /http\.reports\.perSecond: /],
+  },
+  {
+    text: "http: {reports: {tokenReview: {audiences: [a]}}}",
+    want: [/http\.reports\.tokenReview: goes with a kubernetes target only/],
+  },
+  {
+    text: "target: {kind: kubernetes}\nhttp: {reports: {tokenReview: {audiences: []}}}",
+    want: [/http\.reports\.tokenReview\.audiences: must have at least 1 entry/],
+  },
+  {
+    text: "registries: [{kind: static, name: a, file: a, demand: reported}, {kind: static, name: b, file: b}]\nmerge: [a, b]",
+    want: [/merge\[1\]: must have the same demand as "a"/],
+  },
   { text: `hosts: {template: "{service}"}`, want: [/^x\.yaml:1:19 hosts\.template: must end with a fixed domain/] },
   { text: `hosts: {template: "{service}.mesh.{registry}"}`, want: [/must end with a fixed domain/] },
   { text: `hosts: {template: "orders.mesh.internal"}`, want: [/must contain \{service\}/] },

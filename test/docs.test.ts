@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
 import { adapters } from "../adapters/adapters.ts";
 import { sectionFields } from "../src/config/schema.ts";
@@ -28,4 +28,28 @@ test("http.md names metrics that there are", async () => {
   const names = [...read("deploy/docs/http.md").matchAll(/x2istio_[a-z_]+/g)].map(([name]) => name);
   const metrics = await createMetrics().registry.metrics();
   for (const name of names) assert.match(metrics, new RegExp(`^# TYPE ${name} `, "m"), name);
+});
+
+const pages = ["README.md", ...globSync("{adapters,deploy,test}/**/*.md", { cwd: root })];
+for (const page of pages)
+  test(`${page} leads to what there is`, () => {
+    const links = [...read(page).matchAll(/\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
+    for (const [, path = "", anchor] of links) {
+      const target = path === "" ? page : normalize(join(dirname(page), path));
+      assert.ok(existsSync(join(root, target)), `${target} is not there`);
+      if (anchor !== undefined) assert.ok(anchorsOf(target).has(anchor), `${target} has no #${anchor}`);
+    }
+  });
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): ReadonlySet<string> {
+  const titles = [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) => title.toLowerCase());
+  return new Set(titles.map((title) => title.replaceAll(/[^\p{L}\d _-]/gu, "").replaceAll(" ", "-")));
+}
+
+test("the examples' README names every example", () => {
+  const text = read("deploy/examples/README.md");
+  const named = [...text.matchAll(/\]\(([a-z-]+)\//g)].map(([, name]) => name);
+  const there = globSync("deploy/examples/*/x2istio.yaml", { cwd: root }).map((file) => file.split("/")[2]);
+  assert.deepEqual(named.toSorted(), there.toSorted());
 });

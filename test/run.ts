@@ -1,14 +1,16 @@
-// What `npm test` runs: types and style, then the servers that the suites need, then the suites.
+// What `npm test` runs: types and style, then the programs and servers that the suites need, then the suites.
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { meshServers } from "./mesh/network.ts";
 import { ensureServers, noServers } from "./servers/build.ts";
+import { installPrograms } from "./servers/programs.ts";
 
 const only = process.argv.slice(2);
 
 await must("biome", ["check", "--error-on-warnings"]);
 await must("tsc", ["-p", "."]);
-if ((await ensureServers([...meshServers, "istioctl"])) === undefined) {
+await installPrograms();
+if ((await ensureServers([...meshServers, "istioctl", "kubectl"])) === undefined) {
   process.stderr.write(`The suites that need real servers are skipped: ${noServers}.\n`);
 }
 const files = only.length > 0 ? only : ["test/**/*.test.ts"];

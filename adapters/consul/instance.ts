@@ -2,7 +2,7 @@ import type { LeftOut } from "../../src/model/service.ts";
 import { addressAndPort, parseAddress } from "../address.ts";
 import type { Intern } from "../intern.ts";
 import { isNamePart, isPortName, MAX_WEIGHT, protocolOf } from "../istio.ts";
-import { droppedLabel } from "../labels.ts";
+import { refusedLabel } from "../labels.ts";
 import { shorten } from "../text.ts";
 import type { ConsulOptions } from "./options.ts";
 import type { HealthEntry } from "./reply.ts";
@@ -202,7 +202,7 @@ function labelsOf(
   const version = Object.hasOwn(meta, versionMeta) ? meta[versionMeta] : undefined;
   if (version !== undefined && version !== "") found.set("version", version);
   const usableLabels = [...found].filter(([key, value]) => {
-    const why = droppedLabel(key, value);
+    const why = refusedLabel(key, value);
     if (why !== undefined) notes.push(`label ${shorten(`${key}: ${value}`)} is dropped: ${why}`);
     return why === undefined;
   });

@@ -2,7 +2,7 @@ import type { LeftOut } from "../../src/model/service.ts";
 import { addressAndPort, parseAddress } from "../address.ts";
 import type { Intern } from "../intern.ts";
 import { isNamePart, isPortName, protocolOf } from "../istio.ts";
-import { droppedLabel } from "../labels.ts";
+import { refusedLabel } from "../labels.ts";
 import { shorten } from "../text.ts";
 import type { PolarisOptions } from "./options.ts";
 import type { RawInstance } from "./reply.ts";
@@ -140,17 +140,12 @@ function labelsOf(raw: RawInstance, notes: string[]): Readonly<Record<string, st
   const usable = given
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .filter(([key, value]) => {
-      const why = ofIstio(key) ? "only the mesh's own operator may set it" : droppedLabel(key, value);
+      const why = refusedLabel(key, value);
       if (why !== undefined) notes.push(`label ${shorten(key)}: ${shorten(value)} is dropped: ${why}`);
       return why === undefined;
     });
   if (usable.length > MOST_LABELS) notes.push(`of ${usable.length} labels of an instance ${MOST_LABELS} are kept`);
   return Object.fromEntries(usable.slice(0, MOST_LABELS));
-}
-
-/** Labels by which Istio is told how to reach an endpoint (`security.istio.io/tlsMode`): not for who can register one. */
-function ofIstio(key: string): boolean {
-  return /^([^/]+\.)?istio\.io\//.test(key);
 }
 
 function localityOf(

@@ -9,6 +9,8 @@ import { liveNames, startTarget } from "./live-names.ts";
 import { remoteNames } from "./remote-names.ts";
 import { serveDns } from "./serve-dns.ts";
 import { openTarget } from "./target.ts";
+import { servicesOfTable } from "./usage-json.ts";
+import { usageSource } from "./usage-source.ts";
 
 /** Where names come from. */
 interface Source {
@@ -35,14 +37,21 @@ export async function dnsCommand(context: CliContext, { from }: { readonly from?
     names.refresh();
   });
   const names = publishedNames(source.table, source.wantEndpoints);
+  const usage = usageSource({
+    table: source.table,
+    services: () => servicesOfTable(source.table()),
+    demands: () => undefined,
+    ...{ metrics: context.metrics, signal },
+  });
   try {
-    server = await serveDns(config.dns, source.table, context);
+    server = await serveDns(config.dns, source.table, context, usage);
     http = await httpServer({
       listen: config.http.listen,
       source: {
         ready: () => readiness(source.table(), server, signal),
         services: () => ({ services: [] }),
         plan: () => ({ registries: [], changes: [], holds: [] }),
+        usage: () => usage.json(),
         metrics: () => context.metrics.registry.metrics(),
         names,
       },

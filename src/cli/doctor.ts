@@ -8,6 +8,7 @@ import { NAMES_ANNOTATION } from "../model/objects.ts";
 import { readNames } from "../plan/names.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type Once, once } from "./once.ts";
+import { sharedAddresses } from "./shared-addresses.ts";
 import { count, table } from "./text.ts";
 
 export interface DoctorOptions {
@@ -76,7 +77,7 @@ async function readEstate(context: CliContext): Promise<Fact<EstateFacts>> {
 }
 
 function estateOf({ config, compute, readings }: Once): EstateFacts {
-  const { naming, plan, standing } = compute();
+  const { catalog, naming, plan, standing } = compute();
   const names = new Set(
     [...naming.services.values()].flatMap((one) => [one.host, ...one.legacyNames.map(({ name }) => name)]),
   );
@@ -96,6 +97,11 @@ function estateOf({ config, compute, readings }: Once): EstateFacts {
       one.aliases.map(({ namespace, name }) => `${namespace}/${name}`),
     ),
     ports: [...new Set(created.flatMap(({ ports }) => ports.map(({ number }) => number)))],
+    crowded: [...catalog.services].flatMap(([service, { registry, endpoints }]) => {
+      const waypoint = config.registries.find(({ name }) => name === registry)?.waypoint;
+      const [shared] = sharedAddresses(endpoints);
+      return shared === undefined ? [] : [{ registry, service, waypoint, address: shared[0], count: shared[1] }];
+    }),
     newForAll: created.filter(({ exportTo }) => exportTo?.includes("*") !== false).length,
     unread: config.registries.flatMap(({ name }) => {
       const reading = readings.get(name);

@@ -7,9 +7,12 @@ import { ownPort, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/merge.ts";
 import { buildNameTable } from "../plan/name-table.ts";
 import { entryPort, isHttp } from "../plan/ports.ts";
+import { AT_OUTSIDE, standingStage } from "../plan/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { findServices, type Match } from "./find.ts";
 import { type Once, once } from "./once.ts";
+import { sharedAddresses } from "./shared-addresses.ts";
+import { stageLine } from "./stage-line.ts";
 import { age, endpointDetails, placeText, table } from "./text.ts";
 
 /** Show all that is known of a name, from the registry to the DNS answer. 0: found, 1: not. */
@@ -71,6 +74,7 @@ export interface Explanation extends Match {
   readonly vips: readonly string[];
   readonly objects: readonly ObjectLine[];
   readonly answers: readonly string[];
+  readonly stage: string;
   readonly notes: readonly string[];
 }
 
@@ -81,11 +85,13 @@ function explain(
   answers: ReadonlyMap<string, NameRow>,
 ): Explanation {
   const { key } = match;
-  const service = computation.catalog.services.get(key);
+  const unasked = computation.undemanded.get(key);
+  const service = computation.catalog.services.get(key) ?? unasked;
   const names = computation.naming.services.get(key);
   const entry = computation.standing.entries.get(key);
   const host = names?.host ?? entry?.manifest.spec.hosts[0];
   const holds = computation.plan.hold.filter((hold) => hold.service === key);
+  const decision = computation.stages.get(key);
   return {
     ...match,
     registry: registryText(key, service, once, computation),
@@ -98,28 +104,30 @@ function explain(
       [],
     objects: objectLines(key, computation, holds, once.target.nowMs()),
     answers: answerLines(key, host, computation, answers, once),
+    stage: stageLine(decision, entry === undefined ? AT_OUTSIDE : standingStage(entry)),
     notes: [
+      ...(unasked === undefined ? [] : [UNASKED]),
       ...(service?.notes ?? []),
       ...(names?.notes ?? []),
-      ...holds.map(({ message }) => message),
+      ...holds
+        .filter(({ reason }) => reason !== "stage" || decision?.refusedTo === undefined)
+        .map(({ message }) => message),
       ...oldTemplate(names?.templateHost),
-      ...sharedAddresses(service, once.config),
+      ...crowded(service, once.config),
     ],
   };
 }
+
+const UNASKED = "its registry runs on demand, and nobody asks for it: it gets its objects once somebody does";
 
 function oldTemplate(templateHost: string | undefined): readonly string[] {
   return templateHost === undefined ? [] : [`it keeps its host; hosts.template would now give ${templateHost}`];
 }
 
-/** ztunnel tells endpoints of a service by their address (istio pilot/pkg/serviceregistry/ambient). */
-function sharedAddresses(service: CatalogService | undefined, { registries }: Config): readonly string[] {
+function crowded(service: CatalogService | undefined, { registries }: Config): readonly string[] {
   const waypoint = registries.find(({ name }) => name === service?.registry)?.waypoint ?? "none";
   if (service === undefined || waypoint !== "none") return [];
-  const counts = new Map<string, number>();
-  for (const { address } of service.endpoints) counts.set(address, (counts.get(address) ?? 0) + 1);
-  return [...counts]
-    .filter(([, count]) => count > 1)
+  return sharedAddresses(service.endpoints)
     .slice(0, 3)
     .map(
       ([address, count]) =>
@@ -235,7 +243,7 @@ function answerLines(
 
 function explainLines(
   name: string,
-  { key, as, registry, endpoints, host, vips, objects, answers, notes }: Explanation,
+  { key, as, registry, endpoints, host, vips, objects, answers, stage, notes }: Explanation,
 ): readonly string[] {
   const rows: [string, string[]][] = [
     ["registry", [registry]],
@@ -258,6 +266,7 @@ function explainLines(
       objects.length === 0 ? ["none"] : table(objects.map(({ object, state }) => [object.replace("/", " "), state])),
     ],
     ["answers", answers.length === 0 ? ["none"] : [...answers]],
+    ["stage", [stage]],
     ["notes", [...notes]],
   ];
   const lines = rows.flatMap(([label, texts]) =>

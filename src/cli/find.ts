@@ -19,6 +19,7 @@ export function findServices(text: string, computation: Computation, clusterDoma
   const lower = name.toLowerCase().replace(/^(\d+):(\d+)$/, "$1.$2");
   const keys = new Set([
     ...catalog.services.keys(),
+    ...computation.undemanded.keys(),
     ...catalog.failed.keys(),
     ...standing.entries.keys(),
     ...standing.premadeOf.keys(),

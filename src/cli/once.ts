@@ -23,12 +23,16 @@ export interface Once {
 const READ_TIMEOUT_MS = 60_000;
 
 /**
- * Run `use` on the registries and the target, then let go of both.
+ * Run `use` on the registries and the target, then let go of both. With `watch` the target goes on being what stands there.
  *
  * @throws {ConfigError} For the configuration. An Error when the target cannot be read. A registry that cannot be read is no
  * error: it is a reading.
  */
-export async function once<Result>(context: CliContext, use: (once: Once) => Promise<Result>): Promise<Result> {
+export async function once<Result>(
+  context: CliContext,
+  use: (once: Once) => Promise<Result>,
+  { watch = false }: { readonly watch?: boolean } = {},
+): Promise<Result> {
   const config = await loadConfig(context.configFile, context.configContext);
   const opened = await openTarget(config, context);
   const { target } = opened;
@@ -38,7 +42,7 @@ export async function once<Result>(context: CliContext, use: (once: Once) => Pro
   try {
     adapters = await createAdapters(config, context);
     context.out.progress("reading registries and target");
-    const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch: false, signal })]);
+    const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch, signal })]);
     context.out.progress("");
     const compute = createCompute(config);
     return await use({

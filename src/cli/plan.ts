@@ -3,6 +3,7 @@ import type { Change } from "../model/plan.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { once } from "./once.ts";
 import { countPlan, countsText, planLines, registryLines } from "./render.ts";
+import { stageJson } from "./stage-line.ts";
 import { count } from "./text.ts";
 
 /** Show what a pass would change. 0: nothing, 2: changes, an exception: error. Holds do not count. */
@@ -39,7 +40,7 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
 
 /** The plan as data: stable fields for scripts and `/api/plan`. */
 export function planJson(decision: Decision): object {
-  const { plan, catalog, ledger } = decision;
+  const { plan, catalog, ledger, stages } = decision;
   return {
     registries: [...catalog.authorities].map(([name, { state, why, listed }]) => ({
       name,
@@ -55,6 +56,7 @@ export function planJson(decision: Decision): object {
       registry,
       message,
     })),
+    stages: [...stages.values()].map(stageJson),
     brakes: plan.brakes,
     counts: countPlan(decision),
     objects: {

@@ -60,6 +60,7 @@ const row = z.object({
     .exactOptional(),
   service: z.string().exactOptional(),
   cname: name.exactOptional(),
+  waits: z.literal(true).exactOptional(),
   settledAtMs: z.number(),
 });
 const Answer = z.object({ serial: z.int().min(0), hasEndpoints: z.boolean(), names: z.array(row) });

@@ -13,7 +13,9 @@ import type { Reading } from "../plan/merge.ts";
 import { readNames } from "../plan/names.ts";
 import { sameValue } from "../plan/same.ts";
 import { isCompanion, isExposure } from "../plan/standing.ts";
+import { standingStage } from "../plan/standing-stage.ts";
 import type { Style } from "./context.ts";
+import { stageLine } from "./stage-line.ts";
 import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
 
 /** How a plan counts: by service, as people do. */
@@ -225,6 +227,8 @@ function entryDiff({ object, standing, premade }: Update, keepEmptyMs: number): 
   const [waypoint, hadWaypoint] = [waypointOf(after), waypointOf(before)];
   if (waypoint !== undefined && waypoint !== hadWaypoint)
     cells.push(`waypoint ${hadWaypoint ?? "unset"} → ${waypoint}`);
+  const [stage, hadStage] = [after, before].map((manifest) => stageLine(undefined, standingStage({ manifest })));
+  if (stage !== hadStage) cells.push(`stage ${hadStage} → ${stage}`);
   const details = endpointDiff(after, before);
   if (details.length > 0) cells.push(`endpoints ${endpointsOf(before).length} → ${endpointsOf(after).length}`);
   return { cells: cells.length === 0 ? ["put back as it should be"] : cells, details };

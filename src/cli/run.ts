@@ -2,7 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import { configChanges } from "../config/watch.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { type Controller, startController } from "../controller/controller.ts";
+import type { Demand } from "../controller/demand.ts";
+import { relayDemand } from "../controller/demand-relay.ts";
+import { demandTtls } from "../controller/known.ts";
 import type { Leadership } from "../controller/leadership.ts";
+import type { DnsHooks } from "../dns/events.ts";
 import type { DnsServer } from "../dns/server.ts";
 import { ConfigError } from "../errors.ts";
 import { publishedNames } from "../http/names.ts";
@@ -11,11 +15,14 @@ import type { Adapter } from "../model/adapter.ts";
 import type { NameTable } from "../model/name-table.ts";
 import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { CliContext, ExitCode } from "./context.ts";
+import { demandSource } from "./demand-source.ts";
 import { type LiveNames, liveNames, startTarget } from "./live-names.ts";
 import { planJson } from "./plan.ts";
 import { serveDns } from "./serve-dns.ts";
 import { servicesJson } from "./status.ts";
 import { type OpenTarget, openTarget } from "./target.ts";
+import { namedServices } from "./usage-json.ts";
+import { usageSource } from "./usage-source.ts";
 
 /** What runs for one configuration. */
 interface Generation {
@@ -85,6 +92,21 @@ function runtime(context: CliContext): Runtime {
   let lastTable: NameTable | undefined;
   const table = () => current?.names.table() ?? lastTable;
   const names = publishedNames(table, () => current?.names.wantEndpoints());
+  const asked = demandSource({ running: () => current, table, context });
+  const usage = usageSource({
+    table,
+    services: () => namedServices(current?.controller?.latest()),
+    demands: () => asked.demand.demands(),
+    metrics,
+    signal,
+  });
+  const questions: Pick<DnsHooks, "onQuestions" | "onWanted"> = {
+    onQuestions(batch) {
+      usage.onQuestions(batch);
+      asked.onQuestions(batch);
+    },
+    onWanted: asked.onWanted,
+  };
   const source = {
     ready: () => {
       const state = readiness(current, signal);
@@ -98,7 +120,12 @@ function runtime(context: CliContext): Runtime {
         ? { registries: [], changes: [], holds: [] }
         : { ...planJson(latest), leader: current?.leadership.holder() ?? null };
     },
-    metrics: () => metrics.registry.metrics(),
+    usage: () => usage.json(),
+    async metrics() {
+      await usage.refreshMetrics();
+      return metrics.registry.metrics();
+    },
+    release: (registry: string) => releaseBrake(current, registry),
     names,
   };
 
@@ -106,7 +133,7 @@ function runtime(context: CliContext): Runtime {
     if (dns !== undefined && isDeepStrictEqual(dns.config, config.dns)) return;
     await dns?.server.stop();
     dns = undefined;
-    dns = { config: config.dns, server: await serveDns(config.dns, table, context) };
+    dns = { config: config.dns, server: await serveDns(config.dns, table, context, questions) };
   }
 
   async function useHttp({ http: wanted }: Config): Promise<void> {
@@ -114,7 +141,11 @@ function runtime(context: CliContext): Runtime {
     await http?.server.stop();
     http = undefined;
     const onError = (error: unknown) => context.log.error({ error }, "an HTTP answer could not be made");
-    http = { config: wanted, server: await httpServer({ listen: wanted.listen, source, onError }) };
+    const reports = asked.reports(wanted);
+    http = {
+      config: wanted,
+      server: await httpServer({ listen: wanted.listen, source: { ...source, reports }, onError }),
+    };
   }
 
   return {
@@ -125,7 +156,7 @@ function runtime(context: CliContext): Runtime {
       lastTable = table();
       await stopGeneration(current, context);
       current = undefined;
-      current = await startGeneration(config, context, () => {
+      current = await startGeneration(config, context, asked.demand, () => {
         dns?.server.refresh();
         names.refresh();
       });
@@ -138,7 +169,12 @@ function runtime(context: CliContext): Runtime {
   };
 }
 
-async function startGeneration(config: Config, context: CliContext, onTable: () => void): Promise<Generation> {
+async function startGeneration(
+  config: Config,
+  context: CliContext,
+  demand: Demand,
+  onTable: () => void,
+): Promise<Generation> {
   context.metrics.setRegistries(config.registries.map(({ name }) => name));
   const opened = await openTarget(config, context);
   const stop = new AbortController();
@@ -158,7 +194,7 @@ async function startGeneration(config: Config, context: CliContext, onTable: () 
       isFresh: false,
       done: Promise.resolve(),
     };
-    generation.done = live(generation, signal, context);
+    generation.done = live(generation, demand, signal, context);
     return generation;
   } catch (error) {
     stop.abort();
@@ -177,7 +213,7 @@ async function stopGeneration(generation: Generation | undefined, context: CliCo
 }
 
 /** Read the target's first state, then keep it in step and its names in the table. */
-async function live(generation: Generation, signal: AbortSignal, context: CliContext): Promise<void> {
+async function live(generation: Generation, demand: Demand, signal: AbortSignal, context: CliContext): Promise<void> {
   const { config, adapters, opened, leadership } = generation;
   const { target } = opened;
   const { log, metrics } = context;
@@ -185,9 +221,29 @@ async function live(generation: Generation, signal: AbortSignal, context: CliCon
   generation.isFresh = target.standing().objects.size === 0;
   await generation.names.renew(signal).catch(() => undefined);
   if (signal.aborted) return;
-  generation.controller = startController({ config, adapters, target, leadership, signal, log, metrics });
+  const onDecision = generation.names.know;
+  const controller = startController({
+    ...{ config, adapters, target, leadership, demand, onDecision, signal, log, metrics },
+  });
+  generation.controller = controller;
+  const ttlMs = demandTtls(config.registries);
+  const channel = ttlMs.size === 0 || config.policy.mode === "dry-run" ? undefined : opened.demand;
+  const relayed =
+    channel !== undefined &&
+    relayDemand({ channel, demand, leadership, latest: controller.latest, ttlMs, nowMs: target.nowMs, signal, log });
   await generation.names.follow(signal, log);
-  await generation.controller.done;
+  await Promise.all([controller.done, relayed]);
+}
+
+/** @throws When there is no such registry, or nothing may be written. */
+async function releaseBrake(generation: Generation | undefined, registry: string): Promise<void> {
+  const why = `Cannot release the brake of "${registry}"`;
+  if (generation === undefined) throw new Error(`${why} as the target has not been opened yet`);
+  const { config, opened } = generation;
+  if (!config.registries.some(({ name }) => name === registry))
+    throw new Error(`${why} as it must be a configured registry`);
+  if (config.policy.mode === "dry-run") throw new Error(`${why} as policy.mode is dry-run`);
+  await opened.markAllowDeletes([registry]);
 }
 
 function readiness(generation: Generation | undefined, signal: AbortSignal): { ready: boolean; reasons: string[] } {
@@ -199,7 +255,7 @@ function readiness(generation: Generation | undefined, signal: AbortSignal): { r
   if (isFresh && controller?.hasPassed() !== true) {
     return { ready: false, reasons: ["nothing stood at the start and the first pass has not ended"] };
   }
-  const rows = [...table.names.values()];
+  const rows = [...table.names.values()].filter(({ waits }) => waits !== true);
   const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
   const isBehind = isFresh && names.version() !== opened.target.version();
   if (isUnsettled || isBehind) return { ready: false, reasons: ["the names have not settled yet"] };

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Config, UpstreamConfig } from "../config.ts";
 import type { Upstream } from "../dns/answer.ts";
+import type { DnsHooks } from "../dns/events.ts";
 import { type DnsServer, dnsServer, workersByDefault } from "../dns/server.ts";
 import type { NameTable } from "../model/name-table.ts";
 import type { CliContext } from "./context.ts";
@@ -14,6 +15,7 @@ export async function serveDns(
   { zones, forward, workers, cacheMiB, ...dns }: Config["dns"],
   table: () => NameTable | undefined,
   { log, metrics }: CliContext,
+  asked: Pick<DnsHooks, "onQuestions" | "onWanted">,
 ): Promise<DnsServer> {
   const server = dnsServer({
     ...dns,
@@ -28,6 +30,9 @@ export async function serveDns(
     hooks: {
       onQuery: (query) => log.info({ ...query }, "query"),
       onAnswer: (event, count) => metrics.dnsAnswers.inc({ ...event }, count),
+      onQuestions: (questions) => asked.onQuestions?.(questions),
+      onWanted: (wanted) => asked.onWanted?.(wanted),
+      onHeld: (result, count) => metrics.dnsHeld.inc({ result }, count),
       onDuration: (path, seconds) => metrics.dnsDuration.observe({ path }, seconds),
     },
   });

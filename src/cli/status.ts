@@ -6,15 +6,16 @@ import { readNames } from "../plan/names.ts";
 /** Every service that is known or stands, as data with stable fields: what `/api/services` answers. */
 export function servicesJson(decision: Decision | undefined): object {
   if (decision === undefined) return { services: [] };
-  const { catalog, naming, standing, plan, ledger } = decision;
-  const keys = [...new Set([...catalog.services.keys(), ...catalog.failed.keys(), ...standing.entries.keys()])].sort();
+  const { catalog, undemanded, naming, standing, plan, ledger } = decision;
+  const listed = [...catalog.services.keys(), ...undemanded.keys()];
+  const keys = [...new Set([...listed, ...catalog.failed.keys(), ...standing.entries.keys()])].sort();
   const holds = Map.groupBy(plan.hold, ({ service }) => service);
   return {
     services: keys.map((key) => {
       const entry = standing.entries.get(key)?.manifest;
       const names = naming.services.get(key);
       const host = names?.host ?? entry?.spec.hosts[0];
-      const read = catalog.services.get(key);
+      const read = catalog.services.get(key) ?? undemanded.get(key);
       return {
         service: key,
         host: host ?? null,
@@ -35,6 +36,7 @@ export function servicesJson(decision: Decision | undefined): object {
           ({ manifest }) => `${manifest.metadata.namespace}/${manifest.metadata.name}`,
         ),
         source: read?.source ?? null,
+        demanded: !undemanded.has(key),
         held: (holds.get(key) ?? []).map(({ reason, message }) => ({ reason, message })),
       };
     }),

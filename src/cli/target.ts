@@ -1,9 +1,14 @@
 import type { Config } from "../config.ts";
 import { createChanges } from "../controller/changes.ts";
-import { type Leadership, neverLeads, soleWriter } from "../controller/leadership.ts";
+import { type Leadership, neverLeads, type SoleWriter, soleWriter } from "../controller/leadership.ts";
+import type { ClaimFinder } from "../kube/claim-stores.ts";
 import type { Hands } from "../kube/hands.ts";
+import type { DemandChannel } from "../model/demand.ts";
 import type { PremadeRule } from "../model/premade.ts";
+import type { TokenVerdict } from "../model/report.ts";
 import type { Target } from "../model/target.ts";
+import { globMatches } from "../plan/names.ts";
+import { askToRelease } from "./ask-to-release.ts";
 import type { CliContext } from "./context.ts";
 
 /** How long a leader may take to see that its brakes are released. */
@@ -28,10 +33,18 @@ export interface OpenTarget {
    * @throws When a folder is locked by another process.
    */
   elect(signal: AbortSignal): Promise<Leadership>;
-  /** Tell the live leader to release brakes. */
+  /**
+   * Tell the live leader, which may be this process, to release brakes.
+   *
+   * @throws When it cannot be told.
+   */
   markAllowDeletes(registries: readonly string[]): Promise<void>;
   /** For single objects of anyone; a folder's are edited by hand. */
   readonly hands?: Hands;
+  /** Where replicas tell the leader what was asked for; of a folder there is one process. */
+  readonly demand?: DemandChannel;
+  /** Ask the cluster whose a token is. @throws When it cannot be asked. */
+  readonly reviewToken?: (token: string, audiences: readonly string[]) => Promise<TokenVerdict>;
   close(): Promise<void>;
 }
 
@@ -41,6 +54,12 @@ export async function openTarget(config: Config, context: CliContext): Promise<O
   return config.target.kind === "directory"
     ? openDirectory(config, config.target.path, context)
     : openKubernetes(config, config.target, context);
+}
+
+/** Without an operator's leave nobody's claim counts, and nothing is read that only claims need. */
+function claimFinder({ migration: { allow, claims } }: Config): ClaimFinder | undefined {
+  if (allow.length + claims.length === 0) return undefined;
+  return { claims, mayClaim: (namespace) => allow.some(({ by }) => by.some((glob) => globMatches(glob, namespace))) };
 }
 
 /** Entries that others wrote by hand count where this installation may write. */
@@ -61,10 +80,12 @@ async function openDirectory(
     owner: config.owner,
     ledgerNamespace: config.vips.ledgerNamespace,
     premade: premadeRule(config),
+    claims: config.migration.claims,
     log,
     onWrite: (operation, result) => metrics.targetWrites.inc({ operation, result }),
   });
   const lock = directoryLock(path);
+  let sole: SoleWriter | undefined;
   return {
     target,
     async claim() {
@@ -78,10 +99,12 @@ async function openDirectory(
         throw new Error(
           `Cannot run as ${other.holder} already writes to ${path}: stop it, or give this one another target.path`,
         );
-      return soleWriter(identity);
+      sole = soleWriter(identity);
+      return sole;
     },
-    async markAllowDeletes() {
-      throw new Error(`Cannot release a brake as another process writes to ${path}: stop it first`);
+    async markAllowDeletes(names) {
+      if (sole === undefined) await askToRelease(config.http.listen, names);
+      else sole.release(names);
     },
     async close() {
       await target.close();
@@ -96,9 +119,11 @@ async function openKubernetes(
   context: CliContext,
 ): Promise<OpenTarget> {
   const { kubeClient } = await import("../kube/client.ts");
+  const { demandChannel } = await import("../kube/demand.ts");
   const { createHands } = await import("../kube/hands.ts");
   const { kubernetesTarget } = await import("../kube/kubernetes.ts");
   const { leaseElector } = await import("../kube/lease.ts");
+  const { reviewToken } = await import("../kube/token-review.ts");
   const client = await kubeClient({
     kubeconfig: context.kubeconfig,
     pod: context.pod,
@@ -113,6 +138,7 @@ async function openKubernetes(
     namespace: place.namespace,
     ledgerNamespace: config.vips.ledgerNamespace,
     premade: premadeRule(config),
+    claims: claimFinder(config),
     clusterDomain: place.clusterDomain,
     log,
   });
@@ -157,6 +183,8 @@ async function openKubernetes(
     },
     markAllowDeletes: (registries) => elector.markAllowDeletes(registries),
     hands: createHands(client, place.namespace),
+    demand: demandChannel({ client, owner: config.owner, namespace: place.namespace, log }),
+    reviewToken: (token, audiences) => reviewToken(client, token, audiences),
     async close() {
       await elector.release();
       await target.close();

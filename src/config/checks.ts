@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Problem } from "./document.ts";
 import { exposureChecks } from "./exposures.ts";
 import { literalSuffix, type SocketAddress } from "./fields.ts";
+import { migrationChecks } from "./migration.ts";
 import type { registryFields, sectionFields } from "./schema.ts";
 
 /** The sections that could be read. */
@@ -25,7 +26,9 @@ export function crossChecks(sections: Sections, registries: readonly RegistryPar
     ...duplicateNames(registries),
     ...unknownNames(sections, names),
     ...exposureChecks(sections, registries),
+    ...migrationChecks(sections, registries),
     ...vipChecks(sections),
+    ...demandChecks(sections, registries),
     ...namespaceChecks(sections, registries),
     ...loops(sections),
   ];
@@ -69,6 +72,26 @@ function vipChecks({ vips, dns, target }: Sections): Problem[] {
     });
   }
   return problems;
+}
+
+function demandChecks({ merge = [], http, target }: Sections, registries: readonly RegistryPart[]): Problem[] {
+  const demandOf = (name: string) => registries.find((one) => one.name === name)?.fields?.demand;
+  const [first = "", ...others] = merge;
+  const odd = others.filter((name) => (demandOf(name) ?? demandOf(first)) !== (demandOf(first) ?? demandOf(name)));
+  return [
+    ...odd.map((name) => ({
+      path: ["merge", merge.indexOf(name)],
+      message: `must have the same demand as "${first}": of a merged service there is one entry or none`,
+    })),
+    ...(http?.reports?.tokenReview !== undefined && target?.kind === "directory"
+      ? [
+          {
+            path: ["http", "reports", "tokenReview"],
+            message: "goes with a kubernetes target only: no cluster can say whose a token is",
+          },
+        ]
+      : []),
+  ];
 }
 
 function namespaceChecks({ hosts, target }: Sections, registries: readonly RegistryPart[]): Problem[] {

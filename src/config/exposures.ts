@@ -28,7 +28,8 @@ export const exposureFields = z.array(
     .transform(({ hosts = [], path = "/", ...rest }): ExposureRule => ({ ...rest, hosts, path })),
 );
 
-function serviceField(text: string): string {
+/** A service's key. @throws When it is none. */
+export function serviceField(text: string): string {
   if (parseServiceKey(text) === undefined)
     throw new Error(`must be <registry>/<namespace>/<service>, such as vms/shop/orders, not "${text}"`);
   return text;

@@ -14,6 +14,8 @@ import {
   socketAddress,
   textField,
 } from "./fields.ts";
+import { migrationFields } from "./migration.ts";
+import { reportFields } from "./reports.ts";
 import { mapping, unique } from "./shapes.ts";
 
 /** Istio's own allocator gives addresses out of these: istio/istio pilot/pkg/features and pilot/pkg/controllers/ipallocate. */
@@ -57,6 +59,8 @@ export const registryFields = z.object({
   exportTo: exportTo.default(["*"]),
   xds: z.boolean().default(false),
   waypoint: textField(waypointName).optional(),
+  demand: z.enum(["all", "reported"]).default("all"),
+  demandTtl: duration.refine((ms) => ms >= 1000, "must be at least 1s").prefault("30d"),
 });
 
 const vipRange = textField((text) => {
@@ -122,6 +126,7 @@ export const sectionFields = {
     keepEmpty: duration.prefault("1h"),
     releaseAfter: duration.optional(),
   }).prefault({}),
+  migration: migrationFields.prefault({}),
   target: z
     .discriminatedUnion("kind", [
       mapping({ kind: z.literal("directory"), path: z.string().min(1).default("out"), ...inTarget }),
@@ -129,7 +134,7 @@ export const sectionFields = {
     ])
     .prefault({ kind: "directory" }),
   dns: dnsFields.prefault({}),
-  http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080") }).prefault({}),
+  http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080"), reports: reportFields.optional() }).prefault({}),
 };
 
 function disjoint(ranges: readonly string[], context: z.RefinementCtx<string[]>): void {

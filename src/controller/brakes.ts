@@ -1,3 +1,4 @@
+import type { Log } from "../log.ts";
 import type { Notice } from "../model/target.ts";
 import type { Brake } from "../plan/policy.ts";
 
@@ -22,6 +23,21 @@ export function createBrakeTimes(releaseAfterMs = Number.POSITIVE_INFINITY): Bra
       for (const registry of since.keys()) if (!on.has(registry)) since.delete(registry);
       for (const registry of on) if (!since.has(registry)) since.set(registry, nowMs);
       return obeyed;
+    },
+  };
+}
+
+/** Says when a brake goes on and when it is off again, not in each pass; what it keeps back is said apart. */
+export function createBrakeLog(log: Log): { record(brakes: readonly Brake[]): void } {
+  let known = new Map<string, Brake>();
+  return {
+    record(brakes) {
+      const now = new Map(brakes.map((brake) => [`${brake.registry} ${brake.kind}`, brake]));
+      for (const [key, { registry, kind, message }] of now)
+        if (!known.has(key)) log.warn({ registry, kind, why: message }, "a brake is on");
+      for (const [key, { registry, kind }] of known)
+        if (!now.has(key)) log.info({ registry, kind }, "a brake is off again");
+      known = now;
     },
   };
 }

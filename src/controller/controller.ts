@@ -3,14 +3,19 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { Target, WriteReport, WriteResult } from "../model/target.ts";
-import { brakeNotice, createBrakeTimes } from "./brakes.ts";
+import { rewriteEveryMs } from "../plan/demand.ts";
+import { brakeNotice, createBrakeLog, createBrakeTimes } from "./brakes.ts";
 import { type Computation, type ComputeInput, createPipeline, type Decision, type Settings } from "./compute.ts";
+import { createDemand, type Demand } from "./demand.ts";
 import { createHoldLog } from "./holds.ts";
+import { decayedEndpoints, demandCounts, demandTtls, isStillNews, knows } from "./known.ts";
 import type { Leadership } from "./leadership.ts";
 import { backOff, firstOf, loop } from "./loop.ts";
+import { insideEndpoints } from "./moving.ts";
 import { type PassOptions, pass, writeUpdates } from "./pass.ts";
 import { createEndpointPeaks } from "./peaks.ts";
 import { type Readers, startReaders } from "./readers.ts";
+import { createRefusals } from "./refusals.ts";
 import { createRepairs } from "./repairs.ts";
 import { inTurns } from "./turns.ts";
 
@@ -21,6 +26,10 @@ export interface ControllerOptions {
   /** Started, and watching. */
   readonly target: Target;
   readonly leadership: Leadership;
+  /** Who asks for which services; nobody by default. */
+  readonly demand?: Demand;
+  /** Told of each look at everything before anything of it is written. */
+  readonly onDecision?: (decision: Decision) => void;
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -42,10 +51,12 @@ const SETTLING_MS = 50;
 const REST = 4;
 const MOST_TICK_MS = 10_000;
 const PROGRESS_MS = 2_000;
+/** What could not be done about a question is tried again for one that comes after so long. */
+const ASKED_AGAIN_MS = 60_000;
 
 /** Keep the target in step with the registries until `signal` aborts. Only the leader writes; everyone else decides and shows. */
 export function startController(options: ControllerOptions): Controller {
-  const { config, adapters, target, leadership, signal, log, metrics } = options;
+  const { config, adapters, target, leadership, demand = createDemand(), signal, log, metrics } = options;
   const jobs = adapters.map((adapter) => ({
     adapter,
     poll: config.registries.find(({ name }) => name === adapter.registry)?.poll ?? "*/30 * * * * *",
@@ -55,10 +66,17 @@ export function startController(options: ControllerOptions): Controller {
   const peaks = createEndpointPeaks(config.policy.keepEmptyMs);
   const holds = createHoldLog(log, metrics);
   const repairs = createRepairs(pipeline.hasStood, log, metrics);
+  const refusals = createRefusals();
   const brakes = createBrakeTimes(config.policy.releaseAfterMs);
+  const brakeLog = createBrakeLog(log);
   // Tombstones end and quarantines run out without any event.
   const tickMs = Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4));
-  const seen = { readings: -1, target: -1, leadership: -1 };
+  const ttlMs = demandTtls(config.registries);
+  demand.judge(
+    (service, atMs) => latest !== undefined && isStillNews(latest, service, atMs, ttlMs),
+    Math.min(ASKED_AGAIN_MS, ...[...ttlMs.values()].map(rewriteEveryMs)),
+  );
+  const seen = { readings: -1, target: -1, leadership: -1, demand: -1 };
   let latest: Decision | undefined;
   let hasPassed = false;
   let unfinished = 0;
@@ -99,13 +117,14 @@ export function startController(options: ControllerOptions): Controller {
       (inner) => readers.changes.wait(seen.readings, inner),
       (inner) => target.waitForChange(seen.target, inner),
       (inner) => leadership.changes.wait(seen.leadership, inner),
+      (inner) => demand.changes.wait(seen.demand, inner),
       (inner) => (unfinished > 0 ? backOff(unfinished, inner) : delay(msUntil(allDueMs), undefined, { signal: inner })),
     ];
   }
 
   async function onePass(): Promise<void> {
     const isMoved = seen.readings !== readers.changes.version();
-    const hasTurned = seen.leadership !== leadership.changes.version();
+    const hasTurned = seen.leadership !== leadership.changes.version() || seen.demand !== demand.changes.version();
     // A change in a registry goes first, but for at most one tick.
     if (isAllDue || hasTurned || unfinished > 0 || msUntil(allDueMs + (isMoved ? tickMs : 0)) === 0) return passAll();
     const some = decideSome();
@@ -130,9 +149,11 @@ export function startController(options: ControllerOptions): Controller {
         const beganMs = performance.now();
         seen.readings = readers.changes.version();
         seen.target = target.version();
+        seen.demand = demand.changes.version();
         const decided = await inTurns(pipeline.all(input(released)), signal);
         computeMs += performance.now() - beganMs;
-        return decided;
+        options.onDecision?.(decided);
+        return { ...decided, plan: refusals.sift(decided.plan) };
       },
     });
     latest = computation;
@@ -141,6 +162,7 @@ export function startController(options: ControllerOptions): Controller {
     restedMs = performance.now() + REST * computeMs;
     recordAll(computation);
     await record(computation, report, ledgerWrites, started);
+    allDueMs = Math.min(allDueMs, performance.now() + refusals.msUntilDue());
     if (isLeader && released.length > 0) leadership.releaseDone();
     // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
     hasPassed ||= isAnswered;
@@ -153,8 +175,9 @@ export function startController(options: ControllerOptions): Controller {
     return pipeline.some(input(leadership.allowDeletes()), changed);
   }
 
-  async function passSome(decision: Decision): Promise<void> {
+  async function passSome(decided: Decision): Promise<void> {
     const started = performance.now();
+    const decision = { ...decided, plan: refusals.sift(decided.plan) };
     const report = await writeUpdates(decision, passOptions(leadership.isLeader()));
     latest = decision;
     await record(decision, report, 0, started);
@@ -165,7 +188,7 @@ export function startController(options: ControllerOptions): Controller {
       target,
       isDryRun: !isLeader || config.policy.mode === "dry-run",
       signal,
-      isDue: repairs.isDue,
+      isDue: (change) => repairs.isDue(change) && refusals.isDue(change),
       mayWrite: () => leadership.isLeader() && !signal.aborted,
       onProgress: progressLog(log),
     };
@@ -179,12 +202,19 @@ export function startController(options: ControllerOptions): Controller {
       nowMs,
       allowDeletes: new Set([...released, ...brakes.released(nowMs)]),
       endpointPeaks: peaks.peaks(nowMs),
+      asked: demand.demands(),
     };
   }
 
   /** What only a look at everything can change. */
-  function recordAll({ plan, ledger }: Computation): void {
+  function recordAll(computation: Computation): void {
+    const { plan, ledger } = computation;
+    demand.keep((service) => knows(computation, service));
+    for (const [registry, counts] of demandCounts(computation, ttlMs.keys()))
+      for (const state of ["demanded", "known"] as const)
+        metrics.demandServices.set({ registry, state }, counts[state]);
     metrics.leaderState.set(leadership.isLeader() ? 1 : 0);
+    brakeLog.record(plan.brakes);
     for (const registry of brakes.record(plan.brakes, target.nowMs()))
       log.warn({ registry }, "the registry's brake was on for policy.releaseAfter and has been released");
     for (const { name: registry } of config.registries) {
@@ -205,7 +235,10 @@ export function startController(options: ControllerOptions): Controller {
   async function record(decision: Decision, report: WriteReport, ledgerWrites: number, started: number): Promise<void> {
     const { plan } = decision;
     peaks.record(plan.endpointTotals, target.nowMs());
+    for (const [registry, endpoints] of decayedEndpoints(report)) peaks.lower(registry, endpoints);
+    for (const [registry, endpoints] of insideEndpoints(report)) peaks.lower(registry, endpoints);
     holds.record(plan.hold, report, unreadRegistries(decision));
+    refusals.record(report);
     const counts = countOutcomes(report.results);
     unfinished = counts.written < report.results.length ? unfinished + 1 : 0;
     metrics.passRuns.inc({ result: "ok" });

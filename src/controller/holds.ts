@@ -11,11 +11,13 @@ export interface HoldLog {
 
 /** Lines of each kind for one pass: a registry or a tenant must not be able to fill the log. */
 const MOST_LINES = 20;
+const MOST_KNOWN = 10_000;
 
 export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
   let held = new Map<string, Hold>();
   let counted: readonly Hold[] = [];
-  let refused = new Map<string, string>();
+  /** What was refused and has not been written since. */
+  const refused = new Map<string, string>();
   return {
     record(holds, report, unread) {
       // What was decided on single services leaves the list as it is.
@@ -41,16 +43,21 @@ export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
   }
 
   function recordResults({ results }: WriteReport): void {
-    const failed = new Map<string, string>();
     for (const { change, outcome, error } of results) {
       metrics.passChanges.inc({ kind: change.kind, outcome });
-      if (outcome !== "failed") continue;
       const key = change.kind === "delete" ? change.standing.key : change.object.key;
       const why = String(error instanceof Error ? error.message : error);
-      failed.set(key, why);
-      if (refused.get(key) !== why) log.error({ object: key, error }, "an object could not be written");
+      const isNews = outcome === "failed" && refused.get(key) !== why;
+      refused.delete(key);
+      if (isNews) log.error({ object: key, error }, "an object could not be written");
+      if (outcome === "failed") remember(key, why);
     }
-    refused = failed;
+  }
+
+  function remember(key: string, why: string): void {
+    const [oldest] = refused.keys();
+    if (refused.size >= MOST_KNOWN && oldest !== undefined) refused.delete(oldest);
+    refused.set(key, why);
   }
 
   function countHolds(before: Iterable<Hold>, now: Iterable<Hold>): void {

@@ -14,15 +14,28 @@ export interface Leadership {
   releaseDone(): void;
 }
 
+/** Leadership of a process that no other takes it from. */
+export interface SoleWriter extends Leadership {
+  /** Release the brakes of these registries with the next pass. */
+  release(registries: readonly string[]): void;
+}
+
 /** For a target that is locked for as long as this process runs. */
-export function soleWriter(identity: string): Leadership {
+export function soleWriter(identity: string): SoleWriter {
   const changes = createChanges();
+  let released: readonly string[] = [];
   return {
     isLeader: () => true,
     holder: () => identity,
     changes,
-    allowDeletes: () => [],
-    releaseDone: () => undefined,
+    allowDeletes: () => released,
+    releaseDone() {
+      released = [];
+    },
+    release(registries) {
+      released = [...new Set([...released, ...registries])];
+      changes.notify();
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { ConflictError } from "../errors.ts";
-import type { Change } from "../model/plan.ts";
+import type { Change, Update } from "../model/plan.ts";
 import type { Target, WriteOptions, WriteReport } from "../model/target.ts";
 import type { Computation, Decision } from "./compute.ts";
 
@@ -25,9 +25,11 @@ const MAX_CLAIMS = 5;
  * One pass: decide, claim VIPs, write, let freed VIPs rest.
  *
  * Nothing that uses a VIP is written before the ledger has it: a ledger block that moved meanwhile means that another
- * writer may have claimed the same address, so everything is decided anew from the newer state.
+ * writer may have claimed the same address, so everything is decided anew from the newer state. Where the ledger cannot be
+ * written, what stands goes on being updated with the VIPs that it has.
  *
  * @throws {ConflictError} When the ledger kept moving.
+ * @throws When it cannot be written.
  */
 export async function pass(options: PassOptions): Promise<PassResult> {
   const { target, compute, isDryRun, isDue = () => true } = options;
@@ -40,6 +42,9 @@ export async function pass(options: PassOptions): Promise<PassResult> {
       if (claims.length > 0) await target.writeLedger(claims, options);
     } catch (error) {
       if (error instanceof ConflictError && attempt < MAX_CLAIMS) continue;
+      // Whoever has a VIP goes on: only what needs another waits for the ledger.
+      const safe = update.filter(keepsAddresses).filter(isDue);
+      if (safe.length > 0) await target.write(safe, options);
       throw error;
     }
     if (claims.length > 0 && !options.mayWrite()) return { computation, report: { results: [] }, ledgerWrites: 0 };
@@ -49,6 +54,12 @@ export async function pass(options: PassOptions): Promise<PassResult> {
     const rested = await restFreed(options, report);
     return { computation, report, ledgerWrites: claims.length + rested };
   }
+}
+
+function keepsAddresses({ object, standing }: Update): boolean {
+  const [wanted, stands] = [object.manifest, standing.manifest];
+  if (wanted.kind !== "ServiceEntry" || stands.kind !== "ServiceEntry") return false;
+  return wanted.spec.addresses?.join() === stands.spec.addresses?.join();
 }
 
 /** Write a decision that changes only what stands: it claims no VIP, frees none, and holds what was held before. */

@@ -2,6 +2,8 @@
 export interface EndpointPeaks {
   record(totals: ReadonlyMap<string, number>, nowMs: number): void;
   peaks(nowMs: number): ReadonlyMap<string, number>;
+  /** Endpoints that went because nobody wants them any more are no loss. */
+  lower(registry: string, by: number): void;
 }
 
 interface Sample {
@@ -19,6 +21,13 @@ export function createEndpointPeaks(windowMs: number): EndpointPeaks {
         const higher = (samples.get(registry) ?? []).filter((sample) => sample.total > total);
         samples.set(registry, [...higher, { atMs: nowMs, total }]);
       }
+    },
+    lower(registry, by) {
+      const lowered = (samples.get(registry) ?? []).map((sample) => ({
+        ...sample,
+        total: Math.max(0, sample.total - by),
+      }));
+      samples.set(registry, lowered);
     },
     peaks(nowMs) {
       const peaks = new Map<string, number>();

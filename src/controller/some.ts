@@ -1,12 +1,21 @@
+import {
+  CLAIMANT_ANNOTATION,
+  EFFECTIVE_STAGE_ANNOTATION,
+  EFFECTIVE_WEIGHT_ANNOTATION,
+  INSIDE_ADDRESSES_ANNOTATION,
+  STEPPED_BACK_ANNOTATION,
+} from "../model/claim.ts";
 import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION, NAMES_ANNOTATION, type ObjectKey } from "../model/objects.ts";
 import { type Service, type ServiceKey, serviceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
+import type { Demanded } from "../plan/demand.ts";
 import type { Catalog, CatalogService, Reading } from "../plan/merge.ts";
 import type { Naming } from "../plan/names.ts";
 import type { Desired, ObjectMemo } from "../plan/objects.ts";
 import type { PolicedPlan } from "../plan/policy.ts";
 import { sameValue } from "../plan/same.ts";
 import { type SettleMemo, settlePorts } from "../plan/settle.ts";
+import type { Stages } from "../plan/stages.ts";
 import {
   exchange,
   exchangePremade,
@@ -30,7 +39,9 @@ export interface LateStages {
       readonly catalog: Catalog;
       readonly naming: Naming;
       readonly ledger: Pick<VipLedger, "vips" | "holds"> | undefined;
+      readonly moves: Stages;
       readonly previous: ObjectMemo | undefined;
+      readonly demanded?: Demanded;
       /** The services that are looked at; all if left out. */
       readonly only?: ReadonlySet<ServiceKey>;
     },
@@ -43,6 +54,7 @@ export interface Last {
   decision: Decision & {
     readonly standing: StandingIndex;
     readonly catalog: { readonly services: Map<ServiceKey, CatalogService> };
+    readonly undemanded: Map<ServiceKey, CatalogService>;
     readonly desired: Desired;
   };
   readings: ReadonlyMap<string, Reading>;
@@ -65,7 +77,9 @@ const MOST_SERVICES = 128;
 /** Start anew from a look at everything. */
 export function startFrom(decision: Last["decision"], readings: ReadonlyMap<string, Reading>): Last {
   const ofNames = new Set(decision.naming.holds);
-  const held = new Set(decision.plan.hold.filter((hold) => !ofNames.has(hold)).map(({ service }) => service));
+  // A claim that is refused says nothing of the service that it is for.
+  const beyond = decision.plan.hold.filter((hold) => !ofNames.has(hold) && hold.reason !== "stage");
+  const held = new Set(beyond.map(({ service }) => service));
   return { decision, readings, held, unclear: new Set() };
 }
 
@@ -82,7 +96,7 @@ export function decideSome(
   { settled, stages }: LateStages,
   group: readonly string[],
 ): PartialDecision | undefined {
-  const { standing, catalog, naming, ledger, desired, plan } = last.decision;
+  const { standing, catalog, undemanded, naming, ledger, stages: decisions, desired, plan } = last.decision;
   if (plan.create.length + plan.delete.length + plan.brakes.length + input.allowDeletes.size > 0) return undefined;
   const moved = movedServices(last.readings, input.readings, group);
   if (moved === undefined) return undefined;
@@ -90,11 +104,21 @@ export function decideSome(
   const touched = new Set([...moved.keys(), ...objects, ...plan.update.map(({ object }) => object.service)]);
   if (touched.size > MOST_SERVICES) return undefined;
   const services = new Map<ServiceKey, CatalogService>();
+  /** Nobody asked for them: only what they will be made of changes. */
+  const unasked = new Map<ServiceKey, CatalogService>();
   for (const key of touched) {
+    const moves = undemanded.has(key) ? moved.get(key) : undefined;
+    if (moves !== undefined && !standing.byService.has(key)) {
+      unasked.set(key, moves.now);
+      continue;
+    }
     const known = catalog.services.get(key);
     if (known === undefined || !isSettled(last, key) || group.includes(known.registry)) return undefined;
     const change = moved.get(key);
     // Of two services that a registry lists by one name another one may be the one that counts.
+    // Its routes go by its ports, and whether it may be moved does.
+    if (change !== undefined && decisions.has(key) && !sameValue(change.before.ports, change.now.ports))
+      return undefined;
     if (change !== undefined && known !== change.before && known !== settled.get(change.before)?.settled)
       return undefined;
     services.set(
@@ -102,7 +126,7 @@ export function decideSome(
       change === undefined ? known : settlePorts(change.now, standing.entries.get(key)?.manifest, settled),
     );
   }
-  const part = standingOf(standing, touched);
+  const part = standingOf(standing, services.keys());
   const heldAliases = new Set([...part.objects.keys()].filter((key) => naming.heldAliases.has(key)));
   const made = runSteps(
     stages(
@@ -111,8 +135,9 @@ export function decideSome(
         catalog: { services, failed: new Map(), authorities: catalog.authorities },
         naming: { services: naming.services, holds: [], heldAliases },
         ledger: ledger === undefined ? undefined : { vips: ledger.vips, holds: [] },
+        moves: { decisions, holds: [] },
         previous: desired.memo,
-        only: touched,
+        only: new Set(services.keys()),
       },
       input,
     ),
@@ -120,6 +145,7 @@ export function decideSome(
   const { create, update, delete: remove, hold, brakes, endpointTotals } = made.plan;
   if (create.length + remove.length + hold.length + brakes.length + made.desired.kept.size > 0) return undefined;
   for (const [key, service] of services) catalog.services.set(key, service);
+  for (const [key, service] of unasked) undemanded.set(key, service);
   for (const [key, built] of made.desired.memo) desired.memo.set(key, built);
   const unchanged = plan.unchanged + plan.update.length - update.length;
   last.readings = new Map(input.readings);
@@ -197,6 +223,17 @@ function takeObjects(
   return services;
 }
 
+const MARKS: readonly string[] = [
+  NAMES_ANNOTATION,
+  EMPTY_SINCE_ANNOTATION,
+  GONE_SINCE_ANNOTATION,
+  EFFECTIVE_STAGE_ANNOTATION,
+  EFFECTIVE_WEIGHT_ANNOTATION,
+  CLAIMANT_ANNOTATION,
+  INSIDE_ADDRESSES_ANNOTATION,
+  STEPPED_BACK_ANNOTATION,
+];
+
 /** Whether both give the same names, VIPs and marks to the same service, so that only what is written into them differs. */
 function isSameButForContent(a: StandingObject, b: StandingObject): boolean {
   return (
@@ -216,9 +253,7 @@ function sameEntry({ manifest: a }: StandingObject, { manifest: b }: StandingObj
     sameValue(a.spec.hosts, b.spec.hosts) &&
     sameValue(a.spec.addresses, b.spec.addresses) &&
     sameValue(a.spec.ports, b.spec.ports) &&
-    [NAMES_ANNOTATION, EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION].every(
-      (name) => a.metadata.annotations?.[name] === b.metadata.annotations?.[name],
-    )
+    MARKS.every((name) => a.metadata.annotations?.[name] === b.metadata.annotations?.[name])
   );
 }
 

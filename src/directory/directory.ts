@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import type { Log } from "../log.ts";
+import type { ConfiguredClaim } from "../model/claim.ts";
 import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
 import { directoryState } from "./state.ts";
@@ -15,6 +16,8 @@ export interface DirectoryOptions {
   readonly ledgerNamespace: string;
   /** Which entries that others wrote by hand are to be filled; without it none. */
   readonly premade?: PremadeRule;
+  /** Claims of the configuration. What their Services are like is not known here. */
+  readonly claims?: readonly ConfiguredClaim[];
   readonly log?: Pick<Log, "warn"> | undefined;
   /** Told of each attempt to write a file. */
   readonly onWrite?: ((operation: DirectoryOperation, result: "ok" | "failed") => void) | undefined;
@@ -27,10 +30,12 @@ export interface DirectoryOptions {
  * of ours are kept.
  * One process at a time may write (see `directoryLock`); any may read.
  */
-export function directoryTarget({ path, owner, ledgerNamespace, premade, log, onWrite }: DirectoryOptions): Target {
+export function directoryTarget(options: DirectoryOptions): Target {
+  const { path, owner, ledgerNamespace, premade, claims = [], log, onWrite } = options;
   const root = resolve(path);
-  const state = directoryState((key, paths) =>
-    log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"),
+  const state = directoryState(
+    (key, paths) => log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"),
+    claims,
   );
   let watching: TreeWatch | undefined;
   const reader = treeReader({

@@ -30,9 +30,13 @@ export interface Ownership {
   readonly premade?: PremadeRule | undefined;
 }
 
-/** Whether we may write to a file: something of ours stands in it. */
+/** Whether we may write to a file: something of ours stands in it, and all of it can be read. */
 export function mayRewrite(file: DirectoryFile): boolean {
-  return file.objects.length > 0 || file.ledger !== undefined;
+  return file.problem === undefined && hasOurs(file);
+}
+
+function hasOurs({ objects, ledger }: DirectoryFile): boolean {
+  return objects.length > 0 || ledger !== undefined;
 }
 
 /** Identifies a content. */
@@ -51,7 +55,7 @@ export function readFileContent(
   const parsed = isUtf8(content)
     ? parseYaml(Buffer.from(content).toString("utf8"))
     : { problem: "line 1: it is not UTF-8" };
-  if ("problem" in parsed) return unreadableFile(path, contentHash(content), parsed.problem);
+  if ("problem" in parsed) return unreadableFile(path, contentHash(content), parsed.problem, before);
   const known = new Map(before?.objects.map((object) => [object.key, object]));
   const objects: StandingObject[] = [];
   const foreign: ForeignObject[] = [];
@@ -83,8 +87,12 @@ export function readFileContent(
   return mayRewrite(file) ? file : { ...file, foreign: withNameTaken(path, foreign) };
 }
 
-/** A file of which nothing can be known; it keeps its name from us. */
-export function unreadableFile(path: string, hash: string, problem: string): DirectoryFile {
+/**
+ * A file of which nothing can be known now: what stood in it before goes on standing, as unreadable is not empty. One that was
+ * never read keeps its name from us.
+ */
+export function unreadableFile(path: string, hash: string, problem: string, before?: DirectoryFile): DirectoryFile {
+  if (before !== undefined && hasOurs(before)) return { ...before, hash, problem };
   const foreign = withNameTaken(path, []);
   return { path, hash, objects: [], foreign, ledger: undefined, others: [], premade: new Map(), problem };
 }

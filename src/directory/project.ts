@@ -81,14 +81,15 @@ export function isOurs({ kind, labels }: RawObject, owner: string): boolean {
 export function toStanding(raw: RawObject, resourceVersion: string, writtenMs: number): StandingObject {
   const { apiVersion, kind, name, namespace, labels, annotations, body } = raw;
   const service = annotations[SERVICE_ANNOTATION];
+  const parts = service === undefined ? undefined : parseServiceKey(service);
   const spec = kind === "ServiceEntry" ? soundEntrySpec(fieldsOf(body.spec)) : fieldsOf(body.spec);
   const released = annotations[RELEASED_ANNOTATION];
   const yielded =
     released !== undefined ? `it was released at ${released}` : kind === "Service" ? whyYielded(spec) : undefined;
   return {
     key: objectKey(kind, namespace, name),
-    service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
-    registry: labels[REGISTRY_LABEL] ?? "",
+    service: parts === undefined ? undefined : service,
+    registry: parts?.registry ?? labels[REGISTRY_LABEL] ?? "",
     // Any spec may stand here, as anyone may have edited the file.
     manifest: { apiVersion, kind, metadata: { name, namespace, labels, annotations }, spec } as unknown as Manifest,
     uid: "",

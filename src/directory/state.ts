@@ -1,4 +1,5 @@
 import { changeLog } from "../model/change-log.ts";
+import { type ConfiguredClaim, configuredClaim } from "../model/claim.ts";
 import { type ObjectKey, objectKey } from "../model/objects.ts";
 import type { ForeignObject, PremadeEntry, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
 import { type DirectoryFile, servicePath } from "./file.ts";
@@ -7,7 +8,10 @@ import { type DirectoryFile, servicePath } from "./file.ts";
 export type DirectoryState = ReturnType<typeof directoryState>;
 
 /** Start with an empty folder. `onDuplicate` is told of an object that stands in two files: the first one counts. */
-export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly string[]) => void) {
+export function directoryState(
+  onDuplicate: (key: ObjectKey, paths: readonly string[]) => void,
+  configured: readonly ConfiguredClaim[] = [],
+) {
   const files = new Map<string, DirectoryFile>();
   const places = new Map<ObjectKey, readonly string[]>();
   const objects = new Map<ObjectKey, StandingObject>();
@@ -15,7 +19,13 @@ export function directoryState(onDuplicate: (key: ObjectKey, paths: readonly str
   const premade = new Map<ObjectKey, PremadeEntry>();
   const premadePlaces = new Map<ObjectKey, PremadePlace>();
   const ledger = new Map<string, StandingLedgerBlock>();
-  const standing: Standing = { objects, foreign, premade, ledger, namespaces: undefined };
+  const claims = new Map(
+    configured.map((claim) => [
+      objectKey("Service", claim.by.namespace, claim.by.name),
+      configuredClaim(claim, undefined),
+    ]),
+  );
+  const standing: Standing = { objects, foreign, premade, ledger, namespaces: undefined, claims };
   const log = changeLog();
 
   /** Put a file's new content, or with `undefined` its absence, in place of the old. */

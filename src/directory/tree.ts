@@ -101,8 +101,8 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
     const absolute = join(root, path);
     try {
       const found = await lstat(absolute);
-      if (!found.isFile()) return unreadableFile(path, "", "it is not a regular file");
-      if (found.size > MAX_BYTES) return unreadableFile(path, "", "it is larger than 16 MiB");
+      if (!found.isFile()) return unreadableFile(path, "", "it is not a regular file", before);
+      if (found.size > MAX_BYTES) return unreadableFile(path, "", "it is larger than 16 MiB", before);
       const last = seen.get(path);
       const now = {
         stat: `${found.ino}/${found.size}/${found.mtimeMs}/${found.ctimeMs}`,
@@ -117,7 +117,7 @@ export function treeReader({ root, state, ownership, log, onFolder }: TreeOption
     } catch (error) {
       seen.delete(path);
       const { code, message } = error as NodeJS.ErrnoException;
-      return code === "ENOENT" || code === "ENOTDIR" ? undefined : unreadableFile(path, "", message);
+      return code === "ENOENT" || code === "ENOTDIR" ? undefined : unreadableFile(path, "", message, before);
     }
   }
   return { visit };

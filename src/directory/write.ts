@@ -108,6 +108,8 @@ export function directoryWriter({ root, ledgerNamespace, state, visit, onWrite }
   /** Why a change cannot be made to what stands now. */
   function faultOf(change: Change, path: string): readonly [WriteOutcome, unknown?] | undefined {
     const file = state.files.get(path);
+    if (change.kind !== "create" && file?.problem !== undefined)
+      return ["failed", new Error(`"${join(root, path)}" ${file.problem}`)];
     if (change.kind !== "create") {
       const { key, resourceVersion } = change.standing;
       const { objects, premade } = state.standing;

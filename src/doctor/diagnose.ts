@@ -1,4 +1,5 @@
 import type { ClusterFacts, Fact } from "../model/cluster-facts.ts";
+import { ambient } from "./ambient.ts";
 import { attempt } from "./attempt.ts";
 import { capture } from "./capture.ts";
 import { definitions } from "./definitions.ts";
@@ -22,6 +23,7 @@ const BY_NAME: Readonly<Record<CheckName, Check>> = {
   vips,
   capture,
   pods,
+  ambient,
   scope,
   exports: exported,
   tls,

@@ -9,6 +9,7 @@ export const CHECKS = [
   "vips",
   "capture",
   "pods",
+  "ambient",
   "scope",
   "exports",
   "tls",
@@ -32,7 +33,11 @@ export interface DoctorSettings {
   /** Path of the configuration, for messages. */
   readonly file: string;
   readonly owner: string;
-  readonly registries: readonly { readonly name: string; readonly exportTo: readonly string[] }[];
+  readonly registries: readonly {
+    readonly name: string;
+    readonly exportTo: readonly string[];
+    readonly demand?: "all" | "reported";
+  }[];
   readonly hosts: { readonly template: string };
   readonly aliases: readonly { readonly registry: string; readonly in: string }[];
   readonly vips: {
@@ -44,6 +49,8 @@ export interface DoctorSettings {
   };
   readonly policy: { readonly mode: "sync" | "upsert-only" | "dry-run" };
   readonly exposures: readonly { readonly api: "istio" | "gateway"; readonly hosts: readonly string[] }[];
+  /** Who may claim services; nobody if left out. */
+  readonly migration?: { readonly allow: readonly object[]; readonly claims: readonly object[] };
   readonly target: { readonly namespace: string; readonly clusterDomain: string };
   readonly dns: {
     readonly listen: readonly Socket[];
@@ -52,6 +59,8 @@ export interface DoctorSettings {
     /** CIDRs. */
     readonly allow: readonly string[];
   };
+  /** Who may report that it calls a service, where anyone may. */
+  readonly http?: { readonly reports?: { readonly tokenReview?: object } };
   readonly istioNamespace: string;
   readonly dnsNamespace: string;
   /** Whose rights were asked for, if not one's own. */
@@ -73,6 +82,14 @@ export interface EstateFacts {
   readonly aliases: readonly string[];
   /** Numbers of the ports of entries that would be created. */
   readonly ports: readonly number[];
+  /** Services with several endpoints on one address, the first such address of each; `waypoint` as its registry says. */
+  readonly crowded: readonly {
+    readonly registry: string;
+    readonly service: string;
+    readonly waypoint?: string | undefined;
+    readonly address: string;
+    readonly count: number;
+  }[];
   /** Entries that would be created and exported to every namespace. */
   readonly newForAll: number;
   /** Registries that could not be read, and why. */

@@ -22,14 +22,19 @@ interface Grant {
   readonly name?: string;
 }
 
-type RightsSettings = Pick<DoctorSettings, "owner" | "aliases" | "vips" | "policy" | "exposures" | "target">;
+type RightsSettings = Pick<
+  DoctorSettings,
+  "owner" | "registries" | "aliases" | "vips" | "policy" | "exposures" | "migration" | "target" | "http"
+>;
 
 /** Every right that the program uses under this configuration: what deploy/kustomize grants, and nothing else. */
 export function neededRights(settings: RightsSettings): readonly Right[] {
   const { vips, policy } = settings;
   const ledger = { namespace: vips.ledgerNamespace, group: "", resources: ["configmaps"] };
   const writes = policy.mode === "dry-run" ? [] : writeGrants(settings, ledger);
-  return [...READ, { ...ledger, verbs: ["list", "watch"] }, ...writes].flatMap(rightsOf);
+  const { allow = [], claims = [] } = settings.migration ?? {};
+  const claimed = allow.length + claims.length > 0 ? READ_FOR_CLAIMS : [];
+  return [...READ, ...claimed, { ...ledger, verbs: ["list", "watch"] }, ...writes].flatMap(rightsOf);
 }
 
 /** In the whole cluster. */
@@ -37,6 +42,13 @@ const READ: readonly Grant[] = [
   { group: ISTIO, resources: ["serviceentries", "virtualservices"], verbs: ["list", "watch"] },
   { group: "gateway.networking.k8s.io", resources: ["httproutes", "tcproutes"], verbs: ["list", "watch"] },
   { group: "", resources: ["services", "namespaces"], verbs: ["list", "watch"] },
+];
+
+/** Likewise, where services may be claimed. */
+const READ_FOR_CLAIMS: readonly Grant[] = [
+  { group: ISTIO, resources: ["sidecars"], verbs: ["list", "watch"] },
+  { group: "security.istio.io", resources: ["peerauthentications"], verbs: ["list", "watch"] },
+  { group: "discovery.k8s.io", resources: ["endpointslices"], verbs: ["list", "watch"] },
 ];
 
 const GATEWAY_ROUTES = {
@@ -56,6 +68,7 @@ function writeGrants(settings: RightsSettings, ledger: Omit<Grant, "verbs">): re
       resources: ["serviceentries", "virtualservices"],
       verbs: ["get", "create", "patch", "delete"],
     },
+    ...demandGrants(settings),
     ...(settings.exposures.some(({ api }) => api === "gateway") ? [{ namespace, ...GATEWAY_ROUTES }] : []),
     { namespace, ...events },
     { ...lease, verbs: ["create"] },
@@ -71,6 +84,25 @@ function writeGrants(settings: RightsSettings, ledger: Omit<Grant, "verbs">): re
           ]),
     ]),
   ];
+}
+
+/** Replicas tell the leader what was asked for; and the cluster says whose a token is. */
+function demandGrants({ registries, target: { namespace }, owner, http }: RightsSettings): readonly Grant[] {
+  const channel = { namespace, group: "", resources: ["configmaps"] };
+  const reviews = { group: "authentication.k8s.io", resources: ["tokenreviews"], verbs: ["create"] };
+  return [
+    ...(registries.some(({ demand }) => demand === "reported")
+      ? [
+          { ...channel, verbs: ["create"] },
+          { ...channel, verbs: ["list", "watch", "patch"], name: demandName(owner) },
+        ]
+      : []),
+    ...(http?.reports?.tokenReview === undefined ? [] : [reviews]),
+  ];
+}
+
+function demandName(owner: string): string {
+  return `x2istio-${owner}-demand`;
 }
 
 function rightsOf({ resources, verbs, ...rest }: Grant): readonly Right[] {
@@ -114,12 +146,18 @@ function finding(
     check,
     state: "problem",
     message: `${who} may not ${what.join("; ")} in ${namespace === undefined ? "the cluster" : `namespace ${namespace}`}`,
-    mend: applied(namespace, new Set(missing.map(({ right }) => right.resource)), settings),
+    mend: applied(namespace, new Set(missing.map(({ right }) => manifestOf(right, settings))), settings),
   };
 }
 
 function resourceOf({ group, resource, name }: Right): string {
   return `${resource}${group && `.${group}`}${name === undefined ? "" : ` ${name}`}`;
+}
+
+/** A right's resource, but for those that have a manifest of their own. */
+function manifestOf({ resource, name, namespace }: Right, { owner, vips }: DoctorSettings): string {
+  const isDemand = name === demandName(owner) || (resource === "configmaps" && namespace !== vips.ledgerNamespace);
+  return isDemand ? "demand" : resource;
 }
 
 /** Which manifests of deploy/kustomize grant what is missing in a place. */
@@ -129,7 +167,11 @@ function applied(
   { target, vips, owner }: DoctorSettings,
 ): string {
   const base = "deploy/kustomize/base";
-  if (namespace === undefined) return `kubectl apply -f ${base}/rbac-read.yaml`;
+  if (namespace === undefined) {
+    const reviews = resources.has("tokenreviews") ? ["deploy/kustomize/reported/rbac-reports.yaml"] : [];
+    const read = resources.size > reviews.length ? [`${base}/rbac-read.yaml`] : [];
+    return `kubectl apply ${[...read, ...reviews].map((file) => `-f ${file}`).join(" ")}`;
+  }
   if (namespace !== target.namespace && namespace !== vips.ledgerNamespace)
     return `kubectl apply -n ${shellWord(namespace)} -f deploy/kustomize/alias-namespace/rbac-aliases.yaml`;
   const files = [
@@ -137,6 +179,7 @@ function applied(
     ...(resources.has("configmaps") ? ["ledger"] : []),
     ...(resources.has("services") ? ["aliases"] : []),
   ].map((name) => `${base}/rbac-${name}.yaml`);
+  if (resources.has("demand")) files.push("deploy/kustomize/reported/rbac-demand.yaml");
   // The files say which owner and namespace they are for.
   const edits = [
     ...(owner === "main" ? [] : [`s/x2istio-main/x2istio-${owner}/`]),

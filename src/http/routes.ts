@@ -1,5 +1,8 @@
+import { registryToRelease, releaseBrake } from "./brakes.ts";
 import { jsonText } from "./json.ts";
 import type { PublishedNames } from "./names.ts";
+import { type Asked, type Reply, text } from "./reply.ts";
+import { type AnswerReports, REPORTS_PATH } from "./reports.ts";
 
 /** What the HTTP server tells; asked anew for each request. */
 export interface StatusSource {
@@ -9,29 +12,16 @@ export interface StatusSource {
   services(): unknown;
   /** JSON data with stable fields. */
   plan(): unknown;
+  /** JSON data with stable fields: who asks for which services by which names. */
+  usage?(): unknown;
+  /** Let the next pass write what the brake of a registry holds. Rejects when there is no such registry, or nobody may write. */
+  release?(registry: string): Promise<void>;
+  /** Answers whoever reports that it calls a service. */
+  readonly reports?: AnswerReports | undefined;
   /** Prometheus text format 0.0.4. */
   metrics(): Promise<string>;
   /** What DNS answers from, for other servers. */
   readonly names?: PublishedNames;
-}
-
-/** What an answer may depend on besides method and path. */
-export interface Asked {
-  readonly ifNoneMatch?: string | undefined;
-  readonly acceptEncoding?: string | undefined;
-  /** Aborts when the client has gone or the server stops. */
-  readonly signal?: AbortSignal;
-}
-
-/** One answer, whole. */
-export interface Reply {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string | Buffer;
-  readonly allow?: string;
-  readonly etag?: string;
-  /** Content-Encoding of `body`. */
-  readonly encoding?: string;
 }
 
 interface Route {
@@ -65,10 +55,18 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
     "/api/names",
     { about: "what DNS answers from; ?wait=SECONDS waits until it is another than the If-None-Match", answer: names },
   ],
+  [
+    "/api/usage",
+    {
+      about: "who asks for which services, by which names",
+      answer: async (source) =>
+        source.usage === undefined ? text(404, "There is no usage here.") : json(200, await source.usage()),
+    },
+  ],
   ["/", { about: "this list", answer: () => text(200, index()) }],
 ]);
 
-/** The answer to one request line. Only GET and HEAD are known. */
+/** The answer to one request line. Only GET and HEAD are known, and POST to release a brake. */
 export async function answerFor(
   method: string | undefined,
   url: string | undefined,
@@ -76,6 +74,8 @@ export async function answerFor(
   asked: Asked = {},
 ): Promise<Reply> {
   const [path = "/", query = ""] = (url ?? "/").replace(/#.*/s, "").split(/\?(.*)/s);
+  const braked = registryToRelease(path);
+  if (braked !== undefined) return releaseBrake(braked, method, source.release, asked);
   const route = ROUTES.get(path);
   if (route === undefined) return text(404, `There is nothing at this path. ${index()}`);
   if (method !== "GET" && method !== "HEAD")
@@ -106,11 +106,6 @@ async function names(source: StatusSource, query: URLSearchParams, asked: Asked)
   };
 }
 
-/** A plain text answer; the line end is added. */
-export function text(status: number, body: string): Reply {
-  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
-}
-
 async function json(status: number, value: unknown): Promise<Reply> {
   return { status, type: "application/json; charset=utf-8", body: `${await jsonText(value)}\n` };
 }
@@ -121,5 +116,10 @@ function readiness(source: StatusSource): Promise<Reply> {
 }
 
 function index(): string {
-  return ["X2Istio answers:", ...[...ROUTES].map(([path, { about }]) => `  ${path.padEnd(16)}${about}`)].join("\n");
+  const routes = [...ROUTES].map(([path, { about }]) => `  ${path.padEnd(16)}${about}`);
+  const others = [
+    `  POST ${REPORTS_PATH}, if configured: which services one calls`,
+    "  POST /api/brakes/REGISTRY/release, from the same machine",
+  ];
+  return ["X2Istio answers:", ...routes, ...others].join("\n");
 }

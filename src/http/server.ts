@@ -1,6 +1,9 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
-import { answerFor, type Reply, type StatusSource, text } from "./routes.ts";
+import { CONFIRM_HEADER } from "./brakes.ts";
+import { type Reply, text } from "./reply.ts";
+import { REPORTS_PATH } from "./reports.ts";
+import { answerFor, type StatusSource } from "./routes.ts";
 
 /** How to serve HTTP. */
 export interface HttpServerOptions {
@@ -70,25 +73,38 @@ async function handle(
 ): Promise<Reply> {
   if (guarded && !isLocalHost(request.headers.host))
     return text(403, "On a loopback address only requests to localhost or to an IP address are answered.");
+  if (source.reports !== undefined && (request.url ?? "").replace(/[?#].*/s, "") === REPORTS_PATH)
+    return await source.reports(request, signal).catch((error: unknown) => failed(error, onError));
   if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) !== 0)
     return text(413, "A request with a body is not answered.");
   try {
-    const { "if-none-match": ifNoneMatch, "accept-encoding": acceptEncoding } = request.headers;
+    const {
+      "if-none-match": ifNoneMatch,
+      "accept-encoding": acceptEncoding,
+      [CONFIRM_HEADER]: confirm,
+    } = request.headers;
+    const { remoteAddress = "" } = request.socket;
     return await answerFor(request.method, request.url, source, {
       ifNoneMatch,
       acceptEncoding: Array.isArray(acceptEncoding) ? acceptEncoding.join() : acceptEncoding,
       signal,
+      isLocal: isLoopback(remoteAddress.replace(/^::ffff:/, "")) && isLocalHost(request.headers.host),
+      confirm: Array.isArray(confirm) ? confirm.join() : confirm,
     });
   } catch (error) {
-    onError?.(error);
-    return text(500, "The answer could not be made; the log says why.");
+    return failed(error, onError);
   }
+}
+
+function failed(error: unknown, onError: HttpServerOptions["onError"]): Reply {
+  onError?.(error);
+  return text(500, "The answer could not be made; the log says why.");
 }
 
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, type, body, allow, etag, encoding }: Reply,
+  { status, type, body, allow, etag, encoding, authenticate, retryAfterSeconds }: Reply,
   last: boolean,
 ): void {
   response.writeHead(status, {
@@ -100,6 +116,8 @@ function send(
     ...(allow === undefined ? {} : { allow }),
     ...(etag === undefined ? {} : { etag, vary: "accept-encoding" }),
     ...(encoding === undefined ? {} : { "content-encoding": encoding }),
+    ...(authenticate === undefined ? {} : { "www-authenticate": authenticate }),
+    ...(retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) }),
     ...(last || status === 413 ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);

@@ -21,7 +21,7 @@ const HTTP1: object = { allowH2: false };
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** What a write is for. */
-export type KubeOperation = "create" | "update" | "delete" | "ledger" | "event" | "lease";
+export type KubeOperation = "create" | "update" | "delete" | "ledger" | "event" | "lease" | "demand";
 
 /** One request to the API server. */
 export interface KubeRequest {

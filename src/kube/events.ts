@@ -35,7 +35,7 @@ const MOST_AT_ONCE = 50;
 const MAX_MESSAGE = 1024;
 
 /** What an object's author can mend. What cannot be read now, or is held by the brake, is the operator's. */
-const TOLD: ReadonlySet<Hold["reason"]> = new Set(["foreign", "name", "invalid", "orphan"]);
+const TOLD: ReadonlySet<Hold["reason"]> = new Set(["foreign", "name", "invalid", "orphan", "stage"]);
 
 /** An Event is kept for an hour by default. */
 const NOTICE_MS = 3_600_000;
@@ -153,6 +153,7 @@ async function isThere(client: KubeClient, namespace: string, name: string): Pro
 
 /** An object that is in our way holds a name; one that is to be filled is held itself. */
 function reasonOf({ reason }: Hold, kind: string): string {
+  if (reason === "stage") return "StepRefused";
   if (reason === "invalid" || reason === "orphan") return "EntryHeld";
   return kind === "Service" ? "AliasHeld" : "NameHeld";
 }

@@ -33,6 +33,11 @@ export interface Hands {
   mark(key: ObjectKey, object: RawObject, marks: Marks): Promise<Handled>;
   remove(key: ObjectKey, object: RawObject): Promise<Handled>;
   /**
+   * Own annotations of an object by server-side apply, as field manager `manager`, and nothing else of it; those that it owned and
+   * that are not named are taken off. What somebody else owns is a conflict, and stays.
+   */
+  declare(key: ObjectKey, annotations: Readonly<Record<string, string>>, manager: string): Promise<Handled>;
+  /**
    * The process of another owner that writes now, if there is one.
    *
    * @throws When its Lease cannot be read.
@@ -95,6 +100,27 @@ export function createHands(client: KubeClient, namespace: string): Hands {
           ...(annotations === undefined ? {} : { annotations }),
         },
       }),
+    async declare(key, annotations, manager) {
+      const [resource, namespace, name] = partsOf(key);
+      try {
+        await client.request({
+          method: "PATCH",
+          path: `${objectPath(resource, namespace, name)}?force=false`,
+          action: `set annotations of ${resource.kind} ${namespace}/${name}`,
+          contentType: "application/apply-patch+yaml",
+          // JSON is YAML.
+          body: {
+            ...{ apiVersion: resource.apiVersion, kind: resource.kind },
+            metadata: { name, namespace, annotations },
+          },
+          timeoutMs: WRITE_TIMEOUT_MS,
+          fieldManager: manager,
+        });
+        return { outcome: "written" };
+      } catch (error) {
+        return { outcome: hasStatus(error, 409) ? "conflict" : "failed", error };
+      }
+    },
     remove: (key, object) => send("DELETE", "delete", ...partsOf(key), deleteOptions(object)),
     async leaderOf(owner) {
       const raw = await read(...leaseOf(owner));

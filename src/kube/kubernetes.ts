@@ -2,13 +2,14 @@ import type { Log } from "../log.ts";
 import { MANAGED_BY, MANAGED_BY_LABEL } from "../model/objects.ts";
 import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
+import type { ClaimFinder } from "./claim-stores.ts";
 import type { KubeClient } from "./client.ts";
 import { eventWriter } from "./events.ts";
 import { hasStatus } from "./kube-error.ts";
 import { writeLedgerBlocks } from "./ledger.ts";
 import { type Reflector, reflector } from "./reflector.ts";
 import { collectionPath, groupOf, RESOURCES } from "./resources.ts";
-import { clusterState, type WatchedKind } from "./state.ts";
+import { clusterState, type MigrationKind, type WatchedKind } from "./state.ts";
 import { writeChanges } from "./write.ts";
 
 /** Options of {@link kubernetesTarget}. */
@@ -22,6 +23,8 @@ export interface KubernetesTargetOptions {
   readonly ledgerNamespace: string;
   /** Which entries that others wrote by hand are to be filled; without it none. */
   readonly premade?: PremadeRule;
+  /** Which Services may claim a service; without it none, and nothing is read that only claims need. */
+  readonly claims?: ClaimFinder | undefined;
   /** Default cluster.local. */
   readonly clusterDomain?: string;
   /** Write requests under way at once. Default 16. */
@@ -38,11 +41,13 @@ export interface KubernetesTargetOptions {
 /** A cluster as a target. `close` closes the client too: release a Lease before it. */
 export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
-  const state = clusterState({ owner, clusterDomain, namespace, premade: options.premade });
+  const state = clusterState({ owner, clusterDomain, namespace, premade: options.premade, claims: options.claims });
   const writer = { client, state, owner, inFlight };
   const events = eventWriter({ client, owner, namespace, standing: state.standing, log });
   const closing = new AbortController();
-  const kinds = Object.keys(state.sinks) as WatchedKind[];
+  const kinds = (Object.keys(state.sinks) as WatchedKind[]).filter(
+    (kind) => options.claims !== undefined || !isOfMigration(kind),
+  );
   const reflectors = new Map(kinds.map((kind) => [kind, reflectorOf(kind)]));
   let following: Promise<unknown> = Promise.resolve();
 
@@ -56,6 +61,7 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
       path: collectionPath(resource, isLedger ? ledgerNamespace : undefined),
       sink: state.sinks[kind],
       ...(isOptional(kind) ? { optional: true, onList: (isKnown) => state.setKnown(kind, isKnown) } : {}),
+      ...(isOfMigration(kind) ? { optional: true } : {}),
       log,
       ...(isLedger ? { query: { labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY}` } } : {}),
       ...(pageSize === undefined ? {} : { pageSize }),
@@ -133,4 +139,8 @@ export function kubernetesTarget(options: KubernetesTargetOptions): Target {
 /** Kinds of the Gateway API: a mesh does not need it. */
 function isOptional(kind: WatchedKind): kind is "HTTPRoute" | "TCPRoute" {
   return kind === "HTTPRoute" || kind === "TCPRoute";
+}
+
+function isOfMigration(kind: WatchedKind): kind is MigrationKind {
+  return kind === "EndpointSlice" || kind === "Sidecar" || kind === "PeerAuthentication";
 }

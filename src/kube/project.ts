@@ -53,12 +53,13 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
   const labels = pooled(stringMapOf(metadata.labels));
   const annotations = stringMapOf(metadata.annotations);
   const service = annotations[SERVICE_ANNOTATION];
+  const parts = service === undefined ? undefined : parseServiceKey(service);
   const refused = kind === "HTTPRoute" || kind === "TCPRoute" ? whyRefused(raw) : undefined;
   const yielded = releasedSince(annotations) ?? (kind === "Service" ? whyYielded(fieldsOf(raw.spec)) : undefined);
   return {
     key: objectKey(kind, namespace, name),
-    service: service !== undefined && parseServiceKey(service) !== undefined ? service : undefined,
-    registry: labels[REGISTRY_LABEL] ?? "",
+    service: parts === undefined ? undefined : service,
+    registry: parts?.registry ?? labels[REGISTRY_LABEL] ?? "",
     // Any spec may stand here, as anyone may have written it.
     manifest: {
       apiVersion: API_VERSIONS[kind],

@@ -12,6 +12,13 @@ export const RESOURCES = {
   Service: { kind: "Service", apiVersion: "v1", plural: "services" },
   HTTPRoute: { kind: "HTTPRoute", apiVersion: "gateway.networking.k8s.io/v1", plural: "httproutes" },
   TCPRoute: { kind: "TCPRoute", apiVersion: "gateway.networking.k8s.io/v1", plural: "tcproutes" },
+  EndpointSlice: { kind: "EndpointSlice", apiVersion: "discovery.k8s.io/v1", plural: "endpointslices" },
+  Sidecar: { kind: "Sidecar", apiVersion: "networking.istio.io/v1", plural: "sidecars" },
+  PeerAuthentication: {
+    kind: "PeerAuthentication",
+    apiVersion: "security.istio.io/v1",
+    plural: "peerauthentications",
+  },
   Namespace: { kind: "Namespace", apiVersion: "v1", plural: "namespaces" },
   ConfigMap: { kind: "ConfigMap", apiVersion: "v1", plural: "configmaps" },
   Event: { kind: "Event", apiVersion: "v1", plural: "events" },

@@ -1,13 +1,19 @@
 import { changeLog } from "../model/change-log.ts";
+import type { MeshNamespace } from "../model/claim.ts";
 import { type MeshKind, type ObjectKey, objectKey } from "../model/objects.ts";
 import { type PremadeRule, premadeClaim } from "../model/premade.ts";
 import type { ForeignObject, PremadeEntry, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
+import { type ClaimFinder, claimStores } from "./claim-stores.ts";
+import { toMeshNamespace } from "./claims.ts";
 import { isOurs, toForeign, toPremade, toStanding, valuePool } from "./project.ts";
 import { fieldsOf, type RawObject, stringMapOf } from "./raw.ts";
 import { createSink, type Sink, type Store } from "./sink.ts";
 
 /** All kinds that are watched. */
-export type WatchedKind = MeshKind | "Namespace" | "ConfigMap";
+export type WatchedKind = MeshKind | "Namespace" | "ConfigMap" | MigrationKind;
+
+/** Kinds that are watched only where services may be claimed. */
+export type MigrationKind = "EndpointSlice" | "Sidecar" | "PeerAuthentication";
 
 /** What stands in the cluster, and the ways it is told of changes. */
 export interface ClusterState {
@@ -33,21 +39,26 @@ export interface StateOptions {
   readonly namespace: string;
   /** Which entries of others are to be filled; without it none. */
   readonly premade?: PremadeRule | undefined;
+  /** Which Services may claim a service; without it none. */
+  readonly claims?: ClaimFinder | undefined;
 }
 
 /** Names of ledger ConfigMaps start so. */
 export const LEDGER_PREFIX = "x2istio-vips-";
 
 /** An empty state. */
-export function clusterState({ owner, clusterDomain, namespace, premade: rule }: StateOptions): ClusterState {
+export function clusterState(options: StateOptions): ClusterState {
+  const { owner, clusterDomain, namespace, premade: rule } = options;
   const objects = new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
   const premade = new Map<string, PremadeEntry>();
   const ledger = new Map<string, StandingLedgerBlock>();
   const namespaces = new Map<string, "active" | "terminating">();
   const absentKinds = new Set<MeshKind>();
+  const meshNamespaces = new Map<string, MeshNamespace>();
   const pooled = valuePool();
   const log = changeLog();
+  const migration = claimStores(options.claims, log.add);
 
   function putForeign(key: string, object: ForeignObject): boolean {
     const wasOurs = objects.delete(key);
@@ -68,15 +79,25 @@ export function clusterState({ owner, clusterDomain, namespace, premade: rule }:
     return true;
   }
 
+  /** Tells whether it takes part in the mesh in another way than before. */
+  function putMesh(name: string, raw: RawObject): boolean {
+    const [now, before] = [toMeshNamespace(raw), meshNamespaces.get(name)];
+    if (JSON.stringify(now) === JSON.stringify(before)) return false;
+    if (now === undefined) meshNamespaces.delete(name);
+    else meshNamespaces.set(name, now);
+    return options.claims !== undefined;
+  }
+
   const meshStore = (kind: MeshKind): Store => ({
     keyOf: keyByKind(kind),
     put(key, raw) {
+      const isClaim = kind === "Service" && migration.putService(key, raw, isOurs(raw, owner));
       if (!isOurs(raw, owner) || (kind !== "Service" && raw.metadata?.namespace !== namespace)) {
         const isFilled = putPremade(key, kind, raw);
         const object = toForeign(kind, raw, clusterDomain, pooled, owner);
         // A route of gateways only can clash with ours by its name alone.
         if (isRoute(kind) && object.hosts.length === 0 && object.namespace !== namespace) return foreign.delete(key);
-        return putForeign(key, object) || isFilled;
+        return putForeign(key, object) || isFilled || isClaim;
       }
       const known = objects.get(key);
       if (known !== undefined && known.resourceVersion === raw.metadata?.resourceVersion) return false;
@@ -87,6 +108,7 @@ export function clusterState({ owner, clusterDomain, namespace, premade: rule }:
       return true;
     },
     drop(key) {
+      if (kind === "Service") migration.dropService(key);
       const wasOurs = objects.delete(key);
       premade.delete(key);
       return foreign.delete(key) || wasOurs;
@@ -99,11 +121,15 @@ export function clusterState({ owner, clusterDomain, namespace, premade: rule }:
     put(name, raw) {
       const isEnding = raw.metadata?.deletionTimestamp != null || fieldsOf(raw.status).phase === "Terminating";
       const phase = isEnding ? "terminating" : "active";
-      if (namespaces.get(name) === phase) return false;
+      const isOther = putMesh(name, raw);
+      if (namespaces.get(name) === phase) return isOther;
       namespaces.set(name, phase);
       return true;
     },
-    drop: (name) => namespaces.delete(name),
+    drop(name) {
+      meshNamespaces.delete(name);
+      return namespaces.delete(name);
+    },
     keys: () => [...namespaces.keys()],
   };
 
@@ -120,7 +146,7 @@ export function clusterState({ owner, clusterDomain, namespace, premade: rule }:
   };
 
   return {
-    standing: { objects, foreign, premade, ledger, namespaces, absentKinds },
+    standing: { objects, foreign, premade, ledger, namespaces, absentKinds, meshNamespaces, ...migration.standing },
     sinks: {
       ServiceEntry: createSink(meshStore("ServiceEntry"), log.add),
       VirtualService: createSink(meshStore("VirtualService"), log.add),
@@ -129,6 +155,9 @@ export function clusterState({ owner, clusterDomain, namespace, premade: rule }:
       TCPRoute: createSink(meshStore("TCPRoute"), log.add),
       Namespace: createSink(namespaceStore, (name) => log.add(`Namespace/${name}`)),
       ConfigMap: createSink(ledgerStore, (name) => log.add(`ConfigMap/${name}`)),
+      EndpointSlice: createSink(migration.stores.EndpointSlice, () => undefined),
+      Sidecar: createSink(migration.stores.Sidecar, log.add),
+      PeerAuthentication: createSink(migration.stores.PeerAuthentication, log.add),
     },
     setKnown(kind, isKnown) {
       const wasKnown = !absentKinds.has(kind);

@@ -34,8 +34,18 @@ export interface NameRow {
   readonly service?: string;
   /** Set instead of addresses when the name is an alias of another name. */
   readonly cname?: string;
+  /** Set on a name of a service that is known and that nobody has asked for: it has addresses soon after someone does. */
+  readonly waits?: true;
   /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
   readonly settledAtMs: number;
+}
+
+/** A name of a service that stands only on demand. */
+export interface WaitingName {
+  /** Lower case, no trailing dot. */
+  readonly name: string;
+  readonly host: string;
+  readonly service: string;
 }
 
 /** What the DNS server answers from. Immutable: a change makes a new table. */

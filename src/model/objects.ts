@@ -99,6 +99,10 @@ export interface VirtualServiceSpec {
     readonly match: readonly { readonly port: number }[];
     readonly route: readonly RouteDestination[];
   }[];
+  readonly tls?: readonly {
+    readonly match: readonly { readonly port: number; readonly sniHosts: readonly string[] }[];
+    readonly route: readonly RouteDestination[];
+  }[];
 }
 
 /** The part of the Gateway API's HTTPRoute (v1) that is written here, with the values that the API server would fill in. */
@@ -131,7 +135,7 @@ export interface HostnameBackend {
   readonly kind: "Hostname";
   readonly name: string;
   readonly port: number;
-  readonly weight: 1;
+  readonly weight: number;
 }
 
 /** The part of a core/v1 Service that an alias sets. */

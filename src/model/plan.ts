@@ -13,7 +13,9 @@ export type HoldReason =
   | "name" // host, alias or legacy name is taken
   | "namespace" // the namespace is missing or terminating
   | "orphan" // no configured registry speaks for it
+  | "refused" // the target refuses it again and again
   | "service" // the service that it is to lead to is not listed
+  | "stage" // a step of a move is refused
   | "unread" // its registry or service could not be read
   | "upsert-only" // the mode forbids it
   | "unknown" // ours by label, but without a service annotation

@@ -1,3 +1,4 @@
+import type { Claim, MeshNamespace, PeerRule, SidecarScope } from "./claim.ts";
 import type { Manifest, MeshKind, ObjectKey, ServiceEntry } from "./objects.ts";
 import type { ServiceKey } from "./service.ts";
 
@@ -6,7 +7,7 @@ export interface StandingObject {
   readonly key: ObjectKey;
   /** From the annotation `x2istio.io/service`; `undefined` when it is missing or malformed (such an object is held). */
   readonly service: ServiceKey | undefined;
-  /** From the label. */
+  /** Of the service; from the label where there is none. */
   readonly registry: string;
   /** apiVersion, kind, name, namespace, all labels, all annotations and the whole spec; nothing else. */
   readonly manifest: Manifest;
@@ -76,4 +77,12 @@ export interface Standing {
   readonly namespaces: ReadonlyMap<string, "active" | "terminating"> | undefined;
   /** Kinds that the target cannot hold: the cluster lacks their definition. */
   readonly absentKinds?: ReadonlySet<MeshKind>;
+  /** Services that say they replace a service of a registry, by object key; those of a configuration are here whether they exist or not. */
+  readonly claims?: ReadonlyMap<ObjectKey, Claim>;
+  /** By object key; like the two below only where claims are allowed. */
+  readonly sidecars?: ReadonlyMap<ObjectKey, SidecarScope>;
+  /** By object key. */
+  readonly peerRules?: ReadonlyMap<ObjectKey, PeerRule>;
+  /** By namespace; one that says nothing of the mesh is left out. */
+  readonly meshNamespaces?: ReadonlyMap<string, MeshNamespace>;
 }

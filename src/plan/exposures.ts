@@ -1,3 +1,4 @@
+import type { StageDecision } from "../model/claim.ts";
 import type { ExposureRule } from "../model/exposure.ts";
 import {
   API_VERSIONS,
@@ -16,6 +17,7 @@ import { type Desired, silence } from "./objects.ts";
 import { sameObject } from "./plan.ts";
 import { isHttp } from "./ports.ts";
 import { sameValue } from "./same.ts";
+import { serviceHost } from "./stage-routes.ts";
 import type { IndexedStanding } from "./standing.ts";
 
 /** The routes of all exposures, and what is held of them. */
@@ -33,6 +35,8 @@ interface Inputs {
   readonly catalog: Catalog;
   readonly standing: IndexedStanding;
   readonly desired: Desired;
+  /** Where services are to stand that are claimed; all others are outside. */
+  readonly stages?: ReadonlyMap<ServiceKey, StageDecision>;
 }
 
 /**
@@ -44,7 +48,7 @@ interface Inputs {
  */
 export function buildExposures(
   rules: readonly ExposureRule[],
-  { catalog, standing, desired }: Inputs,
+  { catalog, standing, desired, stages }: Inputs,
   options: RouteOptions,
   memo: ExposureMemo = new WeakMap(),
 ): Exposures {
@@ -101,7 +105,10 @@ export function buildExposures(
   }
 
   function route(rule: ExposureRule, key: ObjectKey, host: string, port: number): OwnedObject {
-    const manifest = routeManifest(rule, { host, port }, options);
+    const { weight = 0, claimant } = stages?.get(rule.service) ?? {};
+    const { clusterDomain = "cluster.local" } = options;
+    const inside = claimant === undefined ? {} : { inside: { host: serviceHost(claimant, clusterDomain), weight } };
+    const manifest = routeManifest(rule, { host, port, ...inside }, options);
     const before = memo.get(rule);
     if (before !== undefined && sameValue(before.manifest, manifest)) return before;
     const made = { key, service: rule.service, registry: registryOf(rule), manifest };

@@ -11,18 +11,23 @@ import {
   type RouteDestination,
   SERVICE_ANNOTATION,
 } from "../model/objects.ts";
+import { destinations } from "./stage-routes.ts";
 
 /** Where a route leads. */
 export interface Destination {
   readonly host: string;
   /** Of the service. */
   readonly port: number;
+  /** Who takes a share of the calls, in percent. */
+  readonly inside?: { readonly host: string; readonly weight: number };
 }
 
 /** Whose the routes are, and where they stand. */
 export interface RouteOptions {
   readonly owner: string;
   readonly namespace: string;
+  /** Default cluster.local. */
+  readonly clusterDomain?: string;
 }
 
 /** The kind of route that leads from the gateway of an exposure. */
@@ -57,9 +62,9 @@ export function routeManifest(rule: ExposureRule, to: Destination, { owner, name
 }
 
 /** Which proxies are told of it is for `gateways` to say; a mesh may have another default of `exportTo`. */
-function virtualService(rule: ExposureRule, { host, port }: Destination) {
+function virtualService(rule: ExposureRule, { host, port, inside }: Destination) {
   const { hosts, path, listen } = rule;
-  const route: RouteDestination[] = [{ destination: { host, port: { number: port } } }];
+  const route: RouteDestination[] = destinations(host, port, inside?.host ?? host, inside?.weight ?? 0);
   const gateways = [placeOf(rule)];
   const exportTo = ["*"];
   if (hosts.length === 0)
@@ -93,6 +98,10 @@ function parents({ gateway, listen }: ExposureRule) {
   return { parentRefs: [parent] };
 }
 
-function backend({ host, port }: Destination): { readonly backendRefs: readonly HostnameBackend[] } {
-  return { backendRefs: [{ group: "networking.istio.io", kind: "Hostname", name: host, port, weight: 1 }] };
+function backend({ host, port, inside }: Destination): { readonly backendRefs: readonly HostnameBackend[] } {
+  const to = (name: string, weight: number) =>
+    ({ group: "networking.istio.io", kind: "Hostname", name, port, weight }) as const;
+  const weight = inside?.weight ?? 0;
+  if (inside === undefined || weight <= 0) return { backendRefs: [to(host, 1)] };
+  return { backendRefs: weight >= 100 ? [to(inside.host, 1)] : [to(host, 100 - weight), to(inside.host, weight)] };
 }

@@ -48,6 +48,11 @@ export interface Catalog {
    * whole group; its other members make no objects and are not here.
    */
   readonly authorities: ReadonlyMap<string, Authority>;
+  /**
+   * Services past stage `outside` that no registry names in this pass, as they stand: why they could not be read, or `undefined` when
+   * a complete read does not list them.
+   */
+  readonly moved?: ReadonlyMap<ServiceKey, string | undefined>;
 }
 
 /**
@@ -279,7 +284,8 @@ function standingMembers(
   return (registry) => ({ ports, endpoints: start === endpoints.length ? (kept.get(registry) ?? []) : endpoints });
 }
 
-function fromEntry(endpoint: EntryEndpoint, names: ReadonlyMap<string, string>): Endpoint {
+/** An endpoint as it stands, with its ports by the names that a service has for them. */
+export function fromEntry(endpoint: EntryEndpoint, names: ReadonlyMap<string, string>): Endpoint {
   const [region, zone, subzone] = (endpoint.locality ?? "").split("/");
   const ports = Object.entries(endpoint.ports ?? {}).map(
     ([name, number]) => [names.get(name) ?? name, number] as const,

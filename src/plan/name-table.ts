@@ -1,13 +1,25 @@
-import type { NameEndpoint, NamePort, NameRow, NameTable } from "../model/name-table.ts";
-import { type EntryPort, NAMES_ANNOTATION, type ObjectKey, SERVICE_ANNOTATION } from "../model/objects.ts";
+import type { NameEndpoint, NamePort, NameRow, NameTable, WaitingName } from "../model/name-table.ts";
+import {
+  type EntryPort,
+  NAMES_ANNOTATION,
+  type ObjectKey,
+  SERVICE_ANNOTATION,
+  type ServiceEntry,
+} from "../model/objects.ts";
 import type { Standing, StandingObject } from "../model/standing.ts";
 import { canonical, familyOf } from "./addresses.ts";
 import { readNames } from "./names.ts";
 import { sameValue } from "./same.ts";
-import { isEntry, type StandingEntry } from "./standing.ts";
+import { isCompanion } from "./standing.ts";
+import { insideAddresses } from "./standing-stage.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 const MOST_ENDPOINTS = 256;
+
+/** An entry of ours, also one of which nobody can tell the service any more. */
+interface AnsweredEntry extends StandingObject {
+  readonly manifest: ServiceEntry;
+}
 
 export interface NameTableOptions {
   /** How long after its entry is first seen a new name is held up, so that the mesh can have its VIP. */
@@ -18,6 +30,8 @@ export interface NameTableOptions {
   readonly families?: readonly ("v4" | "v6")[];
   /** Whether rows have the endpoints. Default false: they change often. */
   readonly endpoints?: boolean;
+  /** Names of services that stand only on demand: those that do not stand wait. The same list is the same object. */
+  readonly waiting?: readonly WaitingName[] | undefined;
 }
 
 /**
@@ -39,7 +53,7 @@ export function* buildNameTableSteps(
 ): Steps<NameTable> {
   const names = new Map<string, NameRow>();
   const parents = new Set<string>();
-  const entries = [...standing.objects.values()].filter(isEntry).sort(byKey);
+  const entries = [...standing.objects.values()].filter(isAnswered).sort(byKey);
   const changed: string[] = [];
   let looked = 0;
   for (const entry of entries) {
@@ -47,10 +61,18 @@ export function* buildNameTableSteps(
     for (const row of rowsOf(entry, options)) {
       if (names.has(row.name)) continue;
       const before = previous?.names.get(row.name);
-      const now = keepRow(row, before, previous === undefined ? 0 : options.nowMs + options.settleMs);
+      const now = keepRow(row, before, previous === undefined ? 0 : settledAt(row, before));
       names.set(row.name, now);
       if (now !== before) changed.push(row.name);
     }
+  }
+  for (const waiting of options.waiting ?? []) {
+    if (++looked % ITEMS_PER_STEP === 0) yield;
+    if (names.has(waiting.name)) continue;
+    const before = previous?.names.get(waiting.name);
+    const now = waitingRow(waiting, before);
+    names.set(waiting.name, now);
+    if (now !== before) changed.push(waiting.name);
   }
   for (const name of names.keys()) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
@@ -66,6 +88,15 @@ export function* buildNameTableSteps(
     if (!names.has(name)) changed.push(name);
   }
   return { ...table, changes: { since: previous.serial, names: changed } };
+
+  /** A name that comes or goes inside with its service leads to what the mesh has had all along, as its host does. */
+  function settledAt({ host, name }: NameRow, before: NameRow | undefined): number {
+    const isOld = before?.host === host && name !== host;
+    const known = names.get(host);
+    return isOld && known !== undefined && known === previous?.names.get(host)
+      ? known.settledAtMs
+      : options.nowMs + options.settleMs;
+  }
 }
 
 /** The table for one who asks again and again. */
@@ -86,15 +117,18 @@ export function nameTables(): NameTables {
   let table: NameTable | undefined;
   /** Whether `entries` are what `table` was made of. */
   let isCurrent = false;
-  let entries = new Map<ObjectKey, StandingEntry>();
+  let entries = new Map<ObjectKey, AnsweredEntry>();
+  let waiting: readonly WaitingName[] | undefined;
   return {
     *renew({ objects: live }, changed, options) {
-      const isAlike = isCurrent && (table?.hasEndpoints ?? false) === (options.endpoints ?? false);
+      const hasSameNames = waiting === options.waiting;
+      const isAlike = isCurrent && hasSameNames && (table?.hasEndpoints ?? false) === (options.endpoints ?? false);
       if (isAlike && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options)) return table;
       isCurrent = false;
       const objects = new Map(live);
       table = yield* buildNameTableSteps({ objects }, options, table);
-      entries = new Map([...objects.values()].filter(isEntry).map((entry) => [entry.key, entry]));
+      entries = new Map([...objects.values()].filter(isAnswered).map((entry) => [entry.key, entry]));
+      waiting = options.waiting;
       isCurrent = true;
       return table;
     },
@@ -104,7 +138,7 @@ export function nameTables(): NameTables {
   function exchangeAll(live: Standing["objects"], changed: ReadonlySet<ObjectKey>, options: NameTableOptions): boolean {
     for (const key of changed) {
       const object = live.get(key);
-      const now = object !== undefined && isEntry(object) ? object : undefined;
+      const now = object !== undefined && isAnswered(object) ? object : undefined;
       const before = entries.get(key);
       if (before === now) continue;
       if (before === undefined || now === undefined || !sameValue(sourceOf(before, options), sourceOf(now, options)))
@@ -116,21 +150,24 @@ export function nameTables(): NameTables {
 }
 
 /** All that rows are made of. */
-function sourceOf(
-  { manifest: { spec, metadata }, statusAddresses }: StandingEntry,
-  { endpoints: hasEndpoints }: NameTableOptions,
-): object {
+function sourceOf({ manifest, statusAddresses }: AnsweredEntry, { endpoints: hasEndpoints }: NameTableOptions): object {
+  const { spec, metadata } = manifest;
   const { hosts, addresses, ports } = spec;
   const endpoints = hasEndpoints === true ? spec.endpoints : undefined;
   const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
-  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service };
+  const inside = insideAddresses({ manifest });
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside };
+}
+
+function isAnswered(object: StandingObject): object is AnsweredEntry {
+  return object.manifest.kind === "ServiceEntry" && !isCompanion(object.manifest.metadata);
 }
 
 function byKey(a: StandingObject, b: StandingObject): number {
   return a.key < b.key ? -1 : 1;
 }
 
-function rowsOf(entry: StandingEntry, options: NameTableOptions): readonly NameRow[] {
+function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly NameRow[] {
   const { spec, metadata } = entry.manifest;
   const host = spec.hosts[0];
   if (host === undefined) return [];
@@ -147,7 +184,21 @@ function rowsOf(entry: StandingEntry, options: NameTableOptions): readonly NameR
     ...(options.endpoints === true ? { endpoints: endpointsOf(spec) } : {}),
     ...(service === undefined ? {} : { service }),
   };
-  return names.map((name) => ({ name: name.toLowerCase(), ...common, settledAtMs: 0 }));
+  // Its host and VIP lead inside too; who asks by an old name need not pass by them.
+  const inside = byFamily(insideAddresses(entry));
+  return names.map((name) => ({
+    ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 },
+    ...(name === host ? {} : inside),
+  }));
+}
+
+/** Addresses to answer with; nothing when there are none. */
+function byFamily(addresses: readonly string[]): Partial<Pick<NameRow, "a" | "aaaa">> {
+  if (addresses.length === 0) return {};
+  return {
+    a: addresses.filter((address) => familyOf(address) === "v4"),
+    aaaa: addresses.filter((address) => familyOf(address) === "v6"),
+  };
 }
 
 function ofFamilies(addresses: readonly string[], { families }: NameTableOptions): readonly string[] {
@@ -156,7 +207,7 @@ function ofFamilies(addresses: readonly string[], { families }: NameTableOptions
 }
 
 /** What has an address, at most 256 of them: no answer has room for more. */
-function endpointsOf({ endpoints = [] }: StandingEntry["manifest"]["spec"]): readonly NameEndpoint[] {
+function endpointsOf({ endpoints = [] }: AnsweredEntry["manifest"]["spec"]): readonly NameEndpoint[] {
   return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
     const text = canonical(address);
     const [region, zone] = locality?.split("/") ?? [];
@@ -185,6 +236,11 @@ function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: number)
   const isWhole =
     sameValue(before.ports, row.ports) && sameValue(before.endpoints, row.endpoints) && before.service === row.service;
   return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
+}
+
+function waitingRow({ name, host, service }: WaitingName, before: NameRow | undefined): NameRow {
+  const isSame = before?.waits === true && before.host === host && before.service === service;
+  return isSame ? before : { name, host, a: [], aaaa: [], service, waits: true, settledAtMs: 0 };
 }
 
 /** Add to `parents` what lies above `name` and is in neither. */

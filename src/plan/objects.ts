@@ -1,4 +1,6 @@
 import { createHash } from "node:crypto";
+import type { StageDecision } from "../model/claim.ts";
+import { DEMAND_ANNOTATION, IDLE_SINCE_ANNOTATION } from "../model/demand.ts";
 import type { EntryEndpoint, EntryPort, ServiceEntry } from "../model/objects.ts";
 import {
   API_VERSIONS,
@@ -23,11 +25,14 @@ import type { Hold } from "../model/plan.ts";
 import type { Endpoint, ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
 import { allocatedByOthers } from "./allocated.ts";
+import type { Demanded } from "./demand.ts";
 import type { Authority, Catalog, CatalogService } from "./merge.ts";
 import { foreignRoutes, type Naming, type ServiceNames, writeNames } from "./names.ts";
 import { entryPort, isHttp, isMetaProtocol } from "./ports.ts";
 import { sameValue } from "./same.ts";
+import { serviceHost, stageRoutes } from "./stage-routes.ts";
 import { type IndexedStanding, isExposure, type StandingEntry } from "./standing.ts";
+import { isPast, stageAnnotations } from "./standing-stage.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 import { entryFault } from "./validate.ts";
 
@@ -38,6 +43,8 @@ export interface RegistryRules {
   readonly xds: boolean;
   /** `<namespace>/<name>` of the waypoint that an ambient mesh is to lead calls through, or `none`. */
   readonly waypoint?: string | undefined;
+  /** Whether services stand only on demand. */
+  readonly isReported?: boolean;
 }
 
 export interface ObjectOptions {
@@ -48,6 +55,12 @@ export interface ObjectOptions {
   /** By registry. */
   readonly registries: ReadonlyMap<string, RegistryRules>;
   readonly nowMs: number;
+  /** What entries say of the demand for their services; if left out, what they say already. */
+  readonly demanded?: Pick<Demanded, "marks" | "decayed"> | undefined;
+  /** Where services are to stand that are claimed; all others are outside. */
+  readonly stages?: ReadonlyMap<ServiceKey, StageDecision>;
+  /** Default cluster.local. */
+  readonly clusterDomain?: string;
 }
 
 /** What should stand, and what is to be left alone. */
@@ -72,6 +85,9 @@ interface Parts {
   /** Of the companion, which gets none from us. */
   readonly legacyVips: string;
   readonly emptySince: string | undefined;
+  readonly demand: string | undefined;
+  readonly idleSince: string | undefined;
+  readonly stage: StageDecision | undefined;
   /** Ports of a service that declares none. */
   readonly standingPorts: readonly EntryPort[] | undefined;
 }
@@ -128,7 +144,7 @@ export function* buildObjectsSteps(
   }
   for (const [key, siblings] of standing.byService) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
-    if (!catalog.services.has(key)) silentService(key, siblings);
+    if (!catalog.services.has(key) && options.demanded?.decayed.has(key) !== true) silentService(key, siblings);
   }
   for (const [key, why] of catalog.failed) {
     // Nothing stands of it yet, so nothing is kept; but it must not go unsaid.
@@ -144,21 +160,39 @@ export function* buildObjectsSteps(
   function build(key: ServiceKey, service: CatalogService, names: ServiceNames, given: readonly string[]): Built {
     const entry = standing.entries.get(key);
     const addresses = given.length === 0 ? allocatedByOthers(entry) : given;
+    const before = previous.get(key);
     const parts: Parts = {
       service,
       names,
       vips: addresses.join(","),
       legacyVips: options.registries.get(service.registry)?.xds === true ? companionVips(names) : "",
       emptySince: emptySince(service, entry, options.nowMs),
+      ...demandOf(key, service, entry, before),
+      stage: options.stages?.get(key),
       standingPorts: service.ports.length === 0 ? entry?.manifest.spec.ports : undefined,
     };
-    const before = previous.get(key);
     if (before !== undefined && sameParts(before, parts)) return shared(before, entry);
     const made = manifests(key, parts, addresses, options);
     const fault = made
       .map((manifest) => (manifest.kind === "ServiceEntry" ? entryFault(manifest) : undefined))
       .find((one) => one !== undefined);
     return shared({ ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) }, entry);
+  }
+
+  function demandOf(
+    key: ServiceKey,
+    { registry }: CatalogService,
+    entry: StandingEntry | undefined,
+    before: Built | undefined,
+  ): Pick<Parts, "demand" | "idleSince"> {
+    if (options.registries.get(registry)?.isReported !== true) return { demand: undefined, idleSince: undefined };
+    const standing = entry?.manifest.metadata.annotations;
+    const marks = options.demanded?.marks.get(key);
+    if (options.demanded === undefined || marks === undefined)
+      return { demand: standing?.[DEMAND_ANNOTATION], idleSince: standing?.[IDLE_SINCE_ANNOTATION] };
+    // What cannot be created yet is not made anew by every further question.
+    const demand = entry === undefined ? (before?.demand ?? marks.demand) : marks.demand;
+    return { demand, idleSince: marks.idleSince };
   }
 
   function companionVips({ host }: ServiceNames): string {
@@ -225,10 +259,12 @@ export function* buildObjectsSteps(
     const own = siblings.filter((object) => !isExposure(object));
     if (goneSince === undefined) {
       for (const object of own)
-        objects.push(object === entry ? tombstone(key, entry, options.nowMs) : asDesired(key, object));
+        objects.push(object === entry ? tombstone(key, entry, rfc3339(options.nowMs)) : asDesired(key, object));
     } else if (!(Date.parse(goneSince) + options.keepEmptyMs <= options.nowMs)) {
       // An unreadable time is treated as just begun: never a reason to delete.
-      for (const object of own) objects.push(asDesired(key, object));
+      const isFilled = (entry.manifest.spec.endpoints ?? []).length > 0; // by someone else
+      for (const object of own)
+        objects.push(object === entry && isFilled ? tombstone(key, entry, goneSince) : asDesired(key, object));
     }
   }
 }
@@ -268,6 +304,9 @@ function sameParts(a: Parts, b: Parts): boolean {
     a.vips === b.vips &&
     a.legacyVips === b.legacyVips &&
     a.emptySince === b.emptySince &&
+    a.demand === b.demand &&
+    a.idleSince === b.idleSince &&
+    a.stage === b.stage &&
     a.standingPorts === b.standingPorts
   );
 }
@@ -285,13 +324,13 @@ function asDesired(service: ServiceKey, { key, registry, manifest }: StandingObj
   return { key, service, registry, manifest };
 }
 
-function tombstone(service: ServiceKey, { key, registry, manifest }: StandingEntry, nowMs: number): OwnedObject {
+function tombstone(service: ServiceKey, { key, registry, manifest }: StandingEntry, since: string): OwnedObject {
   const {
     [EMPTY_SINCE_ANNOTATION]: _,
     [PROVENANCE_ANNOTATION]: __,
     ...annotations
   } = manifest.metadata.annotations ?? {};
-  const metadata = { ...manifest.metadata, annotations: { ...annotations, [GONE_SINCE_ANNOTATION]: rfc3339(nowMs) } };
+  const metadata = { ...manifest.metadata, annotations: { ...annotations, [GONE_SINCE_ANNOTATION]: since } };
   return { key, service, registry, manifest: { ...manifest, metadata, spec: { ...manifest.spec, endpoints: [] } } };
 }
 
@@ -356,19 +395,22 @@ function manifests(
       },
     },
   ];
-  if (carried.length > 0 && http.length > 0) {
-    const route = (number: number) => ({
-      match: [{ port: number }],
-      route: [{ destination: { host, port: { number } } }],
-    });
+  const clusterDomain = options.clusterDomain ?? "cluster.local";
+  const { stage = "outside", claimant, weight = 0, sni = [] } = parts.stage ?? {};
+  const isMoving = stage !== "outside" && claimant !== undefined;
+  const routed = carried.length > 0 && http.length > 0;
+  if (routed || isMoving) {
+    const routes = isMoving
+      ? stageRoutes(host, ports, { weight, claimant, sni }, clusterDomain)
+      : stageRoutes(host, http, { weight: 0, claimant: undefined, sni: [] }, clusterDomain);
     made.push({
       apiVersion: API_VERSIONS.VirtualService,
       kind: "VirtualService",
       metadata: { name, namespace, labels, annotations: ours },
-      spec: { hosts: [host, ...carried], exportTo, http: http.map(({ number }) => route(number)) },
+      spec: { hosts: [host, ...carried], exportTo, ...routes },
     });
-    if (xds) made.push(companion());
   }
+  if (routed && xds) made.push(companion());
   for (const alias of names.aliases) {
     made.push({
       apiVersion: API_VERSIONS.Service,
@@ -376,7 +418,7 @@ function manifests(
       metadata: { name: alias.name, namespace: alias.namespace, labels, annotations: ours },
       spec: {
         type: "ExternalName",
-        externalName: host,
+        externalName: isPast(stage) && claimant !== undefined ? serviceHost(claimant, clusterDomain) : host,
         ports: ports.map((port) => ({
           name: port.name,
           port: port.number,
@@ -412,10 +454,20 @@ function waypointLabels({ waypoint }: RegistryRules): Readonly<Record<string, st
   return { [WAYPOINT_LABEL]: name, [WAYPOINT_NAMESPACE_LABEL]: namespace };
 }
 
-function entryAnnotations({ names, emptySince: since, service }: Parts): Readonly<Record<string, string>> {
+function entryAnnotations({
+  names,
+  emptySince: since,
+  demand,
+  idleSince,
+  stage,
+  service,
+}: Parts): Readonly<Record<string, string>> {
   return {
     ...(names.legacyNames.length === 0 ? {} : { [NAMES_ANNOTATION]: writeNames(names.legacyNames) }),
     ...(since === undefined ? {} : { [EMPTY_SINCE_ANNOTATION]: since }),
+    ...(demand === undefined ? {} : { [DEMAND_ANNOTATION]: demand }),
+    ...(idleSince === undefined ? {} : { [IDLE_SINCE_ANNOTATION]: idleSince }),
+    ...stageAnnotations(stage),
     ...(service.provenance === undefined
       ? {}
       : { [PROVENANCE_ANNOTATION]: service.provenance.map(({ registry, count }) => `${registry}=${count}`).join(",") }),

@@ -1,3 +1,4 @@
+import { IDLE_SINCE_ANNOTATION } from "../model/demand.ts";
 import { ANNOTATION_PREFIX, type ObjectKey, type OwnedObject } from "../model/objects.ts";
 import type { Create, Delete, Hold, Plan, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
@@ -114,7 +115,10 @@ function whyGone(object: StandingObject, desired: Desired, standing: IndexedStan
   if (isExposure(object) && standing.entries.has(object.service ?? "")) return "no exposure asks for it any more";
   const goes = object.service === undefined || !desired.memo.has(object.service);
   if (goes) {
-    const since = standing.entries.get(object.service ?? "")?.manifest.metadata.annotations?.["x2istio.io/gone-since"];
+    const { annotations } = standing.entries.get(object.service ?? "")?.manifest.metadata ?? {};
+    const since = annotations?.["x2istio.io/gone-since"];
+    const idleSince = annotations?.[IDLE_SINCE_ANNOTATION];
+    if (since === undefined && idleSince !== undefined) return "nobody has asked for it in a long time";
     return since === undefined ? "its entry is gone" : `gone from its registry since ${since}`;
   }
   return object.manifest.kind === "Service" ? "no alias rule gives it any more" : "no legacy name needs it any more";

@@ -10,6 +10,7 @@ import type { PremadeEntry, StandingObject } from "../model/standing.ts";
 import type { Authority } from "./merge.ts";
 import { sameValue } from "./same.ts";
 import { type IndexedStanding, isCompanion, isExposure, type StandingEntry } from "./standing.ts";
+import { isInside } from "./standing-stage.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 export interface PolicyOptions {
@@ -43,7 +44,8 @@ export interface PolicedPlan extends Plan {
  *
  * Per registry, over the last `keepEmptyMs`: services that vanished or lost their last endpoint (marked on their entries)
  * over services that stand. Past both limits nothing more is emptied or deleted; an empty list after a non-empty one always
- * trips. Losing more than half of a registry's endpoints holds their removal. Everything else goes on being updated.
+ * trips. Losing more than half of a registry's endpoints holds their removal. Everything else goes on being updated. Services that
+ * are inside do not count: their endpoints outside are meant to go.
  *
  * @param endpointPeaks the most endpoints each registry had in the window, from the process's own memory
  */
@@ -93,6 +95,7 @@ function brakeServices(
   // A service that is back with this plan is no loss any more.
   const returning = new Set(plan.update.filter(isReturn).map(({ standing: { key } }) => key));
   for (const entry of standing.entries.values()) {
+    if (isInside(entry)) continue;
     count(total, entry.registry);
     if (isRecentLoss(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
   }
@@ -100,7 +103,7 @@ function brakeServices(
     count(total, entry.registry);
     if (isRecentlyEmptied(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
   }
-  const losses = plan.update.filter(isLoss);
+  const losses = plan.update.filter((change) => isLoss(change) && !isInside(change.standing));
   const expired = plan.delete.filter(
     (change) =>
       // What leads callers in from outside goes with its line in the configuration, whatever a registry says.
@@ -116,7 +119,7 @@ function brakeServices(
     const uncounted = fresh.filter((change) => !isRecentLoss(change.standing, options));
     const lost = uncounted.length + (marked.get(registry) ?? 0);
     const all = total.get(registry) ?? 0;
-    const isEmptyList = authorities.get(registry)?.listed === 0 && fresh.some(isVanishing);
+    const isEmptyList = authorities.get(registry)?.listed === 0 && fresh.length > 0;
     const isPast = lost > options.minDeletes && lost * 100 > options.maxDeletePercent * all;
     if (!isEmptyList && !isPast) continue;
     const message = isEmptyList
@@ -140,7 +143,7 @@ function* brakeEndpoints(
   const after = new Map(before);
   for (const change of [...plan.create, ...plan.update]) {
     const manifest = entryOf(change);
-    if (manifest === undefined) continue;
+    if (manifest === undefined || (change.kind === "update" && isInside(change.standing))) continue;
     const had = change.kind === "update" ? endpointsOf(change.standing.manifest as ServiceEntry).length : 0;
     count(after, registryOf(change), endpointsOf(manifest).length - had);
   }
@@ -202,7 +205,7 @@ function endpointsOf(manifest: ServiceEntry): NonNullable<ServiceEntry["spec"]["
 
 function missingEndpoints(change: Update): NonNullable<ServiceEntry["spec"]["endpoints"]> {
   const wanted = entryOf(change);
-  if (wanted === undefined) return [];
+  if (wanted === undefined || isInside(change.standing)) return [];
   const left = new Set(endpointsOf(wanted).map(place));
   return endpointsOf(change.standing.manifest as ServiceEntry).filter((endpoint) => !left.has(place(endpoint)));
 }

@@ -7,6 +7,7 @@ import {
 } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { PremadeEntry, Standing, StandingObject } from "../model/standing.ts";
+import { isInside } from "./standing-stage.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** The ServiceEntry of a service as it stands. */
@@ -25,7 +26,7 @@ export interface IndexedStanding extends Standing {
   readonly premadeOf: ReadonlyMap<ServiceKey, readonly PremadeEntry[]>;
   /** Services that such entries ask for by another name, as far as that is known. */
   readonly premadeAliases: ReadonlyMap<ServiceKey, ServiceKey>;
-  /** Endpoints on the entries, by registry; on those that are filled, too. */
+  /** Endpoints on the entries, by registry; on those that are filled, too, and not on those of services that are inside. */
   readonly endpoints: ReadonlyMap<string, number>;
 }
 
@@ -52,6 +53,10 @@ export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
     ledger: new Map(live.ledger),
     namespaces: live.namespaces === undefined ? undefined : new Map(live.namespaces),
     absentKinds: new Set(live.absentKinds),
+    claims: new Map(live.claims),
+    sidecars: new Map(live.sidecars),
+    peerRules: new Map(live.peerRules),
+    meshNamespaces: new Map(live.meshNamespaces),
   };
   const entries = new Map<ServiceKey, StandingEntry>();
   const byService = new Map<ServiceKey, StandingObject[]>();
@@ -147,7 +152,7 @@ export function standingOf(index: IndexedStanding, services: Iterable<ServiceKey
 }
 
 function endpointCount({ manifest }: StandingObject): number {
-  return manifest.kind === "ServiceEntry" ? (manifest.spec.endpoints?.length ?? 0) : 0;
+  return manifest.kind === "ServiceEntry" && !isInside({ manifest }) ? (manifest.spec.endpoints?.length ?? 0) : 0;
 }
 
 function count(counts: Map<string, number>, key: string, by: number): void {
@@ -159,6 +164,17 @@ export function isEntry(object: StandingObject): object is StandingEntry {
   return (
     object.manifest.kind === "ServiceEntry" && object.service !== undefined && !isCompanion(object.manifest.metadata)
   );
+}
+
+/** Entries of ours of which nobody can tell the service any more, by host: what they have stays theirs. */
+export function namelessEntries({ objects }: Pick<Standing, "objects">): ReadonlyMap<string, ServiceEntry> {
+  const entries = new Map<string, ServiceEntry>();
+  for (const { service, manifest } of objects.values()) {
+    if (service !== undefined || manifest.kind !== "ServiceEntry" || isCompanion(manifest.metadata)) continue;
+    const [host] = manifest.spec.hosts;
+    if (host !== undefined) entries.set(host, manifest);
+  }
+  return entries;
 }
 
 /** By name and label: a service's own host may end in `-legacy` too. */

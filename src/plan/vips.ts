@@ -6,7 +6,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { ForeignObject, StandingLedgerBlock } from "../model/standing.ts";
 import type { LedgerWrite } from "../model/target.ts";
 import { type AddressRange, addressRange, canonical, familyOf, ledgerAddress, ledgerSpot } from "./addresses.ts";
-import type { IndexedStanding, StandingEntry } from "./standing.ts";
+import { type IndexedStanding, namelessEntries, type StandingEntry } from "./standing.ts";
 import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 /** Whose an address is. A line that cannot be read has no host: its address is never handed out. */
@@ -100,10 +100,12 @@ export function* allocateVipsSteps(
     if (faults.length > 0)
       holds.push({ reason: "address", subject: host, service, registry, message: faults.join("; ") });
   }
+  const unreadable = unreadableEntries(standing);
   for (const [address, line] of lines) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
     if (line.owner !== options.owner || line.host === undefined || line.restingSinceMs !== undefined) continue;
     if (vips.get(line.host)?.includes(address) === true || (hosts.has(line.host) && !vips.has(line.host))) continue;
+    if (unreadable.has(line.host)) continue;
     put({ ...line, restingSinceMs: options.nowMs });
   }
   return { lines, vips, holds, writes: yield* blockWrites(lines, dirty, standing.ledger, options) };
@@ -175,6 +177,7 @@ function* importStanding(
 ): Steps<ReadonlyMap<string, readonly string[]>> {
   const own = new Map<string, string[]>();
   const leased = new Set<string>();
+  const nameless = namelessEntries(standing);
   let looked = 0;
   for (const [address, { host, owner, restingSinceMs }] of lines) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
@@ -182,8 +185,8 @@ function* importStanding(
   }
   for (const [host, service] of hosts) {
     if (++looked % ITEMS_PER_STEP === 0) yield;
-    const entry = standing.entries.get(service);
-    for (const raw of entry?.manifest.spec.addresses ?? []) {
+    const entry = standing.entries.get(service)?.manifest ?? nameless.get(host);
+    for (const raw of entry?.spec.addresses ?? []) {
       const address = plainAddress(raw);
       if (address === undefined) continue;
       if (!lines.has(address)) {
@@ -237,6 +240,14 @@ function foreignAddresses(standing: IndexedStanding): ReadonlyMap<string, Foreig
     }
   }
   return taken;
+}
+
+/** Names of entries of which nothing can be read, as of files that someone damaged: what is not read is not gone. */
+function unreadableEntries({ foreign }: IndexedStanding): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const { kind, name, hosts } of foreign.values())
+    if (kind === "ServiceEntry" && hosts.length === 0) names.add(name);
+  return names;
 }
 
 /** IPv4 as written is canonical already; parsing tens of thousands in each pass would be felt. */

@@ -70,6 +70,12 @@ export async function change(consul: Pick<Consul, "request">, place: Place, kind
   await put(consul, register, { ...at, Service: serviceOf(more, 100), Check: checkOf(more, "passing") });
 }
 
+/** Take all of `places` away, with what {@link change} may have put beside them. */
+export async function removeFromConsul(consul: Pick<Consul, "request">, places: readonly Place[]): Promise<void> {
+  for (const { node, id } of places.flatMap((place) => [place, { ...place, id: `${place.id}-more` }]))
+    await put(consul, "/v1/catalog/deregister", { Node: node, ServiceID: id });
+}
+
 function serviceOf({ service, id, address }: Place, weight: number): object {
   return {
     ID: id,

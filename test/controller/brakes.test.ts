@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { brakeNotice, createBrakeTimes } from "../../src/controller/brakes.ts";
+import { brakeNotice, createBrakeLog, createBrakeTimes } from "../../src/controller/brakes.ts";
+import { soleWriter } from "../../src/controller/leadership.ts";
+import { createLog } from "../../src/log.ts";
 import type { Brake } from "../../src/plan/policy.ts";
 
 const brake = (registry: string): Brake => ({ registry, kind: "services", message: `brake: ${registry}` });
@@ -29,3 +31,26 @@ test("what people are told of a brake says how to release it", () =>
     subject: "dc1 services",
     message: "brake: dc1; x2istio apply --allow-deletes dc1 releases it",
   }));
+
+test("a brake is said when it goes on and when it is off, whatever its numbers are meanwhile", () => {
+  const said: string[] = [];
+  const write = (line: string) => {
+    const { level, msg, registry, kind } = JSON.parse(line) as Readonly<Record<string, string>>;
+    said.push(`${level} ${msg}: ${registry} ${kind}`);
+  };
+  const { record } = createBrakeLog(createLog({ level: "info", pretty: false, stream: { write } }));
+  const brake = (message: string) => ({ registry: "dc1", kind: "services", message }) as const;
+  for (const brakes of [[], [brake("3 of 10")], [brake("4 of 10")], [], []]) record(brakes);
+  assert.deepEqual(said, ["warn a brake is on: dc1 services", "info a brake is off again: dc1 services"]);
+});
+
+test("a process that alone writes obeys a release once", () => {
+  const { allowDeletes, release, releaseDone, changes } = soleWriter("me");
+  const version = changes.version();
+  release(["dc1"]);
+  release(["dc2", "dc1"]);
+  assert.deepEqual(allowDeletes(), ["dc1", "dc2"]);
+  assert.ok(changes.version() > version);
+  releaseDone();
+  assert.deepEqual(allowDeletes(), []);
+});

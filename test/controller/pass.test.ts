@@ -117,6 +117,29 @@ test("pass() passes on what is no conflict", async () => {
   assert.equal(target.objects.size, 0);
 });
 
+test(
+  faultRow({
+    target: "API server",
+    fault: "the ledger of VIPs cannot be written, while a new service waits for one",
+    expect: "the endpoints of all others are updated",
+  }),
+  async () => {
+    const { target, run } = bench();
+    await run([service()]);
+    const write = target.writeLedger;
+    target.writeLedger = () => Promise.reject(new Error("503"));
+    const said = [service("orders", { endpoints: [{ address: "192.0.2.9" }] }), service("stock")];
+    target.requests.length = 0;
+    await assert.rejects(run(said), /503/);
+    assert.deepEqual(target.requests, [`update ${ENTRY}`]);
+    await assert.rejects(run([service(), service("stock")], { mayWrite: () => false }), /503/);
+    assert.deepEqual(target.requests, [`update ${ENTRY}`], "whoever may not write does not");
+    target.writeLedger = write;
+    await run(said);
+    assert.equal(target.objects.size, 4);
+  },
+);
+
 test("pass() writes nothing when it may not", async () => {
   const { target, run } = bench();
   const { computation, report } = await run([service()], { mayWrite: () => false });

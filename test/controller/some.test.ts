@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type ComputeInput, createCompute, createPipeline, type Decision } from "../../src/controller/compute.ts";
 import type { ServiceRead } from "../../src/model/adapter.ts";
+import type { Demands } from "../../src/model/demand.ts";
 import type { Manifest } from "../../src/model/objects.ts";
 import type { Service } from "../../src/model/service.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
@@ -51,8 +52,20 @@ const estates = [
     name: "addresses of Istio's own",
     made: config([...REGISTRIES], { ...APART, ...CLUSTER, vips: { mode: "istio" } }),
   },
+  {
+    name: "services that nobody asked for",
+    made: config(["dc1", { name: "prod", demand: "reported" }], APART),
+  },
   { name: "merged registries", made: config([...REGISTRIES, "dc2"], { ...APART, merge: ["prod", "dc2"] }) },
 ];
+
+/** Of a registry that runs on demand, two services; of others, nothing that matters. */
+const ASKED: Demands = new Map(
+  ["prod/shop/a", "prod/shop/c", "dc1/shop/b"].map((key) => [
+    key,
+    { lastMs: NOW_MS, by: [{ caller: "web", via: "report", lastMs: NOW_MS }] },
+  ]),
+);
 
 /** One thing that happens; `at` chooses the service or object that it happens to. */
 interface Event {
@@ -232,9 +245,12 @@ function say(world: World): ReadonlyMap<string, Reading> {
   return new Map(readings);
 }
 
-/** What a decision says, without what only saves work. */
-function told({ plan, catalog, naming, ledger }: Decision): object {
-  return { plan, catalog, services: naming.services, holds: naming.holds, vips: ledger?.vips, writes: ledger?.writes };
+/** What a decision says, without what only saves work, and what is only remembered of services that cannot be read. */
+function told({ plan, catalog, undemanded, naming, ledger }: Decision): object {
+  const read = <Value>(map: ReadonlyMap<string, Value>) =>
+    new Map([...map].filter(([key]) => !catalog.failed.has(key)));
+  const known = { undemanded: read(undemanded), services: read(naming.services) };
+  return { plan, catalog, ...known, holds: naming.holds, vips: ledger?.vips, writes: ledger?.writes };
 }
 
 let decidedInPart = 0;
@@ -257,6 +273,7 @@ for (const { name, made } of estates) {
         nowMs: target.nowMs(),
         allowDeletes: new Set(),
         endpointPeaks: new Map([["dc1", 28]]),
+        asked: ASKED,
       });
       const lookAtAll = async (isWritten: boolean) => {
         const { plan, ledger } = runSteps(pipeline.all(input()));

@@ -4,14 +4,13 @@ import { test } from "node:test";
 import { parse } from "yaml";
 import { adapters } from "../../adapters/adapters.ts";
 import { type Config, parseConfig } from "../../src/config.ts";
+import { findKubectl } from "../servers/kubectl.ts";
 import {
   type ConfigFiles,
   type Deployment,
-  hasKubectl,
   inNamespace,
   KUSTOMIZE,
   type Manifest,
-  noKubectl,
   pick,
   type Role,
   readManifests,
@@ -20,7 +19,7 @@ import {
 import { granted, type Right } from "./rights.ts";
 
 const deploy = (path: string) => readFile(new URL(`../${path}`, KUSTOMIZE), "utf8");
-const kubectl = { skip: !(await hasKubectl()) && noKubectl };
+const kubectl = { skip: await findKubectl() };
 const base = await readManifests("base");
 const furtherAliases = await readManifests("alias-namespace");
 const readConfig = (text: string): Config => parseConfig(text, "x2istio.yaml", { env: {}, adapters });

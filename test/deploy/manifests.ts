@@ -62,18 +62,7 @@ function parseManifests(text: string): readonly Manifest[] {
 
 const run = promisify(execFile);
 
-/** Why a test that needs kubectl is skipped. */
-export const noKubectl = "there is no kubectl";
-
-/** Whether kubectl can be run. */
-export async function hasKubectl(): Promise<boolean> {
-  return run("kubectl", ["kustomize", "--help"]).then(
-    () => true,
-    () => false,
-  );
-}
-
-/** The objects of a kustomization as kubectl renders them. */
+/** The objects of a kustomization as kubectl renders them. Needs `findKubectl()`. */
 export async function render(name: string): Promise<readonly Manifest[]> {
   const { stdout } = await run("kubectl", ["kustomize", fileURLToPath(new URL(`${name}/`, KUSTOMIZE))]);
   return parseManifests(stdout);

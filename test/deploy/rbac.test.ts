@@ -12,14 +12,13 @@ import { ensureServers, noServers } from "../servers/build.ts";
 import { type Child, startChild } from "../servers/child.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
+import { findKubectl } from "../servers/kubectl.ts";
 import {
   apply,
   type ConfigFiles,
   type Deployment,
-  hasKubectl,
   inNamespace,
   type Manifest,
-  noKubectl,
   pick,
   readManifests,
   render,
@@ -27,7 +26,7 @@ import {
 import { allows, asked, describeRight, granted, type Right } from "./rights.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
-const kubectl = { skip: !(await hasKubectl()) && noKubectl };
+const kubectl = { skip: await findKubectl() };
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 const MESH = "mesh-services";
@@ -352,6 +351,7 @@ function forTest(config: string, ports: { readonly dns: number; readonly http: n
   return stringify({
     ...rest,
     aliases: [...aliases, { registry: "vms", namespace: "shop", as: "{service}", in: "shop" }],
+    migration: { allow: [{ registry: "vms", by: ["shop"] }] },
     exposures: [
       { name: "edge-http", service: "vms/shop/edge", api: "gateway", gateway: "edge/x", hosts: ["edge.example.com"] },
       { name: "edge-tcp", service: "vms/shop/edge", api: "gateway", gateway: "edge/x", listen: 3306 },

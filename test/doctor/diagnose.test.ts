@@ -38,6 +38,12 @@ const election = (name: string, fields: object = {}) => ({
 const many = (count: number) => Array.from({ length: count }, (_, at) => entry(`s-${at}`));
 const withVips = (...ranges: readonly string[]) => ({ vips: { ...settings.vips, ranges } });
 const istioVips = { vips: { ...settings.vips, mode: "istio" as const } };
+const shards = { registry: "vms", service: "vms/shop/shards", address: "192.0.2.21", count: 3 };
+const ambientShop = (labels: Readonly<Record<string, string>> = {}) =>
+  new Map([
+    ["mesh-services", { labels, isTerminating: false }],
+    ["shop", { labels: { "istio.io/dataplane-mode": "ambient" }, isTerminating: false }],
+  ]);
 
 const cases: readonly Case[] = [
   {
@@ -473,6 +479,32 @@ const cases: readonly Case[] = [
       pods: known([pod("a", { hasSidecar: false, owner: { kind: "Job", name: "once" } })]),
     },
     want: [/⇒ kubectl label namespace shop istio.io\/rev=v2 && kubectl rollout restart -n shop deployment$/],
+  },
+
+  {
+    name: "endpoints on one address where nobody is ambient",
+    check: "ambient",
+    estate: { crowded: [shards] },
+    want: [],
+  },
+  {
+    name: "endpoints on one address in an ambient mesh",
+    check: "ambient",
+    facts: { namespaces: known(ambientShop()) },
+    estate: { crowded: [shards, { ...shards, service: "vms/shop/led", waypoint: "edge/waypoint" }] },
+    want: [
+      /^1 service of registry vms has several endpoints on one address, of which ambient callers in shop reach one only: vms\/shop\/shards has 3 on 192.0.2.21 ⇒ istioctl waypoint apply -n mesh-services --name waypoint, then in x2istio.yaml write waypoint: mesh-services\/waypoint for registry vms$/,
+    ],
+  },
+  {
+    name: "endpoints on one address with an ambient pod, and a waypoint for the namespace of the entries",
+    check: "ambient",
+    facts: {
+      namespaces: known(ambientShop({ "istio.io/use-waypoint": "waypoint" })),
+      pods: known([pod("a", { namespace: "edge", dataplaneMode: "ambient" })]),
+    },
+    estate: { crowded: [shards, { ...shards, service: "vms/shop/none", waypoint: "none" }] },
+    want: [/^1 service of .* in edge, shop reach one only: vms\/shop\/none has 3/],
   },
 
   {

@@ -146,6 +146,7 @@ export const estate: EstateFacts = {
   clashes: [],
   aliases: ["shop/orders"],
   ports: [],
+  crowded: [],
   newForAll: 0,
   unread: [],
 };

@@ -11,10 +11,16 @@ import { entry, estate, known, settings, soundFacts } from "./facts.ts";
 const text = ({ namespace = "the cluster", group, resource, verb, name = "" }: Right) =>
   `${verb} ${resource}.${group} ${name} in ${namespace}`;
 
+const reported = {
+  registries: settings.registries.map((registry) => ({ ...registry, demand: "reported" as const })),
+  http: { reports: { tokenReview: {} } },
+};
+
 test("doctor asks for just the rights that the manifests grant", async () => {
   const base = await readManifests("base");
   const aliases = (await readManifests("alias-namespace")).map((one) => inNamespace(one, "shop"));
-  const grants = granted([...base, ...aliases]).flatMap(({ names, namespace, group, resource, verb }) =>
+  const onDemand = await readManifests("reported");
+  const grants = granted([...base, ...aliases, ...onDemand]).flatMap(({ names, namespace, group, resource, verb }) =>
     (names ?? [undefined]).map((name) =>
       text({
         group,
@@ -26,11 +32,18 @@ test("doctor asks for just the rights that the manifests grant", async () => {
     ),
   );
   const rules = [...settings.aliases, { registry: "vms", in: "mesh-services" }];
-  const asked = neededRights({ ...settings, aliases: rules, exposures: [{ api: "gateway", hosts: [] }] }).map(text);
+  const asked = neededRights({
+    ...settings,
+    ...reported,
+    aliases: rules,
+    exposures: [{ api: "gateway", hosts: [] }],
+    migration: { allow: [{}], claims: [] },
+  }).map(text);
   assert.deepEqual([...new Set(asked)].sort(), [...new Set(grants)].sort());
 });
 
 const fewer = [
+  { name: "nobody may claim a service", change: {}, without: /sidecars|peerauthentications|endpointslices/ },
   { name: "nothing is written", change: { policy: { mode: "dry-run" as const } }, without: /create|patch|delete/ },
   {
     name: "Istio gives the VIPs",
@@ -42,7 +55,8 @@ const fewer = [
 ];
 for (const { name, change, without } of fewer)
   test(`doctor asks for fewer rights where ${name}`, () => {
-    const all = neededRights({ ...settings, exposures: [{ api: "gateway", hosts: [] }] }).map(text);
+    const migration = { allow: [{}], claims: [] };
+    const all = neededRights({ ...settings, migration, exposures: [{ api: "gateway", hosts: [] }] }).map(text);
     const asked = neededRights({ ...settings, ...change }).map(text);
     assert.deepEqual(
       asked.filter((one) => without.test(one)),
@@ -80,6 +94,20 @@ const missing = [
     mend: "kubectl apply -f deploy/kustomize/base/rbac-target.yaml",
   },
   {
+    name: "to tell the leader",
+    namespace: "mesh-services",
+    resource: "configmaps",
+    verb: "patch",
+    only: "x2istio-main-demand",
+    mend: "kubectl apply -f deploy/kustomize/reported/rbac-demand.yaml",
+  },
+  {
+    name: "to have tokens judged",
+    resource: "tokenreviews",
+    verb: "create",
+    mend: "kubectl apply -f deploy/kustomize/reported/rbac-reports.yaml",
+  },
+  {
     name: "of another owner",
     owner: "east",
     namespace: "mesh-services",
@@ -88,16 +116,16 @@ const missing = [
     mend: "sed -e s/x2istio-main/x2istio-east/ deploy/kustomize/base/rbac-target.yaml | kubectl apply -f -",
   },
 ];
-for (const { name, resource, verb, mend, namespace, owner = "main" } of missing)
+for (const { name, resource, verb, mend, namespace, only, owner = "main" } of missing)
   test(`doctor says how to get a right ${name}`, () => {
-    const own = { ...settings, owner };
+    const own = { ...settings, ...reported, owner };
     const judged = neededRights(own).map((right) => ({
       right,
       isAllowed: !(
         right.resource === resource &&
         right.verb === verb &&
         right.namespace === namespace &&
-        (right.name === undefined || right.verb === "patch")
+        (only === undefined ? right.name === undefined || right.verb === "patch" : right.name === only)
       ),
     }));
     const found = diagnose(

@@ -10,7 +10,7 @@ import { freePorts, type Replica, ready, runCli, startReplica } from "./cli.ts";
 import { MESH, SHOP } from "./cluster.ts";
 import { dnsQuery } from "./dns.ts";
 import { copyExample, digests, type Example, edit, folderEndpoints } from "./embedded.ts";
-import { estate, httpService } from "./estate.ts";
+import { estate, hostOf, httpService } from "./estate.ts";
 
 const ORDERS = "orders.corp.example.com";
 
@@ -199,6 +199,30 @@ test("x2istio run gives endpoints to those of a view, and follows them", async (
   await until("endpoints are given", async () => (await sorted()) === "192.0.2.1 192.0.2.2");
   await setServices([httpService("orders", "192.0.2.2", "192.0.2.3")]);
   await until("they are followed", async () => (await sorted()) === "192.0.2.2 192.0.2.3");
-  const metrics = await (await fetch(`${main.http}/metrics`)).text();
-  assert.match(metrics, /^x2istio_dns_answers_total\{.*source="table",view="vms"\} [1-9]/m);
+  await until("they are counted", async () => {
+    const metrics = await (await fetch(`${main.http}/metrics`)).text();
+    return /^x2istio_dns_answers_total\{.*source="table",view="vms"\} [1-9]/m.test(metrics);
+  });
+});
+
+test("a full range of VIPs changes no answer that was right", async (t) => {
+  const standing = [httpService("orders", "192.0.2.1"), httpService("stock", "192.0.2.2")];
+  const { setServices, ...place } = await estate(t, standing, {
+    target: { kind: "directory" },
+    aliases: [],
+    vips: { ranges: ["240.241.0.0/30"] },
+  });
+  const main = startReplica(t, place);
+  await ready(main);
+  const names = [ORDERS, "stock.corp.example.com", ...standing.map((service) => hostOf(service))];
+  const right = await Promise.all(names.map((name) => answers(main, name)));
+  assert.deepEqual(new Set(right.flat()), new Set(["240.241.0.1", "240.241.0.2"]));
+
+  await setServices([...standing, httpService("pay", "192.0.2.3")]);
+  await until("the new one is held", async () => {
+    const plan = await (await fetch(`${main.http}/api/plan`)).text();
+    return plan.includes("pay") && plan.includes("must have a free address");
+  });
+  assert.deepEqual(await Promise.all(names.map((name) => answers(main, name))), right);
+  assert.equal((await dnsQuery(main.dns, "pay.corp.example.com")).rcode, 3);
 });

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { hasKubectl, noKubectl } from "../deploy/manifests.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
+import { findKubectl } from "../servers/kubectl.ts";
 import { runCli } from "./cli.ts";
 import { admin, entriesPath } from "./cluster.ts";
 import {
@@ -27,7 +27,7 @@ import {
 import { estate, httpService, tcpService } from "./estate.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
-const kubectl = (await hasKubectl()) ? false : noKubectl;
+const kubectl = await findKubectl();
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
 const pods = "/api/v1/namespaces/shop/pods";
@@ -266,7 +266,7 @@ test("x2istio doctor", { skip }, async (t) => {
     for (const { message } of unchecked) assert.match(message, /^could not be checked: Cannot .*: 403 Forbidden/);
     assert.deepEqual(
       [...new Set(unchecked.map(({ check }) => check))],
-      ["istiod", "namespaces", "vips", "capture", "pods", "scope", "exports", "names", "dns"],
+      ["istiod", "namespaces", "vips", "capture", "pods", "ambient", "scope", "exports", "tls", "names", "dns"],
     );
     assert.deepEqual([...new Set(withState(findings, "problem").map(({ check }) => check))], ["rights"]);
   });

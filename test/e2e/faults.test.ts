@@ -130,6 +130,100 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
   test(
     faultRow({
       target: "API server",
+      fault: "the namespace of our own objects is about to go",
+      expect: "what stands is changed, what is new is refused and said, and nothing points to it",
+    }),
+    async (t) => {
+      const namespace = "leaving";
+      await admin(kube, "POST", "/api/v1/namespaces", { metadata: { name: namespace } });
+      t.after(() => wipe(kube, entriesPath(namespace), routesPath.replace(MESH, namespace)));
+      const where = await estate(t, [orders], { target: { kind: "kubernetes", namespace } });
+      const apply = () => runCli(["--config", where.config, "apply"], { env: env() });
+      assert.equal((await apply()).code, 2);
+      await admin(kube, "DELETE", `/api/v1/namespaces/${namespace}`);
+      await where.setServices([httpService("orders", "192.0.2.11"), stock]);
+      const refused = await apply();
+      assert.equal(refused.code, 1, refused.stdout);
+      assert.match(refused.stdout, /Cannot create ServiceEntry leaving\/stock.*: 403 Forbidden: .*being terminated/);
+      assert.deepEqual(endpointsOf((await entries(kube, namespace)).get(hostOf(orders))), ["192.0.2.11"]);
+      assert.deepEqual([...(await list(kube, servicesPath())).keys()], ["orders"]);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "API server",
+      fault: "the definition of ServiceEntry, and all of them with it, is deleted and comes back",
+      expect: "the process goes on, and every service gets its entry and VIP again",
+    }),
+    async (t) => {
+      const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+      const path = `${definition}/serviceentries.networking.istio.io`;
+      const where = await estate(t, [orders, stock]);
+      const replica = startReplica(t, { ...where, env: env() });
+      await ready(replica);
+      await until("all is written", async () => (await list(kube, servicesPath())).size === 2);
+      const vips = vipsOf(await entries(kube));
+      const { metadata, spec } = (await get(kube, path)) ?? assert.fail();
+      await admin(kube, "DELETE", path);
+      await until("it is gone", async () => (await get(kube, path)) === undefined);
+      await until("it says so", async () => replica.logged("an object could not be written").length > 0);
+      assert.equal(replica.isRunning(), true);
+      const { name, labels, annotations } = metadata;
+      await admin(kube, "POST", definition, { metadata: { name, labels, annotations }, spec });
+      await until(
+        "all is back",
+        async () => (await kube.request("GET", entriesPath())).status === 200 && (await entries(kube)).size === 2,
+        60_000,
+      );
+      assert.deepEqual(vipsOf(await entries(kube)), vips);
+      for (const [host, vip] of vips)
+        await until("it is answered", async () => (await dnsQuery(replica.dns, host)).addresses.join() === vip, 60_000);
+      await where.setServices([httpService("orders", "192.0.2.11"), stock]);
+      await untilEndpoints(kube, hostOf(orders), ["192.0.2.11"]);
+      assert.equal(await replica.stop(), 0);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "own process",
+      fault: "the clock of the machine jumps a day forward, and back",
+      expect: "it goes on leading, reading and writing; no tombstone ends early and no address is given away",
+    }),
+    async (t) => {
+      const where = await estate(t, [orders, stock], {
+        registries: [{ kind: "static", name: "vms", file: "services.yaml", poll: "* * * * * *" }],
+      });
+      const jump = new URL("clock-jump.ts", import.meta.url);
+      const replica = startReplica(t, { ...where, env: { ...env(), NODE_OPTIONS: `--import=${jump.href}` } });
+      await ready(replica);
+      await until("all is written", async () => (await list(kube, servicesPath())).size === 2);
+      const vips = vipsOf(await entries(kube));
+      await where.setServices([orders]);
+      await untilEndpoints(kube, hostOf(stock), []);
+      const reads = async () => {
+        const text = await (await fetch(`${replica.http}/metrics`)).text();
+        return Number(/^x2istio_registry_reads_total\{registry="vms",result="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0);
+      };
+      for (const [at, which] of ["forward", "back"].entries()) {
+        replica.signal("SIGUSR2");
+        await until(`the clock is set ${which}`, async () => replica.output().includes(`the clock is set ${which}`));
+        const before = await reads();
+        await where.setServices([httpService("orders", `192.0.2.${at + 11}`)]);
+        await untilEndpoints(kube, hostOf(orders), [`192.0.2.${at + 11}`]);
+        await until("it reads on", async () => (await reads()) > before + 2, 20_000);
+        assert.deepEqual(vipsOf(await entries(kube)), vips, "the tombstone stands");
+        assert.deepEqual((await dnsQuery(replica.dns, hostOf(stock))).addresses, [vips.get(hostOf(stock))]);
+      }
+      assert.equal(replica.logged("leadership changed").length, 1, "won once and never lost");
+      assert.equal(await replica.stop(), 0);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "API server",
       fault: "watches break off, or are refused with 410 Gone",
       expect: "they are listed anew; an edit by others is found and put back",
     }),

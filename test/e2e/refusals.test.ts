@@ -7,7 +7,7 @@ import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { operators } from "./audit.ts";
-import { type CliResult, readiness, ready, runCli, startReplica } from "./cli.ts";
+import { type CliResult, type Replica, readiness, ready, runCli, startReplica } from "./cli.ts";
 import {
   admin,
   configMapsPath,
@@ -39,6 +39,13 @@ const WRITES = ENTRIES.map((rule) => ({ ...rule, operations: ["CREATE", "UPDATE"
 
 interface Outcomes {
   readonly outcomes: readonly { readonly object: string; readonly outcome: string; readonly error?: string }[];
+}
+
+async function holdsOf({ http }: Replica) {
+  const { holds } = (await (await fetch(`${http}/api/plan`)).json()) as {
+    readonly holds: readonly { readonly reason: string; readonly subject: string; readonly message: string }[];
+  };
+  return holds;
 }
 
 suite("the API server refuses", { skip, concurrency: false }, () => {
@@ -133,6 +140,10 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
       const said = replica.logged("an object could not be written");
       assert.equal(said.length, 1, JSON.stringify(said));
       assert.match(String(said[0]?.error), /no stock here/);
+      await until("it is held", async () => (await holdsOf(replica)).some(({ reason }) => reason === "refused"));
+      const held = (await holdsOf(replica)).find(({ reason }) => reason === "refused");
+      assert.match(`${held?.subject}: ${held?.message}`, /ServiceEntry\/.*\/stock.*: it is tried again.*no stock here/);
+      assert.equal((await list(kube, servicesPath())).has("stock"), false, "nothing points to it");
       for (const kind of ["validatingadmissionpolicybindings", "validatingadmissionpolicies"])
         await admin(kube, "DELETE", `${ADMISSION}/${kind}/no-stock`);
       await untilEndpoints(kube, hostOf(stock), ["192.0.2.12"], 60_000);
@@ -296,6 +307,49 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
         const told = events.filter(({ reason }) => reason === "PutBack").map(({ involvedObject: { name } }) => name);
         return told.sort().join() === [hostOf(orders), hostOf(stock)].sort().join();
       });
+      assert.equal(await replica.stop(), 0);
+    },
+  );
+
+  test(
+    faultRow({
+      target: "static",
+      fault: "most services vanish at once, and an operator releases the brake of the process that leads",
+      expect: "an Event on the Lease says so once; the release is obeyed once",
+    }),
+    async (t) => {
+      clean(t);
+      const services = ["a", "b", "c", "d", "e"].map((name) => tcpService(name, "192.0.2.1"));
+      const where = await estate(t, services, { aliases: [] });
+      const replica = startReplica(t, { ...where, env: env() });
+      await ready(replica);
+      await until("all is written", async () => (await entries(kube)).size === services.length);
+      const brakeEvents = async () => {
+        const events = [...(await list<unknown>(kube, eventsPath(MESH))).values()] as unknown as readonly {
+          readonly reason: string;
+          readonly message: string;
+          readonly involvedObject: { readonly kind: string; readonly name: string };
+        }[];
+        return events.filter(({ reason }) => reason === "BrakeOn");
+      };
+      for (const last of [11, 12, 13]) {
+        await where.setServices([tcpService("a", `192.0.2.${last}`)]);
+        await untilEndpoints(kube, hostOf(tcpService("a")), [`192.0.2.${last}`]);
+      }
+      await until("it is told", async () => (await brakeEvents()).length > 0);
+      const [event, ...more] = await brakeEvents();
+      assert.deepEqual(more, []);
+      assert.equal(`${event?.involvedObject.kind} ${event?.involvedObject.name}`, "Lease x2istio-east");
+      assert.match(event?.message ?? "", /4 of 5 services of registry vms vanished.*--allow-deletes vms releases it$/);
+      for (const name of ["b", "c", "d", "e"])
+        assert.deepEqual(endpointsOf((await entries(kube)).get(hostOf(tcpService(name)))), ["192.0.2.1"]);
+
+      const told = await runCli(["--config", where.config, "apply", "--allow-deletes", "vms"], { env: env() });
+      exits(told, 0);
+      for (const name of ["b", "c", "d", "e"]) await untilEndpoints(kube, hostOf(tcpService(name)), []);
+      await where.setServices([]);
+      await until("the brake is on again", async () => replica.logged("a brake is on").length === 2);
+      assert.deepEqual(endpointsOf((await entries(kube)).get(hostOf(tcpService("a")))), ["192.0.2.13"]);
       assert.equal(await replica.stop(), 0);
     },
   );

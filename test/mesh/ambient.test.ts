@@ -87,12 +87,31 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
     assert.equal(ztunnel.endpoints(hostOf(shards)).length, 1);
   });
 
+  const env = { KUBECONFIG: mesh.kube.kubeconfigPath };
+  /** What x2istio doctor says is wrong. */
+  const found = async () => {
+    const { stdout } = await runCli(["doctor", "--config", mesh.estate.config, "-o", "json"], { env });
+    const { findings } = JSON.parse(stdout) as {
+      readonly findings: readonly { readonly check: string; readonly state: string; readonly message: string }[];
+    };
+    return findings
+      .filter(({ check, state }) => check === "ambient" && state !== "fine")
+      .map(({ message }) => message)
+      .join("\n");
+  };
+
+  await t.test("x2istio doctor finds that every endpoint is reached, though the callers are ambient", async () => {
+    const labels = { "istio.io/dataplane-mode": "ambient" };
+    await mesh.kube.request("PATCH", "/api/v1/namespaces/shop", { metadata: { labels } });
+    assert.equal(await found(), "");
+  });
+
   await t.test("waypoint: none", async () => {
     const registries = [{ kind: "static", name: "vms", file: "services.yaml", waypoint: "none" }];
     await mesh.estate.setConfig({ registries });
     await mesh.becomes(undefined, async () => ztunnel.service(hostOf(orders))?.waypoint);
-    const env = { KUBECONFIG: mesh.kube.kubeconfigPath };
     const { stdout } = await runCli(["explain", "shards", "--config", mesh.estate.config], { env });
     assert.match(stdout, /192\.0\.2\.21 has 3 endpoints: an ambient mesh would use one of them only/);
+    assert.match(await found(), /vms\/shop\/shards has 3 on 192\.0\.2\.21/);
   });
 });

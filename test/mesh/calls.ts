@@ -38,3 +38,24 @@ export interface Reply {
   readonly failed?: string;
   readonly ms?: number;
 }
+
+/** Calls that a program makes on and on. */
+export interface Load {
+  /** Tells it from others. */
+  readonly name: string;
+  readonly call: Call;
+  /** Begun in each second, evenly; fewer where the machine does not keep up. */
+  readonly perSecond: number;
+}
+
+/** What came of a load's calls since this was asked for last. */
+export interface LoadTally {
+  /** Calls by who answered. */
+  readonly who: Readonly<Record<string, number>>;
+  /** Calls that failed, by how, with the time of the first: milliseconds since the epoch. */
+  readonly failed: Readonly<Record<string, { readonly count: number; readonly firstMs: number }>>;
+  /** The longest time in which no call was answered. */
+  readonly longestPauseMs: number;
+  /** When each of them was first heard of since then; milliseconds since the epoch. */
+  readonly firstMs: Readonly<Record<string, number>>;
+}

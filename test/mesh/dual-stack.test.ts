@@ -11,7 +11,10 @@ test("VIPs of both families lead to the endpoints", { skip }, async (t) => {
   const example = await readExample("dual-stack");
   const mesh = await startMesh(t, { ...example, istiod: { env: { ISTIO_DUAL_STACK: "true" } } });
   await mesh.backends(...backendsOf(...example.services));
-  const web = await mesh.withSidecar("web", { bothFamilies: true });
+  const [web, single] = await Promise.all([
+    mesh.withSidecar("web", { bothFamilies: true }),
+    mesh.withSidecar("single"),
+  ]);
   const namesOf = (name: string) => [
     name,
     `${name}.shop.svc.cluster.local`,
@@ -43,16 +46,12 @@ test("VIPs of both families lead to the endpoints", { skip }, async (t) => {
       assert.ok(answers.includes(who("http")), answers.join());
     });
   }
-});
 
-test("a sidecar of one family takes calls to IPv4 VIPs only", { skip }, async (t) => {
-  const example = await readExample("dual-stack");
-  const orders = serviceNamed(example, "orders");
-  const mesh = await startMesh(t, example);
-  await mesh.backends(...backendsOf(orders));
-  const web = await mesh.withSidecar("web");
-  const [v4 = "", v6 = ""] = (await mesh.entry(hostOf(orders))).addresses ?? [];
-  await mesh.becomes("orders/mysql@192.0.2.11", () => web.tcp(v4, 3306));
-  await mesh.becomes("orders/http@192.0.2.11", () => web.http(`http://${v4}:8080`, { host: hostOf(orders) }));
-  assert.match(await web.tcp(v6, 3306), /^failed: /);
+  await t.test("a sidecar of one family takes calls to IPv4 VIPs only", async () => {
+    const host = hostOf(serviceNamed(example, "orders"));
+    const [v4 = "", v6 = ""] = (await mesh.entry(host)).addresses ?? [];
+    await mesh.becomes("orders/mysql@192.0.2.11", () => single.tcp(v4, 3306));
+    await mesh.becomes("orders/http@192.0.2.11", () => single.http(`http://${v4}:8080`, { host }));
+    assert.match(await single.tcp(v6, 3306), /^failed: /);
+  });
 });

@@ -15,7 +15,7 @@ import { startCoreDns } from "./coredns.ts";
 import { type Envoy, startEnvoy, type Workload } from "./envoy.ts";
 import { type Istiod, type IstiodOptions, type StartContext, startIstiod } from "./istiod.ts";
 import { type Manifest, pathOf } from "./manifests.ts";
-import { dropPodNetwork, meshServers, podNetwork, redirectToSidecar } from "./network.ts";
+import { CLUSTER_DNS, dropPodNetwork, meshServers, podNetwork, redirectToSidecar } from "./network.ts";
 import { type App, startApp } from "./pod.ts";
 
 /** Options of {@link startMesh}. */
@@ -39,6 +39,8 @@ export interface PodOptions {
   readonly locality?: Workload["locality"];
   /** Has an IPv6 address, too, as far as istiod knows. */
   readonly bothFamilies?: boolean;
+  /** Its DNS server; the cluster's by default. */
+  readonly nameserver?: string;
   /** Further metadata of its proxy, such as `{DNS_CAPTURE: "true"}`. */
   readonly metadata?: Workload["metadata"];
 }
@@ -67,7 +69,7 @@ export interface Mesh {
   /**
    * Wait until `look` gives `want`.
    *
-   * @throws After `timeoutMs`, 30 s by default, with what it gave last.
+   * @throws After `timeoutMs`, a minute by default, with what it gave last.
    */
   becomes<Value>(want: Value, look: () => Promise<Value>, timeoutMs?: number): Promise<void>;
 }
@@ -136,7 +138,14 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
   t.diagnostic(`the mesh stood after ${Math.round(performance.now() - startedMs)} ms`);
 
   async function pod(name: string, options: PodOptions) {
-    const { namespace = SHOP, labels = { app: name }, locality = {}, bothFamilies = false, metadata = {} } = options;
+    const {
+      namespace = SHOP,
+      labels = { app: name },
+      locality = {},
+      bothFamilies = false,
+      metadata = {},
+      nameserver = CLUSTER_DNS,
+    } = options;
     pods.push(`${name}-${namespace}`);
     const network = await podNetwork(`${name}-${namespace}`, pods.length);
     const workload: Workload = {
@@ -147,7 +156,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
       addresses: bothFamilies ? [network.address, network.addressV6] : [network.address],
       metadata,
     };
-    const { child, ...app } = await startApp(dir, network, workload);
+    const { child, ...app } = await startApp(dir, network, workload, nameserver);
     children.set(`program of ${name}.${namespace}`, child);
     return { network, workload, app };
   }
@@ -189,7 +198,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     },
     entry,
     vip: async (service) => (await entry(hostOf(service))).addresses?.[0] ?? "",
-    async becomes(want, look, timeoutMs = 30_000) {
+    async becomes(want, look, timeoutMs = 60_000) {
       let last: unknown;
       await until(
         `it is ${JSON.stringify(want)}`,
@@ -209,11 +218,13 @@ const PORTS = { dns: 5353, http: 8088 } as const;
 /** On its ports, whatever its sections say; answers are soon forgotten, so that nobody has to wait for that. */
 async function listening(place: Estate, sections: MeshOptions["sections"]): Promise<Estate> {
   const setConfig = (changed: Readonly<Record<string, unknown>>) => {
-    const { dns = { zones: ["mesh.internal", "corp.example.com"] } } = { ...sections, ...changed };
+    const { dns = { zones: ["mesh.internal", "corp.example.com"] }, http } = { ...sections, ...changed } as Readonly<
+      Record<"dns" | "http", object | undefined>
+    >;
     return place.setConfig({
       ...changed,
-      dns: { ttl: "1s", ...(dns as object), listen: [`127.0.0.1:${PORTS.dns}`] },
-      http: { listen: `127.0.0.1:${PORTS.http}` },
+      dns: { ttl: "1s", ...dns, listen: [`127.0.0.1:${PORTS.dns}`] },
+      http: { ...http, listen: `127.0.0.1:${PORTS.http}` },
     });
   };
   await setConfig({});

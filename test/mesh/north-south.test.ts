@@ -31,8 +31,13 @@ const theirs: Manifest = {
   },
 };
 
-interface RouteStatus {
-  readonly parents?: readonly { readonly conditions: readonly { readonly type: string; readonly status: string }[] }[];
+interface Route {
+  readonly spec: { readonly rules: readonly { readonly backendRefs: readonly { readonly kind: string }[] }[] };
+  readonly status?: {
+    readonly parents?: readonly {
+      readonly conditions: readonly { readonly type: string; readonly status: string }[];
+    }[];
+  };
 }
 
 test("gateways lead callers from outside to services that are exposed", { skip }, async (t) => {
@@ -79,7 +84,11 @@ test("gateways lead callers from outside to services that are exposed", { skip }
   await t.test("the gateway's controller accepts the routes", async () => {
     for (const path of OURS.slice(3)) {
       await mesh.becomes(["Accepted: True", "ResolvedRefs: True"], async () => {
-        const { body } = await mesh.kube.request<{ readonly status?: RouteStatus }>("GET", path);
+        const { body } = await mesh.kube.request<Route>("GET", path);
+        assert.deepEqual(
+          body.spec.rules.flatMap(({ backendRefs }) => backendRefs.map(({ kind }) => kind)),
+          ["Hostname"],
+        );
         const { parents = [] } = body.status ?? {};
         return parents.flatMap(({ conditions }) => conditions.map(({ type, status }) => `${type}: ${status}`)).sort();
       });

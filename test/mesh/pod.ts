@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { Agent, request } from "undici";
 import { type Child, startChild } from "../servers/child.ts";
 import { until } from "../servers/kube-admin.ts";
-import type { Call, GrpcCall, HttpCall, LookUp, Reply, TcpCall } from "./calls.ts";
+import type { Call, GrpcCall, HttpCall, Load, LoadTally, LookUp, Reply, TcpCall } from "./calls.ts";
 import { nodeOf, type Workload } from "./envoy.ts";
 import { XDS } from "./istiod.ts";
-import { CLUSTER_DNS, type PodNetwork } from "./network.ts";
+import type { PodNetwork } from "./network.ts";
 
 /** How many of some calls each backend answered, and how many failed in which way. */
 export type Tally = Readonly<Record<string, number>>;
@@ -25,16 +25,25 @@ export interface App {
   tally(call: Call): Promise<Tally>;
   /** Make one call many times, and tell of each. */
   make(call: Call): Promise<readonly Reply[]>;
+  /** From now on make calls, as long as the program runs. */
+  load(load: Load): Promise<void>;
+  /** What came of all loads, by name, since this was asked for last. */
+  takeLoads(): Promise<Readonly<Record<string, LoadTally>>>;
 }
 
-/** Start the program in a pod's network. Its /etc/resolv.conf is a pod's. */
-export async function startApp(dir: string, network: PodNetwork, workload: Workload): Promise<App & { child: Child }> {
+/** Start the program in a pod's network. Its /etc/resolv.conf is a pod's, with this DNS server. */
+export async function startApp(
+  dir: string,
+  network: PodNetwork,
+  workload: Workload,
+  nameserver: string,
+): Promise<App & { child: Child }> {
   const name = `${workload.name}.${workload.namespace}`;
   const file = (kind: string) => join(dir, `${name}.${kind}`);
   const { namespace } = workload;
   await writeFile(
     file("resolv.conf"),
-    `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${CLUSTER_DNS}\noptions ndots:5\n`,
+    `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${nameserver}\noptions ndots:5\n`,
   );
   await writeFile(file("grpc"), JSON.stringify(grpcBootstrap(workload)));
   // The file may be a link to one that is not there: then it is made, in this process's own /run.
@@ -67,21 +76,23 @@ function grpcBootstrap(workload: Workload): object {
 function callerOf(socketPath: string, name: string, child: Child): App {
   const dispatcher = new Agent({ connect: { socketPath }, headersTimeout: 120_000 });
   let isUp = false;
-  const send = async (call: object) => {
-    const { body } = await request("http://app/", { method: "POST", body: JSON.stringify(call), dispatcher });
-    return (await body.json()) as Reply[];
+  const send = async <Answer = Reply[]>(call: object, path = "/") => {
+    const { body } = await request(`http://app${path}`, { method: "POST", body: JSON.stringify(call), dispatcher });
+    return (await body.json()) as Answer;
+  };
+  const up = async () => {
+    if (isUp) return;
+    await until(
+      `the program in ${name} is up`,
+      async () => Array.isArray(await send({ kind: "http", count: 0 })),
+      60_000,
+    ).catch((cause) => {
+      throw new Error(`Cannot start the program in ${name}:\n${child.logTail()}`, { cause });
+    });
+    isUp = true;
   };
   const make = async (call: Call) => {
-    if (!isUp) {
-      await until(
-        `the program in ${name} is up`,
-        async () => Array.isArray(await send({ kind: "http", count: 0 })),
-        60_000,
-      ).catch((cause) => {
-        throw new Error(`Cannot start the program in ${name}:\n${child.logTail()}`, { cause });
-      });
-      isUp = true;
-    }
+    await up();
     return send(call);
   };
   const saying = ({ who, failed }: Reply) => who ?? `failed: ${failed}`;
@@ -92,6 +103,11 @@ function callerOf(socketPath: string, name: string, child: Child): App {
     grpc: (target) => one({ kind: "grpc", target } satisfies GrpcCall & Call),
     lookUp: (host, family) => one({ kind: "lookUp", name: host, ...(family !== undefined && { family }) }),
     make,
+    async load(load) {
+      await up();
+      await send(load, "/load");
+    },
+    takeLoads: () => send({}, "/loads"),
     async tally(call) {
       const counts: Record<string, number> = {};
       for (const who of (await make(call)).map(saying)) counts[who] = (counts[who] ?? 0) + 1;

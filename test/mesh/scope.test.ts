@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { hostOf } from "../e2e/estate.ts";
+import { startConsul } from "../servers/consul.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
@@ -18,10 +19,30 @@ const callers = [
   { namespace: "other", reached: [], missed: [HOST, "VIP", LEGACY, ...ALIAS], hosts: [] },
 ] as const;
 
+/** Of a service in Consul. */
+const instance = (last: number) => ({
+  service: "private",
+  id: `private-${last}`,
+  address: `203.0.113.${last}`,
+  port: 8080,
+  meta: { protocol: "http" },
+});
+
 test("who sees a service is for exportTo and Sidecars to say", { skip }, async (t) => {
   const example = await readExample("scope");
-  const mesh = await startMesh(t, { ...example, namespaces: ["billing", "audit", "other"] });
-  await mesh.backends(...backendsOf(...example.services));
+  const [registry] = example.sections.registries as readonly object[];
+  const consul = await startConsul();
+  t.after(() => consul.stop());
+  await consul.register(instance(11));
+  // Beside the example's registry there is one that is for shop alone.
+  const registries = [registry, { kind: "consul", name: "dc1", address: consul.address, exportTo: ["shop"] }];
+  const sections = { ...example.sections, registries };
+  const mesh = await startMesh(t, { ...example, sections, namespaces: ["billing", "audit", "other"] });
+  const outside = [11, 12].map((last) => `203.0.113.${last}`);
+  await mesh.backends(
+    ...backendsOf(...example.services),
+    ...outside.map((address) => ({ protocol: "http", who: address, address, port: 8080 }) as const),
+  );
   const vip = await mesh.vip(serviceNamed(example, "orders"));
   const pods = await Promise.all(
     callers.map(async (caller) => ({ ...caller, app: await mesh.withSidecar("web", caller) })),
@@ -57,9 +78,19 @@ test("who sees a service is for exportTo and Sidecars to say", { skip }, async (
     });
   }
 
+  await t.test("each registry has its own, and Consul's instances are followed where they are seen", async () => {
+    const ask = (app: (typeof pods)[number]["app"]) => app.http("http://private.default.dc1.mesh.internal:8080");
+    const [shop, ...others] = pods.map(({ app }) => app);
+    assert.ok(shop !== undefined);
+    await mesh.becomes("203.0.113.11", () => ask(shop));
+    for (const app of others) assert.match(await ask(app), /^failed: /);
+    await consul.register(instance(12));
+    await consul.deregister({ id: instance(11).id });
+    await mesh.becomes("203.0.113.12", () => ask(shop));
+  });
+
   await t.test("a namespace that is added sees it without more ado", async () => {
     const [other] = pods.filter(({ namespace }) => namespace === "other");
-    const [registry] = example.sections.registries as readonly object[];
     await mesh.estate.setConfig({ registries: [{ ...registry, exportTo: ["*"] }] });
     await mesh.becomes("orders/http@192.0.2.11", async () => (await other?.app.http(`http://${vip}:8080`)) ?? "");
     await mesh.becomes("orders/mysql@192.0.2.11", async () => (await other?.app.tcp(vip, 3306)) ?? "");

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { entries } from "../e2e/cluster.ts";
+import { hostOf } from "../e2e/estate.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import type { Manifest } from "./manifests.ts";
 import { startMesh } from "./mesh.ts";
@@ -59,6 +61,20 @@ test("a sidecar leads HTTP by every name of a service to its endpoints", { skip 
       await mesh.becomes(ofOrders("http"), () => whoOf(`http://${name}:8080`));
       assert.deepEqual(await whoOf(`http://${name}:9000`), ofOrders("admin"));
     });
+
+  await t.test("one entry with one VIP, and one cluster for each port, whatever the service is called", async () => {
+    assert.deepEqual([...(await entries(mesh.kube)).keys()].sort(), [hostOf(orders), hostOf(stock)]);
+    assert.deepEqual((await mesh.entry(hostOf(orders))).addresses, [vip]);
+    const { configs } = await web.envoy.configDump();
+    const clusters = configs
+      .flatMap((config) => config.dynamic_active_clusters ?? [])
+      .map(({ cluster }) => cluster.name as string)
+      .filter((name) => name.includes("orders"));
+    assert.deepEqual(
+      clusters.sort(),
+      [3306, 8080, 9000].map((port) => `outbound|${port}||${hostOf(orders)}`),
+    );
+  });
 
   await t.test("TCP of a service that has HTTP ports, too", async () => {
     assert.match(await web.tcp(vip, 3306), /^orders\/mysql@/);

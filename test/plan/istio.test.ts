@@ -3,16 +3,20 @@ import { readdir } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
 import { ServiceEntry, VirtualService } from "@kubernetes-models/istio/networking.istio.io/v1";
 import { each } from "../../src/kube/each.ts";
+import type { Stage } from "../../src/model/claim.ts";
 import type { Manifest } from "../../src/model/objects.ts";
 import { type Admission, type Admitted, admissionServers, startAdmission } from "../servers/admission.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { validate } from "../servers/istioctl.ts";
+import { port, service } from "./build.ts";
 import { type Life, lifeOf, sampleEstate } from "./estates.ts";
 import { DEPLOY, objectsOf } from "./examples.ts";
+import { HOST, KEY, LIVE, moving } from "./moving.ts";
 
 const istioctl = { skip: (await ensureServers(["istioctl"])) === undefined && noServers };
 const admitting = (await ensureServers(admissionServers)) === undefined && noServers;
-const folders = ["example", ...(await readdir(new URL("examples/", DEPLOY))).map((name) => `examples/${name}`)];
+const examples = await readdir(new URL("examples/", DEPLOY), { withFileTypes: true });
+const folders = ["example", ...examples.filter((entry) => entry.isDirectory()).map(({ name }) => `examples/${name}`)];
 const seed = Date.now();
 const estate = sampleEstate(200, seed);
 /** Everything that may make a further object, or a further part of one. */
@@ -28,6 +32,7 @@ const lifeIn = ({ name, vips, exportTo }: (typeof modes)[number]) => {
   lives.set(name, life);
   return life;
 };
+const stages = ["split 0", "split 10", "split 100", "inside"];
 const modes = [
   { name: "one VIP", vips: {}, exportTo: ["*"] },
   { name: "VIPs of both families", vips: rest.vips, exportTo: [".", "shop", "edge"] },
@@ -62,6 +67,38 @@ for (const mode of modes) {
       assert.ok(ok, `seed ${seed}: ${output.slice(0, 2000)}`);
     },
   );
+}
+
+for (const stage of stages)
+  test(`Istio finds no fault with what is written for a service at ${stage}`, istioctl, async () => {
+    const written = await movedTo(stage);
+    assertSchema(written, "");
+    const { ok, output } = await validate(written.filter(isIstios));
+    assert.ok(ok, output);
+  });
+
+/** All that stands of a service with ports of every kind at a stage. */
+async function movedTo(stage: string): Promise<readonly Manifest[]> {
+  const kinds = ["HTTP", "GRPC", "TCP", "TLS"].map((protocol, at) => port(protocol.toLowerCase(), 9000 + at, protocol));
+  const move = moving([service("orders", { ports: kinds })]);
+  move.registry = registry;
+  move.rest = {
+    aliases: rest.aliases,
+    exposures: [
+      { name: "orders", service: KEY, gateway: "edge/public", listen: 80, port: 9000, hosts: ["a.example.com"] },
+    ],
+  };
+  const ports = kinds.map((one) => ({ ...one, transport: "TCP" }));
+  const weight = Number(stage.split(" ")[1] ?? 100);
+  move.claim({
+    stage: stage.split(" ")[0] as Stage,
+    weight,
+    live: { ...LIVE, ports },
+    sni: [HOST, "orders.shop.old.example.org"],
+  });
+  await move.settle();
+  assert.equal(move.place().stage, stage);
+  return [...move.target.objects.values()].map(({ manifest }) => manifest);
 }
 
 /** What istioctl has a check for. */
@@ -102,6 +139,11 @@ suite("the API server with Istio's webhook", { skip: admitting }, () => {
       const { written } = await lifeIn(mode);
       const faults = await faultsOf(written);
       assert.deepEqual(faults.slice(0, 3), [], `seed ${seed}: ${faults.length} of ${written.length}`);
+    });
+
+  for (const stage of stages)
+    test(`admits without a warning what is written for a service at ${stage}`, async () => {
+      assert.deepEqual(await faultsOf(await movedTo(stage)), []);
     });
 
   for (const folder of folders)

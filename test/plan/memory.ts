@@ -2,6 +2,7 @@ import { adapters } from "../../adapters/adapters.ts";
 import { type Config, parseConfig } from "../../src/config.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { changeLog } from "../../src/model/change-log.ts";
+import type { Claim, MeshNamespace, PeerRule, SidecarScope } from "../../src/model/claim.ts";
 import { type Manifest, type MeshKind, objectKey } from "../../src/model/objects.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { ForeignObject, PremadeEntry, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
@@ -29,6 +30,10 @@ export interface MemoryTarget extends Target {
   readonly premade: Map<string, PremadeEntry>;
   readonly ledger: Map<string, StandingLedgerBlock>;
   readonly absentKinds: Set<MeshKind>;
+  readonly claims: Map<string, Claim>;
+  readonly sidecars: Map<string, SidecarScope>;
+  readonly peerRules: Map<string, PeerRule>;
+  readonly meshNamespaces: Map<string, MeshNamespace>;
   clockMs: number;
   /** Every request, as `create ServiceEntry/…` or `ledger x2istio-vips-…`. */
   readonly requests: string[];
@@ -46,6 +51,11 @@ export function memoryTarget(
   const premade = new Map<string, PremadeEntry>();
   const ledger = fields.ledger ?? new Map<string, StandingLedgerBlock>();
   const absentKinds = new Set<MeshKind>();
+  const claims = new Map<string, Claim>();
+  const sidecars = new Map<string, SidecarScope>();
+  const peerRules = new Map<string, PeerRule>();
+  const meshNamespaces = new Map<string, MeshNamespace>();
+  const moves = { claims, sidecars, peerRules, meshNamespaces };
   const requests: string[] = [];
   let version = 0;
   const memory: MemoryTarget = {
@@ -55,11 +65,12 @@ export function memoryTarget(
     premade,
     ledger,
     absentKinds,
+    ...moves,
     requests,
     clockMs: fields.clockMs ?? NOW_MS,
     fault: () => undefined,
     start: async () => undefined,
-    standing: () => ({ objects, foreign, premade, ledger, namespaces, absentKinds }),
+    standing: () => ({ objects, foreign, premade, ledger, namespaces, absentKinds, ...moves }),
     version: log.version,
     waitForChange: log.wait,
     changesSince: log.since,

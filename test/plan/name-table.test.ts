@@ -45,7 +45,7 @@ const rows: { name: string; objects: readonly StandingObject[]; want: Readonly<R
     want: { [HOST]: "240.241.0.7", "a.example.org": "240.241.0.7" },
   },
   {
-    name: "takes nothing from aliases, companions and entries without a service",
+    name: "takes nothing from aliases and companions",
     objects: [
       alias("dc1/shop/orders", "apps/orders"),
       entry("dc1/shop/orders", {
@@ -53,9 +53,13 @@ const rows: { name: string; objects: readonly StandingObject[]; want: Readonly<R
         host: `${HOST}-legacy`,
         labels: { ...ourLabels("dc1"), [AUTO_ALLOCATE_LABEL]: "false" },
       }),
-      entry("dc1/shop/stock", { ...vip, object: { service: undefined } }),
     ],
     want: {},
+  },
+  {
+    name: "answers an entry of which nobody can tell the service any more",
+    objects: [orders({ object: { service: undefined } })],
+    want: { [HOST]: "240.241.0.7" },
   },
   {
     name: "answers a host that ends like a companion's name",

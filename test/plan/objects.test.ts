@@ -439,6 +439,19 @@ for (const { name, since, want } of tombstones) {
   });
 }
 
+test("buildObjects() takes endpoints from a tombstone that someone else gave it", () => {
+  const since = ago(5000);
+  const stands = {
+    objects: [
+      entry(KEY, { endpoints: [{ address: "203.0.113.9" }], annotations: { [GONE_SINCE_ANNOTATION]: since } }),
+      alias(KEY, "apps/orders"),
+    ],
+  };
+  const { metadata, spec } = entryOf(build({ ...gone, stands }));
+  assert.deepEqual(spec.endpoints, []);
+  assert.equal(metadata.annotations?.[GONE_SINCE_ANNOTATION], since);
+});
+
 test("buildObjects() keeps no alias of a vanished service whose entry is gone", () => {
   const desired = build({ ...gone, stands: { objects: [alias(KEY, "apps/orders")] } });
   assert.equal(

@@ -202,6 +202,13 @@ const given: {
     want: { vips: {}, holds: [], writes: 0 },
   },
   {
+    name: "lets no address rest while the file of its host's entry cannot be read",
+    hosts: [],
+    ledger: [block({ "240.241.0.9": used("orders") })],
+    foreign: [foreign("ServiceEntry", "mesh-services/orders")],
+    want: { vips: {}, holds: [], writes: 0 },
+  },
+  {
     name: "leaves another owner's lines alone",
     hosts: [],
     ledger: [block({ "240.241.0.9": used("web", "west") })],

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent, request as httpRequest } from "undici";
+import { parse } from "yaml";
 
 /** Options of one request. */
 export interface AdminRequest {
@@ -65,7 +66,7 @@ export async function adminClient(url: string, caFile: string, adminToken: strin
  *
  * @throws After `timeoutMs`, naming `what` and the last thing thrown.
  */
-export async function until(what: string, isTrue: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+export async function until(what: string, isTrue: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   const deadlineMs = Date.now() + timeoutMs;
   let cause: unknown;
   while (Date.now() < deadlineMs) {
@@ -97,27 +98,37 @@ interface Definition {
 export async function installDefinitions(admin: Pick<Admin, "request">, file: string): Promise<void> {
   const documents = (await readFile(file, "utf8")).split(/^---$/m).filter((document) => /^kind:/m.test(document));
   const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+  const create = async (document: string, attempt = 1): Promise<Definition["spec"]> => {
+    const { status, body } = await admin.request<Definition>("POST", path, document, {
+      contentType: "application/yaml",
+    });
+    if (status === 201) return body.spec;
+    // A busy machine does not get ready in time with so many at once, and may have done it or not.
+    if (status === 504 && attempt < 4) return create(document, attempt + 1);
+    if (status === 409 && attempt > 1) return (parse(document) as Definition).spec;
+    throw new Error(`Cannot create a definition of ${file}: ${status} ${JSON.stringify(body)}`);
+  };
+  const created = await Promise.all(documents.map((document) => create(document)));
+  const plurals = new Map<string, string[]>();
+  for (const { group, names, versions } of created)
+    for (const { name } of versions.filter(({ served }) => served)) {
+      const at = `/apis/${group}/${name}`;
+      plurals.set(at, [...(plurals.get(at) ?? []), names.plural]);
+    }
   await Promise.all(
-    documents.map(async (document) => {
-      const { status, body } = await admin.request<Definition>("POST", path, document, {
-        contentType: "application/yaml",
-      });
-      if (status !== 201) throw new Error(`Cannot create a definition of ${file}: ${status} ${JSON.stringify(body)}`);
-      const { group, names, versions } = body.spec;
-      for (const { name } of versions.filter(({ served }) => served)) {
-        await until(`${names.plural}.${group} ${name} is served`, () =>
-          isServed(admin, `/apis/${group}/${name}`, names.plural),
-        );
-      }
-    }),
+    [...plurals].map(([at, wanted]) =>
+      until(`${wanted} are served at ${at}`, () => areServed(admin, at, wanted), 90_000),
+    ),
   );
 }
 
-async function isServed(admin: Pick<Admin, "request">, path: string, plural: string): Promise<boolean> {
-  if ((await admin.request("GET", `${path}/${plural}?limit=1`)).status !== 200) return false;
+async function areServed(admin: Pick<Admin, "request">, path: string, plurals: readonly string[]): Promise<boolean> {
   const { status, body } = await admin.request<{ readonly resources?: readonly { readonly name: string }[] }>(
     "GET",
     path,
   );
-  return status === 200 && (body.resources ?? []).some(({ name }) => name === plural);
+  const listed = new Set((body.resources ?? []).map(({ name }) => name));
+  if (status !== 200 || !plurals.every((plural) => listed.has(plural))) return false;
+  const lists = await Promise.all(plurals.map((plural) => admin.request("GET", `${path}/${plural}?limit=1`)));
+  return lists.every((list) => list.status === 200);
 }

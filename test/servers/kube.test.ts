@@ -7,6 +7,7 @@ import { ensureServers, noServers } from "./build.ts";
 import { kubeServers, startKube } from "./kube.ts";
 import { until } from "./kube-admin.ts";
 import { addedWrites } from "./kube-writes.ts";
+import { findKubectl } from "./kubectl.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 const entries = "/apis/networking.istio.io/v1/namespaces/apps/serviceentries";
@@ -54,7 +55,7 @@ test("startKube()", { skip }, async (t) => {
     assert.match(body.message, /system:serviceaccount:apps:nobody/);
   });
 
-  await t.test("writes kubeconfigs of other users", { skip: !hasKubectl() && "there is no kubectl" }, async () => {
+  await t.test("writes kubeconfigs of other users", { skip: await findKubectl() }, async () => {
     const path = await kube.kubeconfigFor(await kube.createServiceAccountToken("apps", "nobody"));
     assert.equal(
       kubectl(path, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"),
@@ -105,15 +106,6 @@ function childProcesses(): string[] {
   return pairs
     .filter(([parent, command]) => Number(parent) === process.pid && command !== "ps")
     .map(([, command = ""]) => command);
-}
-
-function hasKubectl(): boolean {
-  try {
-    execFileSync("kubectl", ["version", "--client"], { stdio: "ignore" });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function kubectl(kubeconfig: string, ...args: readonly string[]): string {

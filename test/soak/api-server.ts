@@ -41,6 +41,8 @@ export interface ApiServer {
   bookmark(watch: ApiWatch): void;
   objects(plural: string): readonly Kept[];
   get(plural: string, namespace: string, name: string): Kept | undefined;
+  /** What a request's path leads to now. */
+  at(path: string): Kept | undefined;
   /** Forget what happened until now: a watch from before is refused with 410. */
   compact(): void;
   /** Asked about each object before it is kept: a refusal, or nothing. */
@@ -109,6 +111,10 @@ export function apiServer(wallMs: () => number): ApiServer {
     },
     objects: (plural) => [...(objects.get(plural)?.values() ?? [])],
     get: (plural, namespace, name) => objects.get(plural)?.get(`${namespace}/${name}`),
+    at(path) {
+      const { plural = "", namespace, name } = placeOf(path) ?? {};
+      return objects.get(plural)?.get(`${namespace}/${name}`);
+    },
     compact() {
       events = [];
       oldest = revision;

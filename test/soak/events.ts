@@ -73,7 +73,7 @@ export function events(world: World, hands: Hands): Readonly<Record<Kind, (step:
     },
     ledger: ({ n }) => claim(n),
     refuse: (step) => {
-      const host = `${pick(NAMES, step.n)}.${NAMESPACE}.${registryOf(step).name}.mesh.internal`;
+      const host = hostOf(registryOf(step), pick(NAMES, step.n));
       hands.refuse(pick([host, undefined, pick(NAMES, step.n)], step.m));
     },
     kill: (step) => {
@@ -110,21 +110,24 @@ export function events(world: World, hands: Hands): Readonly<Record<Kind, (step:
     return times.length < 2;
   }
 
-  /** Somebody's own object, by a name or host that ours has or will have. */
+  /** Somebody's own object, by a name that an object of ours is about to have or has. */
   function foreign({ n, m }: Step, registry: Registry): void {
-    const name = pick(NAMES, n);
-    const host = `${name}.${NAMESPACE}.${registry.name}.mesh.internal`;
-    if (m % 2 === 0) registry.set(name, serviceOf(registry.name, name, 2, m));
-    if (m % 3 === 0)
-      hands.outside("POST", `${ISTIO}/namespaces/${MESH}/serviceentries`, {
-        metadata: { name: host, labels: { app: "theirs" } },
-        spec: { hosts: ["theirs.example.org"], ports: [{ number: 80, name: "http", protocol: "HTTP" }] },
-      });
-    else
-      hands.outside("POST", `/api/v1/namespaces/${NAMESPACE}/services`, {
-        metadata: { name: registry.name === "dc1" ? name : `${name}-p`, labels: { app: "theirs" } },
-        spec: { type: "ClusterIP", selector: { app: "theirs" }, ports: [{ port: 80 }] },
-      });
+    const free = NAMES.filter((name) => api.get("serviceentries", MESH, hostOf(registry, name)) === undefined);
+    const name = pick(free.length === 0 ? NAMES : free, n);
+    if (m % 4 > 0) registry.set(name, serviceOf(registry.name, name, 2, m));
+    // Now or in the middle of the pass that creates ours.
+    clock.after(m % 2 === 0 ? 1 : n % 80, undefined, () => {
+      if (m % 3 === 0)
+        hands.outside("POST", `${ISTIO}/namespaces/${MESH}/serviceentries`, {
+          metadata: { name: hostOf(registry, name), labels: { app: "theirs" } },
+          spec: { hosts: ["theirs.example.org"], ports: [{ number: 80, name: "http", protocol: "HTTP" }] },
+        });
+      else
+        hands.outside("POST", `/api/v1/namespaces/${NAMESPACE}/services`, {
+          metadata: { name: registry.name === "dc1" ? name : `${name}-p`, labels: { app: "theirs" } },
+          spec: { type: "ClusterIP", selector: { app: "theirs" }, ports: [{ port: 80 }] },
+        });
+    });
   }
 
   /** Somebody's edit of an object of ours, or their taking it over. */
@@ -170,6 +173,10 @@ export function events(world: World, hands: Hands): Readonly<Record<Kind, (step:
     const fitting = all.filter(([object]) => fits(object));
     return fitting[n % Math.max(1, fitting.length)] ?? [undefined, ""];
   }
+}
+
+function hostOf({ name: registry }: Registry, name: string): string {
+  return `${name}.${NAMESPACE}.${registry}.mesh.internal`;
 }
 
 export function breakAll({ network }: Replica): void {

@@ -1,5 +1,5 @@
 import { parseServiceKey } from "../../src/model/service.ts";
-import { vipsOf } from "./calm.ts";
+import type { Kept } from "./api-server.ts";
 import { isOurs } from "./events.ts";
 import type { Replica } from "./replica.ts";
 import { isMainEntry } from "./witness.ts";
@@ -7,30 +7,48 @@ import type { World } from "./world.ts";
 
 /** How long a table may be behind what its replica sees. */
 const RENEWAL_MS = 200;
+/** A watch that stalls is found out after 90 s, and then opened anew within 30. */
+const IN_TOUCH_MS = 130_000;
 
 /**
  * (1) Every replica answers every name that it sees standing, whatever the registries and the API server do; (2) and no answer
- * of any replica leads to what another host has by now, however far behind it is.
+ * leads to what another host has by now: as far as the replica can see, and in the cluster if it has been in touch with it.
  */
 export async function checkNames(world: World): Promise<void> {
-  if (world.replicas.some((replica) => unanswered(replica) !== undefined)) await world.clock.advance(RENEWAL_MS);
-  for (const replica of world.replicas) {
+  const { clock, witness, replicas, api } = world;
+  const isDoubtful = (replica: Replica) =>
+    unanswered(replica) !== undefined || misled(replica, seenBy(replica)).length > 0;
+  if (replicas.some(isDoubtful)) await clock.advance(RENEWAL_MS);
+  for (const replica of replicas) {
     const name = unanswered(replica);
-    if (name !== undefined) world.witness.accuse(1, `${replica.process.name} does not answer ${name}, which stands`);
+    if (name !== undefined) witness.accuse(1, `${replica.process.name} does not answer ${name}, which stands`);
+    const isInTouch = clock.nowMs() - replica.network.lastBadMs > IN_TOUCH_MS;
+    const holders = isInTouch ? holdersOf(api.objects("serviceentries").filter(isOurs)) : seenBy(replica);
+    for (const answer of misled(replica, holders)) witness.accuse(2, `${replica.process.name} answers ${answer}`);
   }
-  const holders = new Map(
-    world.api
-      .objects("serviceentries")
-      .filter(isOurs)
-      .flatMap((entry) => vipsOf(entry).map((vip) => [vip, (entry.spec as { hosts: string[] }).hosts[0]])),
+}
+
+function seenBy({ target }: Replica): ReadonlyMap<string, string> {
+  return holdersOf([...target.standing().objects.values()].map(({ manifest }) => manifest).filter(isMainEntry));
+}
+
+/** Which host has which VIP. */
+function holdersOf(entries: readonly Pick<Kept, "spec">[]): ReadonlyMap<string, string> {
+  return new Map(
+    entries.flatMap((entry) => {
+      const { hosts = [], addresses = [] } = entry.spec as { hosts?: string[]; addresses?: string[] };
+      return addresses.map((vip) => [vip, hosts[0] ?? ""] as const);
+    }),
   );
-  for (const { process, table } of world.replicas) {
-    for (const { name, host, a } of table()?.names.values() ?? []) {
-      const holder = holders.get(a[0] ?? "");
-      if (holder !== undefined && holder !== host)
-        world.witness.accuse(2, `${process.name} answers ${name} with ${a[0]}, which ${holder} has`);
-    }
-  }
+}
+
+/** Answers that lead to another host than they were given for. */
+function misled({ process, table }: Replica, holders: ReadonlyMap<string, string>): readonly string[] {
+  if (process.state !== "running") return [];
+  return [...(table()?.names.values() ?? [])].flatMap(({ name, host, a }) => {
+    const holder = holders.get(a[0] ?? "");
+    return holder === undefined || holder === host ? [] : [`${name} with ${a[0]}, which ${holder} has`];
+  });
 }
 
 function unanswered({ process, target, table, controller }: Replica): string | undefined {

@@ -18,12 +18,28 @@ export interface Network {
   watchDelayMs: number;
   /** Watches stay open and say nothing. */
   isSilent: boolean;
+  /** When it was last bad. */
+  lastBadMs: number;
   /** Watches under way, to be broken. */
   readonly breaks: Set<() => void>;
 }
 
 export function goodNetwork(): Network {
-  return { faultPercent: 0, fault: "error", latencyMs: 5, watchDelayMs: 0, isSilent: false, breaks: new Set() };
+  return {
+    faultPercent: 0,
+    fault: "error",
+    latencyMs: 5,
+    watchDelayMs: 0,
+    isSilent: false,
+    lastBadMs: 0,
+    breaks: new Set(),
+  };
+}
+
+/** Note whether `process` can hear all. */
+export function lookAt(network: Network, { state }: Process, nowMs: number): void {
+  const { faultPercent, watchDelayMs, isSilent } = network;
+  if (faultPercent > 0 || watchDelayMs > 0 || isSilent || state !== "running") network.lastBadMs = nowMs;
 }
 
 /** Who looks on. */
@@ -100,10 +116,17 @@ export function networkClient(
     if (fault !== undefined && fault !== "late") throw new Error(`Cannot ${action}`, { cause: new Error(fault) });
     const stream = lineStream(signal);
     let isCut = false;
+    const onTheWay: Buffer[] = [];
+    const arrive = () => {
+      const line = onTheWay.shift(); // in the order in which they were sent, whichever takes longer
+      if (line !== undefined) stream.push(line);
+    };
     const opened = api.watch(path, (line) => {
       // What was lost on a connection never comes later, and nothing comes after it.
       isCut ||= network.isSilent;
-      if (!isCut) clock.after(network.watchDelayMs + latency(), process, () => stream.push(line));
+      if (isCut) return;
+      onTheWay.push(line);
+      clock.after(network.watchDelayMs + latency(), process, arrive);
     });
     if ("status" in opened) throw new KubeStatusError(action, opened.status, opened.body);
     attend(opened, stream);

@@ -104,7 +104,8 @@ function answerOf({ name, services, mode, part }: Registry, revision: number): S
   const reads = all.flatMap<ServiceRead>(([one, said], at) => {
     const read: ServiceRead = { state: "ok", service: said };
     if (mode === "empties") return [];
-    if (mode === "partial" || mode === "halves") return isPicked(at, 0.6) ? [] : [read];
+    if (mode === "halves") return isPicked(at, 0.6) ? [] : [read];
+    if (mode === "partial") return isPicked(at, 0.2) ? [] : [read]; // so few that no brake would hold
     if (mode === "some-failed" && isPicked(at, 0.4))
       return [{ state: "failed", key: serviceKey(name, NAMESPACE, one), cause: new Error("500 No cluster leader") }];
     if (mode === "drained" && isPicked(at, 0.8)) return [{ state: "ok", service: drained(said) }];

@@ -1,6 +1,6 @@
 /**
  * A random history of registries, faults and processes on the product's own controller, target, Lease and name table, in time
- * that passes only when it is told to: `node test/soak/soak.ts SEED [STEPS]` runs one and says what went wrong.
+ * that passes only when it is told to: `npx node test/soak/soak.ts SEED [STEPS]` runs one and says what went wrong.
  */
 import { createLog, type Log } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
@@ -76,20 +76,21 @@ export async function live(
   }
 }
 
-/** The shortest history that is found from `history` by leaving steps out, in at most `tries` tries. */
+/** The shortest history that is found from `history` by leaving steps out and still breaks `invariant`. */
 export async function shorten(
   seed: number,
   history: readonly Step[],
+  invariant: Violation["invariant"],
   tools: Tools,
-  tries = 60,
-  mutation: Mutation = {},
+  { tries = 60, mutation = {} }: { readonly tries?: number; readonly mutation?: Mutation } = {},
 ): Promise<readonly Step[]> {
   let shortest = history;
+  let left = tries;
   for (let size = Math.ceil(history.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = shortest.length - size; from > -size && tries > 0; from -= size, tries--) {
+    for (let from = shortest.length - size; from > -size && left > 0; from -= size, left--) {
       const fewer = [...shortest.slice(0, Math.max(0, from)), ...shortest.slice(from + size)];
       const { violation, steps } = await live(seed, fewer, tools, mutation);
-      if (violation !== undefined) shortest = fewer.slice(0, steps);
+      if (violation?.invariant === invariant) shortest = fewer.slice(0, steps);
     }
   }
   return shortest;
@@ -106,7 +107,7 @@ if (import.meta.main) {
     `seed ${seed}: ${steps} steps in ${ms} ms: ${violation === undefined ? "well" : `(${violation.invariant}) ${violation.message}`}\n`,
   );
   if (violation !== undefined && isLoud === 0) {
-    const short = await shorten(seed, history.slice(0, steps), tools);
+    const short = await shorten(seed, history.slice(0, steps), violation.invariant, tools);
     const again = await live(seed, short, tools);
     process.stdout.write(
       `${short.length} steps do: ${again.violation?.message}\n${short.map((step) => JSON.stringify(step)).join("\n")}\n`,

@@ -13,7 +13,7 @@ export const INVARIANTS = {
   1: "what its registry has not called gone stays, with its endpoints, and a brake holds what goes at once",
   2: "no two hosts share a VIP, and none changes host while it rests",
   3: "nothing of anyone else's is written or deleted, but ports and endpoints of an entry that asks for it",
-  4: "only the holder of the Lease writes",
+  4: "only the holder of the Lease writes, and what a former one has in flight meets a conflict",
   5: "when the faults end, what stands is what the registries say within two passes",
 } as const;
 
@@ -116,9 +116,10 @@ export function createWitness(options: WitnessOptions): Witness {
 
   function checkDelete(process: Process, { standing }: Delete, { said, entries }: Decision): void {
     const { service, registry, manifest } = standing;
-    // A VirtualService goes when the last HTTP port or legacy name does.
-    if (manifest.kind === "VirtualService" && entries.has(service ?? "")) return;
     const answer = said.get(registry);
+    // A VirtualService goes when the last HTTP port or legacy name does, whether or not someone took the entry away meanwhile.
+    const isLess = entries.has(service ?? "") || isPlain(answer, nameOf(service));
+    if (manifest.kind === "VirtualService" && isLess) return;
     if (!isCalledGone(answer, nameOf(service)))
       accuse(1, `${process.name} deletes ${standing.key}, of which ${wordOf(answer, nameOf(service))}`);
     const goneMs = Date.parse(markOf(manifest, GONE_SINCE_ANNOTATION) ?? "");
@@ -245,13 +246,18 @@ export function createWitness(options: WitnessOptions): Witness {
       const decision = decisions.get(process);
       if (decision !== undefined) checkIntent(process, changes, decision);
     },
-    onSend(process, { method, path, operation }) {
+    onSend(process, { method, path, body, operation }) {
+      const name = method === "POST" ? `/${(body as Kept).metadata.name}` : "";
+      const then = api.at(`${path}${name}`);
       const isMesh = method !== "GET" && operation !== "lease";
       const holder = (api.get("leases", namespace, lease)?.spec as { holderIdentity?: string } | undefined)
         ?.holderIdentity;
       if (isMesh && holder !== process.name)
         accuse(4, `${process.name} sends ${method} ${path} while ${holder || "nobody"} holds the Lease`);
       return (effect) => {
+        // Whoever wrote in between may be the new leader: what is in flight must meet a conflict.
+        if (isMesh && effect.before?.metadata.resourceVersion !== then?.metadata.resourceVersion)
+          accuse(4, `${process.name} overwrites with ${method} ${path}${name} what changed since it was sent`);
         checkEffect(process.name, effect);
         checkVips(process.name, effect);
       };
@@ -293,6 +299,13 @@ function nameOf(service: string | undefined): string {
 
 function isCalledGone(answer: Said | undefined, name: string): boolean {
   return answer?.state === "complete" && !answer.services.has(name);
+}
+
+/** Whether it was said to have nothing that needs a VirtualService. */
+function isPlain(answer: Said | undefined, name: string): boolean {
+  const service = answer?.state === "failed" ? undefined : answer?.services.get(name);
+  if (service === undefined || service === "failed") return false;
+  return service.legacyNames.length === 0 || service.ports.every(({ protocol }) => protocol !== "HTTP");
 }
 
 function wordOf(answer: Said | undefined, name: string): string {

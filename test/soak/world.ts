@@ -4,7 +4,7 @@ import type { config } from "../plan/memory.ts";
 import { type ApiServer, apiServer } from "./api-server.ts";
 import { type Clock, type Process, virtualClock } from "./clock.ts";
 import { breakAll, events } from "./events.ts";
-import { goodNetwork } from "./network.ts";
+import { goodNetwork, lookAt } from "./network.ts";
 import { randomOf } from "./random.ts";
 import { createRegistry, NAMES, NAMESPACE, type Registry, serviceOf } from "./registry.ts";
 import { LEASE, MESH, type Mutation, type Replica, startReplica } from "./replica.ts";
@@ -60,14 +60,16 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     replicas,
     async happen(step) {
       await kinds[step.kind](step);
+      for (const { network, process } of replicas) lookAt(network, process, clock.nowMs());
       await clock.advance(step.ms);
+      for (const { network, process } of replicas) lookAt(network, process, clock.nowMs());
     },
     heal() {
       refused = undefined;
       for (const registry of registries) Object.assign(registry, { mode: "well", hints: true });
       for (const replica of replicas) {
         const { network, process } = replica;
-        const { breaks: _, ...good } = goodNetwork();
+        const { breaks: _, lastBadMs: __, ...good } = goodNetwork();
         Object.assign(network, good);
         if (process.state === "stopped") clock.resume(process);
         process.wallOffsetMs = 0;

@@ -190,6 +190,33 @@ test(
   },
 );
 
+test(
+  faultRow({
+    target: "Consul",
+    fault: "it is slow and has hundreds of services",
+    expect: "few requests are under way at once, over as few connections",
+  }),
+  async (t) => {
+    const names = Array.from({ length: 200 }, (_, at) => `s${at}`);
+    const seen = { now: 0, most: 0, total: 0 };
+    const slow: Handler = (_request, response) => {
+      seen.most = Math.max(seen.most, ++seen.now);
+      seen.total++;
+      setTimeout(() => {
+        seen.now--;
+        response.writeHead(200, { "x-consul-index": "1" }).end("[]");
+      }, 5);
+    };
+    const list = body(JSON.stringify(Object.fromEntries(["consul", ...names].map((name) => [name, []]))));
+    const paths = names.map((name) => [`/v1/health/service/${name}`, slow] as const);
+    const consul = await fake(t, { "/v1/catalog/services": list, ...Object.fromEntries(paths) });
+    const { services } = await read(registryAt(t, consul.address_));
+    assert.equal(services.length, names.length);
+    assert.equal(seen.total, names.length);
+    assert.ok(seen.most <= 16, `${seen.most} at once`);
+  },
+);
+
 test("read() stops when the signal aborts", async (t) => {
   const server = await fake(t, { "/v1/health/service/b": silent });
   const registry = registryAt(t, server.address_);

@@ -229,7 +229,7 @@ const cases: {
     name: "makes labels of tags and of the version",
     raw: [
       at("192.0.2.1", {
-        Tags: ["env=prod", "tier|web=1", "plain", "=x", "a b=c", "version=old"],
+        Tags: ["env=prod", "tier|web=1", "plain", "=x", "a b=c", "version=old", "security.istio.io/tlsMode=istio"],
         Meta: { version: "v1" },
       }),
     ],
@@ -238,6 +238,7 @@ const cases: {
       notes: [
         "label tier: web=1 is dropped: its value is no Kubernetes label value",
         "label a b: c is dropped: its key is no Kubernetes label key",
+        "label security.istio.io/tlsMode: istio is dropped: only the mesh's own operator may set it",
       ],
     },
   },

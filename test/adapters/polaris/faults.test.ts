@@ -9,6 +9,7 @@ import { createMetrics } from "../../../src/metrics.ts";
 import { faultRow } from "../../faults/row.ts";
 import type { Fault } from "../../polaris/faults.ts";
 import type { Polaris } from "../../polaris/polaris.ts";
+import { startTcpProxy } from "../../servers/tcp-proxy.ts";
 import { adapterOf, failures, hint, places, poll, serverOf, services } from "./estate.ts";
 
 const names = ["a", "b", "c"];
@@ -352,6 +353,25 @@ test("read() takes nothing away on an empty list while one server of several beh
   assert.deepEqual(Object.keys(services(snapshot)), others);
   assert.deepEqual(Object.keys(failures(snapshot)), ["prod/default/b"]);
 });
+
+test(
+  faultRow({
+    target: "Polaris",
+    fault: "it has many services",
+    expect: "no more connections are opened than maxInFlight allows",
+  }),
+  async (t) => {
+    const server = await serverOf(t);
+    for (let at = 0; at < 60; at++)
+      server.register({ namespace: "default", service: `s${at}`, host: "192.0.2.1", port: 80 });
+    const proxy = await startTcpProxy(Number(new URL(server.address).port));
+    t.after(() => proxy.stop());
+    const adapter = adapterOf(t, { address: `http://127.0.0.1:${proxy.port}`, maxInFlight: 4 });
+    const snapshot = await poll(adapter);
+    assert.ok(Object.keys(services(snapshot)).length >= 60);
+    assert.ok(proxy.connections() <= 4, `${proxy.connections()} connections`);
+  },
+);
 
 test("a service that is listed and could not be asked for is unread on a hint, not gone", async (t) => {
   const server = await serverOf(t);

@@ -95,18 +95,19 @@ test("CoreDNS is told of all zones of the base", async () => {
 
 test("the README lists exactly what the Roles grant", async () => {
   const places = {
-    "the cluster": undefined,
-    target: "x2istio-target",
-    ledger: "x2istio-ledger",
-    alias: "x2istio-aliases",
+    "the cluster": [],
+    target: ["x2istio-target", "x2istio-demand"],
+    ledger: ["x2istio-ledger"],
+    alias: ["x2istio-aliases"],
   };
   const listed = (await deploy("README.md")).split("\n").flatMap((line) => {
     const [, place = "", resources = "", verbs = ""] = line.split("|").map((cell) => cell.trim());
     if (!Object.hasOwn(places, place)) return [];
     return words(resources).flatMap((resource) => words(verbs).map((verb) => `${verb} ${resource} in ${place}`));
   });
-  const placeOf = (role: string) => Object.entries(places).find(([, name]) => name === role)?.[0] ?? "the cluster";
-  const roles = base.filter(({ kind }) => kind.endsWith("Role"));
+  const placeOf = (role: string) =>
+    Object.entries<readonly string[]>(places).find(([, names]) => names.includes(role))?.[0] ?? "the cluster";
+  const roles = [...base, ...(await readManifests("reported"))].filter(({ kind }) => kind.endsWith("Role"));
   const actual = roles.flatMap((role) =>
     granted([role]).map(({ verb, resource }) => `${verb} ${resource} in ${placeOf(role.metadata.name)}`),
   );

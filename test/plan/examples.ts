@@ -53,7 +53,9 @@ async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
         return [registry, { state: "read" as const, snapshot }] as const;
       }),
   );
-  const { plan } = createCompute(config)({
+  // As if someone had asked for every service.
+  const asked = config.registries.map((one) => ({ ...one, demand: "all" as const }));
+  const { plan } = createCompute({ ...config, registries: asked })({
     readings: new Map(readings),
     standing: standing(),
     nowMs: NOW_MS,

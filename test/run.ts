@@ -13,10 +13,12 @@ await installPrograms();
 if ((await ensureServers([...meshServers, "istioctl", "kubectl"])) === undefined) {
   process.stderr.write(`The suites that need real servers are skipped: ${noServers}.\n`);
 }
+// One more than cores: much of a suite's time is waiting for servers.
+const concurrency = Math.max(2, availableParallelism()) + 1;
 const files = only.length > 0 ? only : ["test/**/*.test.ts"];
 process.exitCode = await run(process.execPath, [
   "--test",
-  `--test-concurrency=${Math.max(2, availableParallelism())}`,
+  `--test-concurrency=${concurrency}`,
   ...files,
 ]);
 

@@ -15,7 +15,8 @@ import { median, type Row, table } from "./table.ts";
 const [rounds = 6, seconds = 3] = process.argv.slice(2).map(Number);
 const NAMES = 10_000;
 /** Before the figures are taken: code is compiled, caches are filled. */
-const WARM_UP_SECONDS = 1;
+/** After one second code is still being compiled. */
+const WARM_UP_SECONDS = 2;
 const CHANGES = 5000;
 const FIRST_PORT = 15_300;
 const LAST_CORE = String(availableParallelism() - 1);

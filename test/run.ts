@@ -16,11 +16,7 @@ if ((await ensureServers([...meshServers, "istioctl", "kubectl"])) === undefined
 // One more than cores: much of a suite's time is waiting for servers.
 const concurrency = Math.max(2, availableParallelism()) + 1;
 const files = only.length > 0 ? only : ["test/**/*.test.ts"];
-process.exitCode = await run(process.execPath, [
-  "--test",
-  `--test-concurrency=${concurrency}`,
-  ...files,
-]);
+process.exitCode = await run(process.execPath, ["--test", `--test-concurrency=${concurrency}`, ...files]);
 
 /** Run a tool of the project's own; its failure ends everything. */
 async function must(tool: string, args: readonly string[]): Promise<void> {

@@ -1,13 +1,13 @@
-import type { Computation } from "../controller/compute.ts";
 import { type PassOptions, type PassResult, pass } from "../controller/pass.ts";
 import { describeError } from "../errors.ts";
 import type { Change } from "../model/plan.ts";
 import type { WriteResult } from "../model/target.ts";
+import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { type Once, once } from "./once.ts";
 import { planJson } from "./plan.ts";
-import { countPlan, countsText, doneText, planLines, registryLines } from "./render.ts";
-import { count } from "./text.ts";
+import { countPlan, countsText, doneText, planLines, registryLines } from "./print/plan.ts";
+import { count } from "./print/text.ts";
+import { type Once, once } from "./setup/once.ts";
 
 export interface ApplyOptions {
   readonly output: Format;
@@ -22,44 +22,44 @@ export interface ApplyOptions {
  */
 export async function applyCommand(context: CliContext, { output, allowDeletes }: ApplyOptions): Promise<ExitCode> {
   return once(context, async (opened) => {
-    const { config, compute } = opened;
+    const { config, decide } = opened;
     const unknown = allowDeletes.find((name) => !config.registries.some((registry) => registry.name === name));
     if (unknown !== undefined)
       throw new Error(
         `Cannot release the brake of "${unknown}" as it must be a configured registry: ${config.registries.map(({ name }) => name).join(", ")}`,
       );
     const allowed = new Set(allowDeletes);
-    const first = compute(allowed);
+    const first = decide({ allowDeletes: allowed });
     const isDryRun = config.policy.mode === "dry-run";
     if (isDryRun || !hasWrites(first)) {
       if (!isDryRun) await reportHolds(context, opened, first);
-      return conclude(context, opened, { computation: first, report: { results: [] }, ledgerWrites: 0 }, output);
+      return conclude(context, opened, { decision: first, report: { results: [] }, ledgerWrites: 0 }, output);
     }
-    const claim = await opened.opened.claim(context.signal);
-    if (claim.holder !== undefined) return otherLeads(context, opened, claim.holder, allowDeletes);
+    const right = await opened.opened.acquire(context.signal);
+    if (right.holder !== undefined) return otherLeads(context, opened, right.holder, allowDeletes);
     try {
       const result = await passes({
         target: opened.target,
-        compute: () => compute(allowed),
+        decide: () => decide({ allowDeletes: allowed }),
         isDryRun: false,
         signal: context.signal,
-        mayWrite: () => claim.mayWrite() && !context.signal.aborted,
+        mayWrite: () => right.mayWrite() && !context.signal.aborted,
         onProgress: (done, total) => context.out.progress(`writing ${done} of ${total}`),
       });
       context.out.progress("");
       return conclude(context, opened, result, output);
     } finally {
-      await claim.release();
+      await right.release();
     }
   });
 }
 
-function hasWrites({ plan, ledger }: Computation): boolean {
+function hasWrites({ plan, ledger }: Decision): boolean {
   return plan.create.length + plan.update.length + plan.delete.length + (ledger?.writes.length ?? 0) > 0;
 }
 
 /** Events are no mesh objects: they need no Lease, and are written only where they are absent. */
-async function reportHolds(context: CliContext, { target }: Once, { plan }: Computation): Promise<void> {
+async function reportHolds(context: CliContext, { target }: Once, { plan }: Decision): Promise<void> {
   await target.report(plan.hold, { signal: context.signal, mayWrite: () => true });
 }
 
@@ -71,10 +71,12 @@ async function otherLeads(
 ): Promise<ExitCode> {
   if (allowDeletes.length === 0)
     throw new Error(
-      `Cannot apply as ${holder} is at work on this target: it writes the same by itself, or stop it first`,
+      `Cannot apply as ${holder} is running on this target: it makes the same changes by itself, or stop it first`,
     );
   await opened.markAllowDeletes(allowDeletes);
-  context.out.line(`${holder} leads and was told: its next pass obeys --allow-deletes ${allowDeletes.join(",")}.`);
+  context.out.line(
+    `${holder} is the leader and was notified: its next pass applies --allow-deletes ${allowDeletes.join(",")}.`,
+  );
   return 0;
 }
 
@@ -93,8 +95,8 @@ async function passes(options: PassOptions): Promise<PassResult> {
     for (const [key, result] of outcomes) if (hasMoved(result)) outcomes.delete(key);
     for (const result of last.report.results) outcomes.set(keyOf(result.change), result);
   }
-  const plan = { ...first.computation.plan, hold: last.computation.plan.hold };
-  return { ...first, computation: { ...first.computation, plan }, report: { results: [...outcomes.values()] } };
+  const plan = { ...first.decision.plan, hold: last.decision.plan.hold };
+  return { ...first, decision: { ...first.decision, plan }, report: { results: [...outcomes.values()] } };
 }
 
 function hasMoved({ outcome }: WriteResult): boolean {
@@ -106,19 +108,19 @@ function keyOf(change: Change): string {
 }
 
 function conclude(context: CliContext, opened: Once, result: PassResult, output: Format): ExitCode {
-  const { computation, report } = result;
+  const { decision, report } = result;
   const failed = report.results.filter(({ outcome }) => outcome !== "written");
   const written = report.results.length - failed.length;
   if (output === "json")
     context.out.line(
-      JSON.stringify({ ...planJson(computation), written, outcomes: report.results.map(outcomeJson) }, null, 2),
+      JSON.stringify({ ...planJson(decision), written, outcomes: report.results.map(outcomeJson) }, null, 2),
     );
   else for (const text of resultLines(context, opened, result, failed)) context.out.line(text);
   const readings = [...opened.readings.values()];
   if (failed.length > 0 || readings.some(({ state }) => state !== "read")) return 1;
   // Of a list that is known only in part the rest is held, even if nothing of it stands yet.
   const isPartial = readings.some((one) => one.state === "read" && one.snapshot.incomplete !== undefined);
-  if (isPartial || computation.plan.hold.length > 0) return 3;
+  if (isPartial || decision.plan.hold.length > 0) return 3;
   return written > 0 || result.ledgerWrites > 0 ? 2 : 0;
 }
 
@@ -137,19 +139,19 @@ function resultLines(
   result: PassResult,
   failed: readonly WriteResult[],
 ): readonly string[] {
-  const { computation, report } = result;
+  const { decision, report } = result;
   const { style } = context.out;
   const isDryRun = config.policy.mode === "dry-run";
-  const changes = planLines(computation, style, config.policy.keepEmptyMs);
+  const changes = planLines(decision, style, config.policy.keepEmptyMs);
   const isStopped = context.signal.aborted;
   const tried = failed.filter(({ outcome }) => !(isStopped && outcome === "skipped"));
   const failures = tried.map(({ change, outcome, error }) =>
     style("red", `x ${keyOf(change)}    ${error === undefined ? outcome : describeError(error)}`),
   );
   const not = failed.length > 0 ? `, ${failed.length} not` : "";
-  const counts = countPlan(computation);
+  const counts = countPlan(decision);
   return [
-    ...registryLines(readings, computation, Date.now() - readAtMs, style),
+    ...registryLines(readings, decision, Date.now() - readAtMs, style),
     "",
     ...changes,
     ...(changes.length > 0 ? [""] : []),

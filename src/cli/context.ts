@@ -1,7 +1,8 @@
-import type { Config, ConfigContext } from "../config.ts";
+import type { Config, ConfigContext } from "../config/config.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
+import type { Secrets } from "../secrets.ts";
 
 /** What `main` hands to a command: nothing below it reads the environment, arguments or signals. */
 export interface CliContext {
@@ -16,6 +17,8 @@ export interface CliContext {
   readonly createAdapter: (registry: Config["registries"][number], config: Config) => Adapter | Promise<Adapter>;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Masked in every log line and error. */
+  readonly secrets: Secrets;
   /** Aborts on SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   readonly version: string;
@@ -32,7 +35,7 @@ export interface CliContext {
 
 /** Where a command prints. */
 export interface Output {
-  /** Write a line to standard output. */
+  /** Write a line to standard output. What a terminal would obey is escaped, but for what `style` has put there. */
   readonly line: (text: string) => void;
   /** Show short-lived progress on standard error; an empty text clears it. No-op unless it is a terminal. */
   readonly progress: (text: string) => void;

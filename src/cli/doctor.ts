@@ -1,15 +1,19 @@
-import { type Config, loadConfig } from "../config.ts";
+import type { Config } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { foreignTemplates } from "../config/template-zones.ts";
+import { neededRights } from "../doctor/checks/rights.ts";
 import { diagnose } from "../doctor/diagnose.ts";
-import type { CheckName, DoctorSettings, EstateFacts, Finding } from "../doctor/finding.ts";
-import { neededRights } from "../doctor/rights.ts";
+import type { CheckName } from "../doctor/finding.ts";
+import type { InstallationFacts } from "../doctor/installation.ts";
+import type { DoctorSettings } from "../doctor/settings.ts";
 import { describeError } from "../errors.ts";
+import { sharedAddresses } from "../istio/shared-addresses.ts";
 import type { ClusterFacts, Fact } from "../model/cluster-facts.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
-import { readNames } from "../plan/names.ts";
+import { readNames } from "../plan/names/names-annotation.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { type Once, once } from "./once.ts";
-import { sharedAddresses } from "./shared-addresses.ts";
-import { count, table } from "./text.ts";
+import { findingLines } from "./print/findings.ts";
+import { type Once, once } from "./setup/once.ts";
 
 export interface DoctorOptions {
   readonly output: Format;
@@ -27,24 +31,30 @@ export async function doctorCommand(context: CliContext, options: DoctorOptions)
     throw new Error(
       `Cannot check a cluster as target.kind must be kubernetes: in ${context.configFile} it is ${config.target.kind}`,
     );
-  const facts = await look(config, config.target, context, options);
-  const settings: DoctorSettings = { ...config, file: context.configFile, ...options, user: options.as };
-  const findings = diagnose(facts, settings, await readEstate(context), options.skip);
-  const isFine = findings.every(({ state }) => state === "fine");
+  const facts = await readFacts(config, config.target, context, options);
+  const settings: DoctorSettings = {
+    ...config,
+    ...options,
+    file: context.configFile,
+    templateWarnings: foreignTemplates(config),
+    user: options.as,
+  };
+  const findings = diagnose(facts, settings, await readInstallation(context), options.skip);
+  const isFine = findings.every(({ state }) => state === "fine" || state === "warning");
   const { line } = context.out;
   if (options.output === "json") line(JSON.stringify({ ok: isFine, findings }, null, 2));
   else for (const text of findingLines(findings, context.out.style)) line(text);
   return isFine ? 0 : 1;
 }
 
-async function look(
+async function readFacts(
   config: Config,
   { context: name }: Extract<Config["target"], { kind: "kubernetes" }>,
   context: CliContext,
   { istioNamespace, dnsNamespace, as }: DoctorOptions,
 ): Promise<ClusterFacts> {
-  const { kubeClient } = await import("../kube/client.ts");
-  const { lookAtCluster } = await import("../kube/look.ts");
+  const { kubeClient } = await import("../kube/client/client.ts");
+  const { readClusterFacts } = await import("../kube/facts/cluster-facts.ts");
   const client = await kubeClient({
     kubeconfig: context.kubeconfig,
     pod: context.pod,
@@ -52,7 +62,7 @@ async function look(
     userAgent: `x2istio/${context.version}`,
   });
   try {
-    return await lookAtCluster(client, {
+    return await readClusterFacts(client, {
       istioNamespace,
       dnsNamespace,
       rights: neededRights(config),
@@ -66,18 +76,18 @@ async function look(
   }
 }
 
-/** What a pass would make of the registries and of what stands. Whatever keeps it from that is told by the checks that need it. */
-async function readEstate(context: CliContext): Promise<Fact<EstateFacts>> {
+/** What a pass would make of the registries and of what stands. If it cannot be known, the checks that need it say why. */
+async function readInstallation(context: CliContext): Promise<Fact<InstallationFacts>> {
   try {
-    return { known: true, value: await once(context, async (read) => estateOf(read)) };
+    return { known: true, value: await once(context, async (read) => installationOf(read)) };
   } catch (error) {
     context.signal.throwIfAborted();
     return { known: false, why: describeError(error) };
   }
 }
 
-function estateOf({ config, compute, readings }: Once): EstateFacts {
-  const { catalog, naming, plan, standing } = compute();
+function installationOf({ config, decide, readings }: Once): InstallationFacts {
+  const { catalog, naming, plan, standing } = decide();
   const names = new Set(
     [...naming.services.values()].flatMap((one) => [one.host, ...one.legacyNames.map(({ name }) => name)]),
   );
@@ -90,9 +100,15 @@ function estateOf({ config, compute, readings }: Once): EstateFacts {
   );
   return {
     names: [...names],
-    clashes: naming.holds
-      .filter(({ reason }) => reason === "name" || reason === "foreign")
-      .map(({ subject, message }) => ({ name: subject, message })),
+    clashes: [
+      ...naming.holds
+        .filter(({ reason }) => reason === "name" || reason === "foreign")
+        .map(({ subject, message }) => ({ name: subject, message })),
+      ...[...naming.services.values()].flatMap(({ rivals = [] }) => rivals),
+    ],
+    vipClashes: plan.hold.flatMap(({ reason, regarding, message }) =>
+      reason === "address" && regarding !== undefined ? [{ object: regarding, message }] : [],
+    ),
     aliases: [...naming.services.values()].flatMap((one) =>
       one.aliases.map(({ namespace, name }) => `${namespace}/${name}`),
     ),
@@ -108,21 +124,4 @@ function estateOf({ config, compute, readings }: Once): EstateFacts {
       return reading?.state === "failed" ? [`registry ${name} cannot be read: ${reading.why}`] : [];
     }),
   };
-}
-
-function findingLines(findings: readonly Finding[], style: CliContext["out"]["style"]): readonly string[] {
-  const marks = { fine: " ", problem: "!", unchecked: "?" } as const;
-  const colours = { fine: "dim", problem: "red", unchecked: "yellow" } as const;
-  const rows = table(findings.map(({ check, state, message }) => [`${marks[state]} ${check}`, message]));
-  const lines = findings.flatMap(({ state, mend }, at) => [
-    style(colours[state], rows[at] ?? ""),
-    ...(mend === undefined ? [] : mend.split("\n").map((text, row) => (row === 0 ? `    ${text}` : text))),
-  ]);
-  const number = (state: Finding["state"]) => findings.filter((one) => one.state === state).length;
-  const unchecked = number("unchecked");
-  return [
-    ...lines,
-    "",
-    `${count(findings.length, "check")}: ${number("fine")} fine, ${number("problem")} to mend${unchecked > 0 ? `, ${unchecked} could not be made` : ""}. Nothing was written.`,
-  ];
 }

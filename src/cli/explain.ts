@@ -1,19 +1,21 @@
-import type { Config } from "../config.ts";
-import type { Computation } from "../controller/compute.ts";
+import { finish } from "../async/slices.ts";
+import type { Config } from "../config/config.ts";
+import { entryPort, isHttp } from "../istio/ports.ts";
+import { sharedAddresses } from "../istio/shared-addresses.ts";
 import type { NameRow } from "../model/name-table.ts";
 import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
-import type { Change, Hold } from "../model/plan.ts";
-import { ownPort, type ServiceKey } from "../model/service.ts";
-import type { CatalogService } from "../plan/merge.ts";
-import { buildNameTable } from "../plan/name-table.ts";
-import { entryPort, isHttp } from "../plan/ports.ts";
-import { AT_OUTSIDE, standingStage } from "../plan/standing-stage.ts";
+import { type Change, concerns, type Hold } from "../model/plan.ts";
+import { ownPort, registryOfKey, type ServiceKey } from "../model/service.ts";
+import type { CatalogService } from "../plan/catalog/catalog.ts";
+import type { Decision } from "../plan/decision.ts";
+import { findServices, type Match } from "../plan/find.ts";
+import { buildNameTable } from "../plan/names/name-table.ts";
+import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { findServices, type Match } from "./find.ts";
-import { type Once, once } from "./once.ts";
-import { sharedAddresses } from "./shared-addresses.ts";
-import { stageLine } from "./stage-line.ts";
-import { age, endpointDetails, placeText, table } from "./text.ts";
+import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
+import { stageLine } from "./print/stage.ts";
+import { age, endpointDetails, placeText } from "./print/text.ts";
+import { type Once, once } from "./setup/once.ts";
 
 /** Show all that is known of a name, from the registry to the DNS answer. 0: found, 1: not. */
 export async function explainCommand(
@@ -21,16 +23,18 @@ export async function explainCommand(
   { name, output }: { readonly name: string; readonly output: Format },
 ): Promise<ExitCode> {
   return once(context, async (opened) => {
-    const computation = opened.compute();
-    const matches = findServices(name, computation, opened.config.target.clusterDomain);
-    if (matches.length === 0) throw new Error(unknownName(name, opened, computation));
+    const decision = opened.decide();
+    const matches = findServices(name, decision, opened.config.target.clusterDomain);
+    if (matches.length === 0) throw new Error(unknownName(name, opened, decision));
     const { line } = context.out;
-    const answers = buildNameTable(opened.target.standing(), {
-      settleMs: 0,
-      nowMs: 0,
-      families: opened.config.vips.families,
-    }).names;
-    const explained = matches.map((match) => explain(match, opened, computation, answers));
+    const answers = finish(
+      buildNameTable(opened.target.standing(), {
+        settleMs: 0,
+        nowMs: 0,
+        families: opened.config.vips.families,
+      }),
+    ).names;
+    const explained = matches.map((match) => explain(match, opened, decision, answers));
     if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
     else
       explained.forEach((one, at) => {
@@ -41,7 +45,7 @@ export async function explainCommand(
   });
 }
 
-function unknownName(name: string, { readings }: Once, { catalog }: Computation): string {
+function unknownName(name: string, { readings }: Once, { catalog }: Decision): string {
   const unread = [...readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
   const near = [...catalog.services.values()]
     .filter((service) => service.name.includes(name.split(/[./]/)[0] ?? name))
@@ -54,63 +58,35 @@ function unknownName(name: string, { readings }: Once, { catalog }: Computation)
   return `Cannot explain "${name}" as it must be a service, host, legacy name, alias, VIP or endpoint address that is known here${hint}${gaps}`;
 }
 
-interface EndpointLine {
-  readonly place: string;
-  readonly used: boolean;
-  /** Why it is left out, or its weight, locality and labels. */
-  readonly details: string;
-}
-
-interface ObjectLine {
-  readonly object: ObjectKey;
-  readonly state: string;
-}
-
-/** The whole chain of one service. */
-export interface Explanation extends Match {
-  readonly registry: string;
-  readonly endpoints: readonly EndpointLine[];
-  readonly host: string | undefined;
-  readonly vips: readonly string[];
-  readonly objects: readonly ObjectLine[];
-  readonly answers: readonly string[];
-  readonly stage: string;
-  readonly notes: readonly string[];
-}
-
-function explain(
-  match: Match,
-  once: Once,
-  computation: Computation,
-  answers: ReadonlyMap<string, NameRow>,
-): Explanation {
+function explain(match: Match, once: Once, decision: Decision, answers: ReadonlyMap<string, NameRow>): Explanation {
   const { key } = match;
-  const unasked = computation.undemanded.get(key);
-  const service = computation.catalog.services.get(key) ?? unasked;
-  const names = computation.naming.services.get(key);
-  const entry = computation.standing.entries.get(key);
+  const unasked = decision.undemanded.get(key);
+  const service = decision.catalog.services.get(key) ?? unasked ?? decision.beyond.get(key);
+  const names = decision.naming.services.get(key);
+  const entry = decision.standing.entries.get(key);
   const host = names?.host ?? entry?.manifest.spec.hosts[0];
-  const holds = computation.plan.hold.filter((hold) => hold.service === key);
-  const decision = computation.stages.get(key);
+  const holds = decision.plan.hold.filter((hold) => concerns(hold, key));
+  const stage = decision.stages.get(key);
   return {
     ...match,
-    registry: registryText(key, service, once, computation),
+    registry: registryText(key, service, once, decision),
     endpoints: service === undefined ? standingEndpoints(entry?.manifest) : readEndpoints(service),
     host,
     vips:
-      (host === undefined ? undefined : computation.ledger?.vips.get(host)) ??
+      (host === undefined ? undefined : decision.ledger?.vips.get(host)) ??
       entry?.manifest.spec.addresses ??
       entry?.statusAddresses ??
       [],
-    objects: objectLines(key, computation, holds, once.target.nowMs()),
-    answers: answerLines(key, host, computation, answers, once),
-    stage: stageLine(decision, entry === undefined ? AT_OUTSIDE : standingStage(entry)),
+    objects: objectLines(key, decision, holds, once.target.nowMs()),
+    answers: answerLines(key, host, decision, answers, once),
+    stage: stageLine(stage, entry === undefined ? AT_OUTSIDE : standingStage(entry)),
     notes: [
-      ...(unasked === undefined ? [] : [UNASKED]),
+      ...(unasked === undefined || decision.beyond.has(key) ? [] : [UNASKED]),
       ...(service?.notes ?? []),
       ...(names?.notes ?? []),
+      ...(names?.rivals ?? []).map(({ message }) => message),
       ...holds
-        .filter(({ reason }) => reason !== "stage" || decision?.refusedTo === undefined)
+        .filter(({ reason }) => reason !== "stage" || stage?.refusedTo === undefined)
         .map(({ message }) => message),
       ...oldTemplate(names?.templateHost),
       ...crowded(service, once.config),
@@ -118,7 +94,7 @@ function explain(
   };
 }
 
-const UNASKED = "its registry runs on demand, and nobody asks for it: it gets its objects once somebody does";
+const UNASKED = "its registry runs on demand, and nobody has asked for it: its objects are created once somebody does";
 
 function oldTemplate(templateHost: string | undefined): readonly string[] {
   return templateHost === undefined ? [] : [`it keeps its host; hosts.template would now give ${templateHost}`];
@@ -139,9 +115,9 @@ function registryText(
   key: ServiceKey,
   service: CatalogService | undefined,
   { readAtMs }: Once,
-  { catalog }: Computation,
+  { catalog }: Decision,
 ): string {
-  const registry = key.slice(0, key.indexOf("/"));
+  const registry = registryOfKey(key);
   if (service !== undefined) return `${registry}, ${service.source}; read ${age(Date.now() - readAtMs)} ago`;
   const authority = catalog.authorities.get(registry);
   if (authority === undefined) return `${registry}, which is not configured any more`;
@@ -179,7 +155,7 @@ function standingEndpoints(entry: ServiceEntry | undefined): readonly EndpointLi
 
 function objectLines(
   key: ServiceKey,
-  { plan, standing, desired }: Computation,
+  { plan, standing, desired }: Decision,
   holds: readonly Hold[],
   nowMs: number,
 ): readonly ObjectLine[] {
@@ -188,7 +164,7 @@ function objectLines(
     pending.set(change.kind === "delete" ? change.standing.key : change.object.key, change);
   const keys = new Set([
     ...(standing.byService.get(key) ?? []).map((object) => object.key),
-    ...desired.objects.filter((object) => object.service === key).map((object) => object.key),
+    ...(desired.objects.get(key) ?? []).map((object) => object.key),
     ...(standing.premadeOf.get(key) ?? []).map((object) => object.key),
   ]);
   return [...keys].sort(byKind).map((object) => {
@@ -211,13 +187,13 @@ function byKind(a: ObjectKey, b: ObjectKey): number {
 function answerLines(
   key: ServiceKey,
   host: string | undefined,
-  { naming, catalog }: Computation,
+  { naming, catalog }: Decision,
   answers: ReadonlyMap<string, NameRow>,
   { config }: Once,
 ): readonly string[] {
   const names = naming.services.get(key);
   const hasHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) => isHttp(protocol));
-  const xds = config.registries.find(({ name }) => name === key.slice(0, key.indexOf("/")))?.xds === true;
+  const xds = config.registries.find(({ name }) => name === registryOfKey(key))?.xds === true;
   const rows: string[] = [];
   for (const { name, dnsOnly } of [
     ...(host === undefined ? [] : [{ name: host, dnsOnly: undefined }]),
@@ -228,49 +204,13 @@ function answerLines(
       row === undefined
         ? "no answer yet"
         : `A ${row.a.join(" ") || "none"}, AAAA ${row.aaaa.join(" ") || "none"}, TTL ${config.dns.ttlSeconds} s`;
-    const http =
-      name === host
-        ? ""
-        : !hasHttp
-          ? ""
-          : dnsOnly !== undefined
-            ? `; HTTP by this name is not routed: ${dnsOnly}`
-            : `; HTTP by this name is routed, gRPC xds:/// by this name is ${xds ? "too" : "not (xds: false)"}`;
+    const http = name === host || !hasHttp ? "" : `; ${routingText(dnsOnly, xds)}`;
     rows.push(`${name}  ${dns}${http}`);
   }
   return rows;
 }
 
-function explainLines(
-  name: string,
-  { key, as, registry, endpoints, host, vips, objects, answers, stage, notes }: Explanation,
-): readonly string[] {
-  const rows: [string, string[]][] = [
-    ["registry", [registry]],
-    [
-      "endpoints",
-      endpoints.length === 0
-        ? ["none"]
-        : table(endpoints.map(({ place, used, details }) => [place, used ? "in" : "out", details || "healthy"])),
-    ],
-    [
-      "host",
-      [
-        host === undefined
-          ? "none: it is held"
-          : `${host}, ${vips.length === 0 ? "no VIP yet" : `VIP ${vips.join(" ")}`}`,
-      ],
-    ],
-    [
-      "objects",
-      objects.length === 0 ? ["none"] : table(objects.map(({ object, state }) => [object.replace("/", " "), state])),
-    ],
-    ["answers", answers.length === 0 ? ["none"] : [...answers]],
-    ["stage", [stage]],
-    ["notes", [...notes]],
-  ];
-  const lines = rows.flatMap(([label, texts]) =>
-    texts.map((text, at) => `  ${(at === 0 ? label : "").padEnd(11)} ${text}`),
-  );
-  return [as === "a service" ? key : `${name} is ${as} of ${key}`, ...lines];
+function routingText(dnsOnly: string | undefined, xds: boolean): string {
+  if (dnsOnly !== undefined) return `HTTP by this name is not routed: ${dnsOnly}`;
+  return `HTTP by this name is routed, gRPC xds:/// by this name is ${xds ? "too" : "not (xds: false)"}`;
 }

@@ -1,25 +1,25 @@
-import { loadConfig } from "../config.ts";
+import { moveNamed, movesOf, stageShareText } from "../migrate/moves.ts";
+import { orderMoves } from "../migrate/order.ts";
+import { preconditionsOf } from "../migrate/preconditions.ts";
+import { fetchUsage } from "../usage/fetch.ts";
+import type { ServiceUseJson } from "../usage/json.ts";
+import { mergeUsage } from "../usage/report.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { moveJson, moveRows, orderMoves } from "./move-order.ts";
-import { moveNamed, movesOf, stageText } from "./moves.ts";
-import { once } from "./once.ts";
-import { preconditionsOf } from "./preconditions.ts";
-import { fetchUsage, ownAddress } from "./report.ts";
-import { count, table } from "./text.ts";
-import type { ServiceUseJson } from "./usage-json.ts";
-import { mergeUsage } from "./usage-report.ts";
+import { moveJson, moveRows } from "./print/moves.ts";
+import { count, table } from "./print/text.ts";
+import { once } from "./setup/once.ts";
+import { type ReplicaOptions, replicasOf } from "./setup/replicas.ts";
 
-export interface MigrateViewOptions {
-  /** HTTP addresses of replicas that know callers; without any, the one that the configuration names. */
-  readonly from: readonly string[];
+export interface MigrateViewOptions extends ReplicaOptions {
   readonly output: Format;
 }
 
 /** Show where every service is on its way. 0: shown. */
-export async function statusCommand(context: CliContext, { from, output }: MigrateViewOptions): Promise<ExitCode> {
-  const seen = await callersSeen(context, from);
-  return once(context, async ({ compute }) => {
-    const moves = movesOf(compute(), seen.services);
+export async function statusCommand(context: CliContext, options: MigrateViewOptions): Promise<ExitCode> {
+  const { output } = options;
+  const seen = await callersSeen(context, options);
+  return once(context, async ({ decide }) => {
+    const moves = movesOf(decide(), seen.services);
     const { line } = context.out;
     if (output === "json") line(JSON.stringify({ services: moves.map(moveJson), unasked: seen.unasked }, null, 2));
     else {
@@ -33,10 +33,11 @@ export async function statusCommand(context: CliContext, { from, output }: Migra
 }
 
 /** Show the order in which services are best moved, and how to go on with each. 0: shown. */
-export async function orderCommand(context: CliContext, { from, output }: MigrateViewOptions): Promise<ExitCode> {
-  const seen = await callersSeen(context, from);
-  return once(context, async ({ compute }) => {
-    const ordered = orderMoves(movesOf(compute(), seen.services));
+export async function orderCommand(context: CliContext, options: MigrateViewOptions): Promise<ExitCode> {
+  const { output } = options;
+  const seen = await callersSeen(context, options);
+  return once(context, async ({ decide }) => {
+    const ordered = orderMoves(movesOf(decide(), seen.services));
     const { line } = context.out;
     if (output === "json")
       line(
@@ -54,7 +55,7 @@ export async function orderCommand(context: CliContext, { from, output }: Migrat
       const rows = open.map(({ move, state, next }, at) => [
         `${at + 1}.`,
         move.service,
-        stageText(move),
+        stageShareText(move),
         count(move.callers.length, "caller"),
         state,
         next,
@@ -72,14 +73,14 @@ export async function checkCommand(
   context: CliContext,
   { name, output }: { readonly name: string; readonly output: Format },
 ): Promise<ExitCode> {
-  return once(context, async ({ compute, config }) => {
-    const move = moveNamed(name, compute(), config.target.clusterDomain);
+  return once(context, async ({ decide, config }) => {
+    const move = moveNamed(name, decide(), config.target.clusterDomain);
     const preconditions = preconditionsOf(move);
     const missing = preconditions.filter(({ met }) => !met).length;
     const { line, style } = context.out;
     if (output === "json") line(JSON.stringify({ ...moveJson(move), ok: missing === 0, preconditions }, null, 2));
     else {
-      line(`${move.service} is ${stageText(move)}`);
+      line(`${move.service} is ${stageShareText(move)}`);
       const rows = table(preconditions.map(({ kind, met, message }) => [`${met ? " " : "!"} ${kind}`, message]));
       for (const [at, text] of rows.entries()) line(style(preconditions[at]?.met === true ? "dim" : "red", text));
       line("");
@@ -98,15 +99,15 @@ interface Seen {
 }
 
 /** Callers are counted by whoever answers DNS. A view of the cluster does not fail where nobody can be asked. */
-async function callersSeen(context: CliContext, from: readonly string[]): Promise<Seen> {
-  const addresses = from.length > 0 ? from : [ownAddress(await loadConfig(context.configFile, context.configContext))];
-  const answers = await Promise.allSettled(addresses.map((address) => fetchUsage(address, context.signal)));
+async function callersSeen(context: CliContext, options: ReplicaOptions): Promise<Seen> {
+  const replicas = await replicasOf(context, options);
+  const answers = await Promise.allSettled(replicas.map((replica) => fetchUsage(replica, context.signal)));
   context.signal.throwIfAborted();
   const told = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-  const unasked = addresses.filter((_, at) => answers[at]?.status === "rejected");
+  const unasked = replicas.flatMap(({ address }, at) => (answers[at]?.status === "rejected" ? [address] : []));
   const note =
     unasked.length === 0
       ? ""
-      : ` Callers are those that stand on the entries: ${unasked.join(", ")} could not be asked who calls (--from).`;
+      : ` Callers are those recorded on the entries: ${unasked.join(", ")} could not be asked for callers (--from).`;
   return { services: mergeUsage(told).services, unasked, note };
 }

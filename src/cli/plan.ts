@@ -1,26 +1,26 @@
-import type { Decision } from "../controller/compute.ts";
 import type { Change } from "../model/plan.ts";
+import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { once } from "./once.ts";
-import { countPlan, countsText, planLines, registryLines } from "./render.ts";
-import { stageJson } from "./stage-line.ts";
-import { count } from "./text.ts";
+import { countPlan, countsText, planLines, registryLines } from "./print/plan.ts";
+import { stageJson } from "./print/stage.ts";
+import { count } from "./print/text.ts";
+import { once } from "./setup/once.ts";
 
 /** Show what a pass would change. 0: nothing, 2: changes, an exception: error. Holds do not count. */
 export async function planCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
-  return once(context, async ({ config, compute, readings, readAtMs }) => {
-    const computation = compute();
+  return once(context, async ({ config, decide, readings, readAtMs }) => {
+    const decision = decide();
     const { line, style } = context.out;
-    const { create, update, delete: remove } = computation.plan;
+    const { create, update, delete: remove } = decision.plan;
     const hasChanges = create.length + update.length + remove.length > 0;
-    const ledgerWrites = computation.ledger?.writes.length ?? 0;
-    if (output === "json") line(JSON.stringify(planJson(computation), null, 2));
+    const ledgerWrites = decision.ledger?.writes.length ?? 0;
+    if (output === "json") line(JSON.stringify(planJson(decision), null, 2));
     else {
-      for (const text of registryLines(readings, computation, Date.now() - readAtMs, style)) line(text);
-      const lines = planLines(computation, style, config.policy.keepEmptyMs);
+      for (const text of registryLines(readings, decision, Date.now() - readAtMs, style)) line(text);
+      const lines = planLines(decision, style, config.policy.keepEmptyMs);
       if (lines.length > 0) line("");
       for (const text of lines) line(text);
-      const old = [...computation.naming.services.values()].filter(
+      const old = [...decision.naming.services.values()].filter(
         ({ templateHost }) => templateHost !== undefined,
       ).length;
       line("");
@@ -32,7 +32,7 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
           ),
         );
       if (!hasChanges && ledgerWrites > 0) line(`Only the VIP ledger would change: ${count(ledgerWrites, "block")}.`);
-      line(`${countsText(countPlan(computation))} Nothing was written.`);
+      line(`${countsText(countPlan(decision))} Nothing was written.`);
     }
     return hasChanges || ledgerWrites > 0 ? 2 : 0;
   });

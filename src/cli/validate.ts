@@ -1,8 +1,10 @@
-import { loadConfig } from "../config.ts";
+import { loadConfig } from "../config/load.ts";
+import { warningsOf } from "../config/warnings.ts";
 import { describeError } from "../errors.ts";
-import { closeAdapters, createAdapters } from "./adapters.ts";
+import type { Snapshot } from "../model/adapter.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { count } from "./text.ts";
+import { count } from "./print/text.ts";
+import { closeAdapters, createAdapters, endpointsOf } from "./setup/adapters.ts";
 
 /** Check the configuration and what its file registries say, without a target. 0: fine, 1: not. Every fault is shown at once. */
 export async function validateCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
@@ -11,6 +13,7 @@ export async function validateCommand(context: CliContext, { output }: { readonl
   const loaded = await createAdapters(
     config,
     context,
+    undefined,
     config.registries.filter(({ kind }) => kind === "module"),
   );
   await closeAdapters(loaded, context);
@@ -20,8 +23,10 @@ export async function validateCommand(context: CliContext, { output }: { readonl
     const found: string[] = [];
     try {
       const adapter = await context.createAdapter(registry, config);
-      const { services, incomplete } = await adapter.read(context.signal, { trigger: "poll" });
+      const snapshot = await adapter.read(context.signal, { trigger: "poll" });
+      const { services, incomplete } = snapshot;
       if (incomplete !== undefined) found.push(incomplete);
+      found.push(...refusedEndpoints(endpointsOf(config, registry.name)(snapshot)));
       for (const read of services) if (read.state === "failed") found.push(describeError(read.cause));
       fine.push({ registry: registry.name, services: services.length });
     } catch (error) {
@@ -30,10 +35,12 @@ export async function validateCommand(context: CliContext, { output }: { readonl
     faults.push(...found.flatMap(eachFault).map((fault) => ({ registry: registry.name, fault })));
   }
   const { line, style } = context.out;
+  const warnings = warningsOf(config);
   if (output === "json")
-    line(JSON.stringify({ valid: faults.length === 0, config: context.configFile, faults }, null, 2));
+    line(JSON.stringify({ valid: faults.length === 0, config: context.configFile, faults, warnings }, null, 2));
   else {
     line(`${context.configFile} is valid.`);
+    for (const { registry, message } of warnings) line(style("yellow", `registry ${registry}: ${message}`));
     for (const { registry, fault } of faults) line(style("red", `registry ${registry}, ${fault}`));
     if (faults.length === 0)
       for (const { registry, services } of fine)
@@ -41,6 +48,16 @@ export async function validateCommand(context: CliContext, { output }: { readonl
     for (const { registry } of loaded) line(`registry ${registry}: its module loads.`);
   }
   return faults.length === 0 ? 0 : 1;
+}
+
+/** Endpoints at addresses where none may be, by the line of their service. */
+function refusedEndpoints({ services }: Snapshot): readonly string[] {
+  return services.flatMap((read) => {
+    if (read.state !== "ok") return [];
+    const { source, name, leftOut } = read.service;
+    const refused = leftOut.filter(({ kind }) => kind === "address");
+    return refused.map(({ address, reason }) => `${source}: endpoint ${address} of ${name} is left out: ${reason}`);
+  });
 }
 
 /** One line for each place in a file; a read's error names them all. */

@@ -20,7 +20,7 @@ const upstream = z.union([
   mapping({
     address: textField((text) => socketAddress(text, { defaultPort: 853, minPort: 1 })),
     tls: textField(dnsName),
-    ca: z.string().min(1).optional(),
+    ca: z.string().min(1).exactOptional(),
   }).transform(({ address, tls, ca }) => ({ ...address, tls: { name: tls, ...(ca === undefined ? {} : { ca }) } })),
 ]);
 
@@ -49,10 +49,19 @@ const view = mapping({
 export const dnsFields = mapping({
   listen: z.array(listenAddress).min(1).superRefine(unique).prefault(["127.0.0.1:5353"]),
   ttl: textField(ttlSeconds).prefault("30s"),
-  zones: z.array(zone).superRefine(oncePerName("zone")).optional(),
+  zones: z.array(zone).superRefine(oncePerName("zone")).exactOptional(),
+  names: mapping({
+    secretFile: z.string().min(1).exactOptional(),
+    ca: z.string().min(1).exactOptional(),
+    tokenFile: z.string().min(1).exactOptional(),
+    suffixes: z
+      .array(textField((text) => (text === "." ? "" : dnsName(text))))
+      .superRefine(unique)
+      .default([]),
+  }).prefault({}),
   forward: z.array(upstream).superRefine(unique).default([]),
   allow: z.array(textField(cidr)).superRefine(unique).default(LOCAL_RANGES),
-  nsid: z.string().min(1).max(128).optional(),
+  nsid: z.string().min(1).max(128).exactOptional(),
   txt: z.boolean().default(false),
   cacheMiB: z.int().min(0).max(4096).default(16),
   views: z.array(view).superRefine(oncePerName("view")).default([]),
@@ -60,10 +69,10 @@ export const dnsFields = mapping({
   rateLimit: mapping({
     perSecond: z.int().min(1).max(1_000_000),
     slip: z.int().min(0).max(100).default(2),
-  }).optional(),
+  }).exactOptional(),
   queryLog: z.number().min(0).max(1).default(0),
-  workers: z.int().min(0).max(64).optional(),
-});
+  workers: z.int().min(0).max(64).exactOptional(),
+}).transform(({ ttl, txt, ...rest }) => ({ ...rest, ttlSeconds: ttl, tellsServices: txt }));
 
 function ttlSeconds(text: string): number {
   const seconds = durationMs(text) / 1000;

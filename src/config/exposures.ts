@@ -1,10 +1,10 @@
 import { z } from "zod";
 import type { ExposureRule } from "../model/exposure.ts";
-import { parseServiceKey } from "../model/service.ts";
-import type { RegistryPart, Sections } from "./checks.ts";
+import { parseServiceKey, registryOfKey } from "../model/service.ts";
 import type { Problem } from "./document.ts";
 import { dnsLabel, textField } from "./fields.ts";
 import { mapping, unique } from "./shapes.ts";
+import type { RegistryRead, SectionsRead } from "./written.ts";
 
 const port = z.int().min(1).max(65_535);
 
@@ -62,14 +62,14 @@ function routedPath(text: string): string {
 
 /** What is wrong between exposures and the registries they name, and between each other. */
 export function exposureChecks(
-  { exposures = [], merge = [], target }: Sections,
-  registries: readonly RegistryPart[],
+  { exposures = [], merge = [], target }: SectionsRead,
+  registries: readonly RegistryRead[],
 ): Problem[] {
   const names = new Map<string, string>();
   const ways = new Map<string, string>();
   return exposures.flatMap((rule, index) => {
     const problem = (key: string, message: string): Problem => ({ path: ["exposures", index, key], message });
-    const registry = rule.service.slice(0, rule.service.indexOf("/"));
+    const registry = registryOfKey(rule.service);
     const source = registries.find(({ name }) => name === registry);
     const problems: Problem[] = [];
     if (source === undefined) problems.push(problem("service", `no registry is named "${registry}"`));

@@ -1,13 +1,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
-
-/** A socket address; `address` is an IP address in canonical text. */
-export interface SocketAddress {
-  readonly address: string;
-  /** 0 lets the system choose, where it is listened on. */
-  readonly port: number;
-}
+import type { SocketAddress } from "./config.ts";
 
 /** A string read by `read`, whose error message becomes the problem. */
 export function textField<Value>(read: (text: string) => Value) {
@@ -59,7 +53,7 @@ export function socketAddress(
   return { address: ipAddress(host), port };
 }
 
-/** Canonical text of a CIDR range. @throws When it is none, or has bits set behind its prefix. */
+/** Canonical text of a CIDR range; one of IPv4-mapped IPv6 addresses becomes IPv4. @throws When it is none, or has bits set behind its prefix. */
 export function cidr(text: string): string {
   const [address = "", prefix = ""] = text.split("/");
   if (isIP(address) === 0 || !/^\d{1,3}$/.test(prefix) || !ipaddr.isValidCIDR(text))
@@ -67,14 +61,9 @@ export function cidr(text: string): string {
   const network = (isIP(address) === 4 ? ipaddr.IPv4 : ipaddr.IPv6).networkAddressFromCIDR(text).toString();
   if (network !== ipaddr.parse(address).toString())
     throw new Error(`must be a network address, such as ${network}/${prefix}, not "${text}"`);
-  return `${network}/${prefix}`;
-}
-
-/** Whether two CIDR ranges share an address. */
-export function rangesOverlap(left: string, right: string): boolean {
-  const [leftStart, leftBits] = ipaddr.parseCIDR(left);
-  const [rightStart, rightBits] = ipaddr.parseCIDR(right);
-  return leftStart.kind() === rightStart.kind() && leftStart.match(rightStart, Math.min(leftBits, rightBits));
+  const bits = Number(prefix);
+  const plain = bits >= 96 ? ipaddr.process(network).toString() : network;
+  return plain === network ? `${network}/${bits}` : `${plain}/${bits - 96}`;
 }
 
 const LABEL = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;

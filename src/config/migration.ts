@@ -1,10 +1,11 @@
 import { z } from "zod";
 import type { AllowRule, ConfiguredClaim } from "../model/claim.ts";
-import type { RegistryPart, Sections } from "./checks.ts";
+import { registryOfKey } from "../model/service.ts";
 import type { Problem } from "./document.ts";
 import { serviceField } from "./exposures.ts";
 import { dnsLabel, dnsName, durationMs, textField } from "./fields.ts";
 import { mapping, unique } from "./shapes.ts";
+import type { RegistryRead, SectionsRead } from "./written.ts";
 
 const WEIGHTS = { outside: 0, split: 0, inside: 100, retired: 100 } as const;
 
@@ -25,7 +26,7 @@ const claimField = mapping({
 })
   .superRefine(({ stage, weight }, context) => {
     if (stage !== "split" && weight !== undefined)
-      context.addIssue({ code: "custom", path: ["weight"], message: `goes with stage split only, not ${stage}` });
+      context.addIssue({ code: "custom", path: ["weight"], message: `is valid with stage split only, not ${stage}` });
   })
   .transform(({ weight, sni, ...rest }): ConfiguredClaim => ({ ...rest, sni, weight: weight ?? WEIGHTS[rest.stage] }));
 
@@ -52,8 +53,8 @@ function claimantField(text: string): ConfiguredClaim["by"] {
 
 /** What is wrong between claims and the registries they name, and between each other. */
 export function migrationChecks(
-  { migration, merge = [] }: Sections,
-  registries: readonly RegistryPart[],
+  { migration, merge = [] }: SectionsRead,
+  registries: readonly RegistryRead[],
 ): readonly Problem[] {
   const { allow = [], claims = [] } = migration ?? {};
   const claimants = claims.map(({ by }) => `${by.namespace}/${by.name}`);
@@ -68,7 +69,7 @@ export function migrationChecks(
   return [
     ...allow.flatMap(({ registry }, at) => problem(["allow", at, "registry"], fault(registry))),
     ...claims.flatMap(({ service }, at) => [
-      ...problem(["claims", at, "service"], fault(service.slice(0, service.indexOf("/")))),
+      ...problem(["claims", at, "service"], fault(registryOfKey(service))),
       ...problem(
         ["claims", at, "by"],
         claimants.indexOf(claimants[at] ?? "") < at ? "claims another service already" : undefined,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { ReportsConfig } from "./config.ts";
 import { durationMs, textField } from "./fields.ts";
 import { mapping, unique } from "./shapes.ts";
 
@@ -15,7 +16,9 @@ export const reportFields = mapping({
     .refine((ms) => ms <= MOST_WAIT_MS, "must be at most 8s")
     .prefault("5s"),
   perSecond: z.number().positive().max(1_000_000).default(1000),
-}).refine(
-  ({ tokenFile, tokenReview }) => tokenFile !== undefined || tokenReview !== undefined,
-  "must say who may report: tokenFile, tokenReview or both",
-);
+})
+  .refine(
+    ({ tokenFile, tokenReview }) => tokenFile !== undefined || tokenReview !== undefined,
+    "must say who may report: tokenFile, tokenReview or both",
+  )
+  .transform(({ wait, ...rest }): ReportsConfig => ({ ...rest, waitMs: wait }));

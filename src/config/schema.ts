@@ -1,5 +1,7 @@
 import { validate } from "node-cron";
 import { z } from "zod";
+import { covers, ISTIO_VIP_RANGES, overlaps } from "../istio/ranges.ts";
+import { RESERVED } from "../istio/reserved.ts";
 import { dnsFields } from "./dns.ts";
 import { exposureFields } from "./exposures.ts";
 import {
@@ -10,20 +12,15 @@ import {
   durationMs,
   hostTemplate,
   legacyNameTemplate,
-  rangesOverlap,
-  socketAddress,
   textField,
 } from "./fields.ts";
+import { httpFields } from "./http.ts";
 import { migrationFields } from "./migration.ts";
-import { reportFields } from "./reports.ts";
 import { mapping, unique } from "./shapes.ts";
-
-/** Istio's own allocator gives addresses out of these: istio/istio pilot/pkg/features and pilot/pkg/controllers/ipallocate. */
-const ISTIO_RANGES = ["240.240.0.0/16", "2001:2::/48"];
+import type { WrittenRegistry, WrittenSections } from "./written.ts";
 
 const label = textField(dnsLabel);
 const duration = textField(durationMs);
-const listenAddress = textField((text) => socketAddress(text, { minPort: 0 }));
 
 const cronField = textField((text) => {
   if (!validate(text)) throw new Error(`must be a cron expression such as "*/30 * * * * *", not "${text}"`);
@@ -50,28 +47,56 @@ function waypointName(text: string): string {
   return `${dnsLabel(namespace)}/${dnsLabel(name)}`;
 }
 
-/** What every registry takes, whatever its kind. */
-export const registryFields = z.object({
-  kind: z.string(),
-  name: label,
-  poll: cronField.prefault("*/30 * * * * *"),
-  legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
-  exportTo: exportTo.default(["*"]),
-  xds: z.boolean().default(false),
-  waypoint: textField(waypointName).optional(),
-  demand: z.enum(["all", "reported"]).default("all"),
-  demandTtl: duration.refine((ms) => ms >= 1000, "must be at least 1s").prefault("30d"),
-});
-
 const vipRange = textField((text) => {
   const range = cidr(text);
   const prefix = Number(range.split("/")[1]);
   const [min, max] = range.includes(":") ? [64, 126] : [8, 30];
   if (prefix < min || prefix > max) throw new Error(`must have a prefix from /${min} to /${max}, not "${text}"`);
-  const istio = ISTIO_RANGES.find((other) => rangesOverlap(range, other));
-  if (istio !== undefined) throw new Error(`overlaps ${istio}, from which Istio's own allocator gives addresses`);
+  const istio = Object.values(ISTIO_VIP_RANGES).find((other) => overlaps(range, other));
+  if (istio !== undefined) throw new Error(`overlaps ${istio}, from which Istio's own allocator assigns addresses`);
   return range;
 });
+
+const vipRanges = z.array(vipRange).min(1).superRefine(disjoint);
+
+/** Where endpoints may be. What can be at no time is refused here, as far as it is known without the rest of the file. */
+const endpointRules = mapping({
+  allow: z
+    .array(textField(endpointRange))
+    .min(1, "must have a range, or be left out: nothing would be allowed")
+    .superRefine(unique)
+    .exactOptional(),
+  deny: z.array(textField(cidr)).superRefine(unique).default([]),
+});
+
+function endpointRange(text: string): string {
+  const range = cidr(text);
+  const never = RESERVED.find(({ ranges, mayBeAllowed }) => !mayBeAllowed && ranges.some((one) => covers(one, range)));
+  if (never !== undefined) throw new Error(`cannot allow ${range}: the address of an endpoint ${never.why}`);
+  return range;
+}
+
+/** What every registry takes, whatever its kind. */
+export const registryShape = {
+  kind: z.string(),
+  name: label,
+  poll: cronField.prefault("*/30 * * * * *"),
+  legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
+  dots: z.boolean().default(false),
+  endpoints: endpointRules.prefault({}),
+  exportTo: exportTo.default(["*"]),
+  xds: z.boolean().default(false),
+  waypoint: textField(waypointName).optional(),
+  demand: z.enum(["all", "reported"]).default("all"),
+  demandTtl: duration.refine((ms) => ms >= 1000, "must be at least 1s").prefault("30d"),
+  maxServices: z.int().min(1).optional(),
+  ranges: vipRanges.optional(),
+};
+
+/** A registry without the options that only its kind takes. */
+export const registryFields = z
+  .object(registryShape)
+  .transform(({ demandTtl, ...rest }): WrittenRegistry => ({ ...rest, demandTtlMs: demandTtl }));
 
 const inTarget = {
   namespace: label.prefault("mesh-services"),
@@ -91,7 +116,7 @@ export const sectionFields = {
         namespace: z.string().min(1).default("*"),
         service: z.string().min(1).default("*"),
         as: textField(aliasTemplate),
-        in: label.optional(),
+        in: label.exactOptional(),
       }).superRefine((rule, context) => {
         if (/[*?]/.test(rule.service) && !rule.as.includes("{service}"))
           context.addIssue({
@@ -110,22 +135,30 @@ export const sectionFields = {
     .default([]),
   vips: mapping({
     mode: z.enum(["ledger", "istio"]).default("ledger"),
-    ranges: z.array(vipRange).min(1).superRefine(disjoint).default(["240.241.0.0/16"]),
+    ranges: vipRanges.default(["240.241.0.0/16"]),
     families: z
-      .array(z.enum(["IPv4", "IPv6"]))
+      .array(z.enum(["IPv4", "IPv6"]).transform((family) => (family === "IPv4" ? "v4" : "v6")))
       .min(1)
       .superRefine(unique)
-      .optional(),
+      .exactOptional(),
     quarantine: duration.prefault("1h"),
-    ledgerNamespace: label.optional(),
-  }).prefault({}),
+    ledgerNamespace: label.exactOptional(),
+  })
+    .transform(({ quarantine, ...rest }) => ({ ...rest, quarantineMs: quarantine }))
+    .prefault({}),
   policy: mapping({
     mode: z.enum(["sync", "upsert-only", "dry-run"]).default("sync"),
     maxDeletePercent: z.number().min(0).max(100).default(20),
     minDeletes: z.int().min(0).default(2),
     keepEmpty: duration.prefault("1h"),
     releaseAfter: duration.optional(),
-  }).prefault({}),
+  })
+    .transform(({ keepEmpty, releaseAfter, ...rest }) => ({
+      ...rest,
+      keepEmptyMs: keepEmpty,
+      ...(releaseAfter === undefined ? {} : { releaseAfterMs: releaseAfter }),
+    }))
+    .prefault({}),
   migration: migrationFields.prefault({}),
   target: z
     .discriminatedUnion("kind", [
@@ -134,12 +167,12 @@ export const sectionFields = {
     ])
     .prefault({ kind: "directory" }),
   dns: dnsFields.prefault({}),
-  http: mapping({ listen: listenAddress.prefault("127.0.0.1:8080"), reports: reportFields.optional() }).prefault({}),
-};
+  http: httpFields.prefault({}),
+} satisfies { readonly [Name in keyof WrittenSections]: z.ZodType<WrittenSections[Name]> };
 
 function disjoint(ranges: readonly string[], context: z.RefinementCtx<string[]>): void {
   ranges.forEach((range, index) => {
-    const other = ranges.slice(0, index).find((earlier) => rangesOverlap(earlier, range));
+    const other = ranges.slice(0, index).find((earlier) => overlaps(earlier, range));
     if (other !== undefined) context.addIssue({ code: "custom", path: [index], message: `overlaps ${other}` });
   });
 }

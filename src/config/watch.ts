@@ -3,8 +3,9 @@ import { readFile, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { type Config, type ConfigContext, parseConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import type { Config, ConfigContext } from "./config.ts";
+import { parseConfig } from "./parse.ts";
 
 /** How long a half-written file may take to become whole, in milliseconds. */
 const SETTLE_MS = 50;

@@ -1,6 +1,6 @@
 import type { Log } from "../log.ts";
+import type { Brake } from "../model/plan.ts";
 import type { Notice } from "../model/target.ts";
-import type { Brake } from "../plan/policy.ts";
 
 /** Since when the brakes of registries have been on, as far as this process knows. */
 export interface BrakeTimes {

@@ -1,23 +1,33 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backOff } from "../async/back-off.ts";
+import { firstOf, loop } from "../async/loop.ts";
+import { yielding } from "../async/yielding.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
-import type { Target, WriteReport, WriteResult } from "../model/target.ts";
+import type { Settings } from "../model/settings.ts";
+import type { Target, WriteReport } from "../model/target.ts";
+import { decideInSlices } from "../plan/decide.ts";
+import type { Decision, DecisionInput } from "../plan/decision.ts";
 import { rewriteEveryMs } from "../plan/demand.ts";
-import { brakeNotice, createBrakeLog, createBrakeTimes } from "./brakes.ts";
-import { type Computation, type ComputeInput, createPipeline, type Decision, type Settings } from "./compute.ts";
+import { demandTtls, isStillNews, knows } from "../plan/known.ts";
+import { type PlanMemory, planMemory } from "../plan/memory.ts";
+import { decidePartly } from "../plan/partial.ts";
+import { type Bookkeeping, createBookkeeping } from "./bookkeeping.ts";
 import { createDemand, type Demand } from "./demand.ts";
-import { createHoldLog } from "./holds.ts";
-import { decayedEndpoints, demandCounts, demandTtls, isStillNews, knows } from "./known.ts";
+import {
+  dueAfter,
+  dueNow,
+  type Happened,
+  type PartialOutcome,
+  type Schedule,
+  SETTLING_MS,
+  scheduleAfterAll,
+} from "./due.ts";
 import type { Leadership } from "./leadership.ts";
-import { backOff, firstOf, loop } from "./loop.ts";
-import { insideEndpoints } from "./moving.ts";
+import { controllerMetrics } from "./metrics.ts";
 import { type PassOptions, pass, writeUpdates } from "./pass.ts";
-import { createEndpointPeaks } from "./peaks.ts";
 import { type Readers, startReaders } from "./readers.ts";
-import { createRefusals } from "./refusals.ts";
-import { createRepairs } from "./repairs.ts";
-import { inTurns } from "./turns.ts";
 
 export interface ControllerOptions {
   readonly config: Settings;
@@ -28,7 +38,7 @@ export interface ControllerOptions {
   readonly leadership: Leadership;
   /** Who asks for which services; nobody by default. */
   readonly demand?: Demand;
-  /** Told of each look at everything before anything of it is written. */
+  /** Told of each decision on everything before any of it is written. */
   readonly onDecision?: (decision: Decision) => void;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -45,220 +55,207 @@ export interface Controller {
   readonly done: Promise<void>;
 }
 
-/** An object that someone else moved is looked at again at once, one that was refused after a while. */
-const SETTLING_MS = 50;
-/** What keeps moving in the target is looked at as a whole in a fifth of the time at most. */
-const REST = 4;
 const MOST_TICK_MS = 10_000;
 const PROGRESS_MS = 2_000;
 /** What could not be done about a question is tried again for one that comes after so long. */
 const ASKED_AGAIN_MS = 60_000;
 
+/** What the controller works with, and how far it is. */
+interface State extends Omit<ControllerOptions, "adapters" | "demand" | "metrics"> {
+  readonly demand: Demand;
+  readonly readers: Readers;
+  readonly memory: PlanMemory;
+  readonly books: Bookkeeping;
+  /** Tombstones end and quarantines run out without any event: everything is decided again after so long. */
+  readonly tickMs: number;
+  /** Versions that the last decision was made from. */
+  readonly seen: { readings: number; target: number; leadership: number; demand: number };
+  schedule: Schedule;
+  latest: Decision | undefined;
+  hasPassed: boolean;
+  /** Passes in a row of which something could not be written. */
+  unfinished: number;
+}
+
 /** Keep the target in step with the registries until `signal` aborts. Only the leader writes; everyone else decides and shows. */
 export function startController(options: ControllerOptions): Controller {
-  const { config, adapters, target, leadership, demand = createDemand(), signal, log, metrics } = options;
+  const { config, adapters, signal, log } = options;
+  const metrics = options.metrics.once(controllerMetrics);
   const jobs = adapters.map((adapter) => ({
     adapter,
     poll: config.registries.find(({ name }) => name === adapter.registry)?.poll ?? "*/30 * * * * *",
   }));
-  const readers = startReaders(jobs, { signal, log, metrics });
-  const pipeline = createPipeline(config);
-  const peaks = createEndpointPeaks(config.policy.keepEmptyMs);
-  const holds = createHoldLog(log, metrics);
-  const repairs = createRepairs(pipeline.hasStood, log, metrics);
-  const refusals = createRefusals();
-  const brakes = createBrakeTimes(config.policy.releaseAfterMs);
-  const brakeLog = createBrakeLog(log);
-  // Tombstones end and quarantines run out without any event.
-  const tickMs = Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4));
+  const memory = planMemory();
+  const state: State = {
+    ...options,
+    demand: options.demand ?? createDemand(),
+    readers: startReaders(jobs, { signal, log, metrics }),
+    memory,
+    books: createBookkeeping(config, memory, log, metrics),
+    tickMs: Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4)),
+    seen: { readings: -1, target: -1, leadership: -1, demand: -1 },
+    schedule: { isAllDue: true, allDueMs: 0, restedMs: 0 },
+    latest: undefined,
+    hasPassed: false,
+    unfinished: 0,
+  };
   const ttlMs = demandTtls(config.registries);
-  demand.judge(
-    (service, atMs) => latest !== undefined && isStillNews(latest, service, atMs, ttlMs),
+  state.demand.judge(
+    (service, atMs) => state.latest !== undefined && isStillNews(state.latest, service, atMs, ttlMs),
     Math.min(ASKED_AGAIN_MS, ...[...ttlMs.values()].map(rewriteEveryMs)),
   );
-  const seen = { readings: -1, target: -1, leadership: -1, demand: -1 };
-  let latest: Decision | undefined;
-  let hasPassed = false;
-  let unfinished = 0;
-  /** Nothing may be decided in part before everything was looked at. */
-  let isAllDue = true;
-  /** When everything is looked at again, and when it may be again for what moves in the target; by the monotonic clock. */
-  let allDueMs = 0;
-  let restedMs = 0;
-
-  const passes = loop(onePass, {
+  const passes = loop(() => onePass(state), {
     signal,
     onFailure(error, failures) {
-      hasPassed = true;
-      isAllDue = true;
+      state.hasPassed = true;
+      state.schedule = { ...state.schedule, isAllDue: true };
       metrics.passRuns.inc({ result: "failed" });
       if (failures === 1) log.error({ error }, "the pass failed; it is tried again");
     },
-    async nextTurn(failures) {
-      if (failures > 0) return backOff(failures, signal);
-      await firstOf(signal, ...waits());
-      // What comes from the target in a burst is one turn; but no registry waits for that.
-      await firstOf(
-        signal,
-        (inner) => delay(SETTLING_MS, undefined, { signal: inner }),
-        (inner) => readers.changes.wait(seen.readings, inner),
-      );
-    },
+    nextTurn: (failures) => (failures > 0 ? backOff(failures, signal) : nextTurn(state)),
   });
   return {
-    readers,
-    latest: () => latest,
-    hasPassed: () => hasPassed,
-    done: Promise.all([passes, readers.done]).then(() => undefined),
+    readers: state.readers,
+    latest: () => state.latest,
+    hasPassed: () => state.hasPassed,
+    done: Promise.all([passes, state.readers.done]).then(() => undefined),
   };
+}
 
-  function waits(): ((inner: AbortSignal) => Promise<unknown>)[] {
-    return [
-      (inner) => readers.changes.wait(seen.readings, inner),
-      (inner) => target.waitForChange(seen.target, inner),
-      (inner) => leadership.changes.wait(seen.leadership, inner),
-      (inner) => demand.changes.wait(seen.demand, inner),
-      (inner) => (unfinished > 0 ? backOff(unfinished, inner) : delay(msUntil(allDueMs), undefined, { signal: inner })),
-    ];
-  }
+/** Wait until something changes, or everything is due again. */
+async function nextTurn({
+  readers,
+  target,
+  leadership,
+  demand,
+  seen,
+  unfinished,
+  schedule,
+  signal,
+}: State): Promise<void> {
+  await firstOf(
+    signal,
+    (inner) => readers.changes.wait(seen.readings, inner),
+    (inner) => target.waitForChange(seen.target, inner),
+    (inner) => leadership.changes.wait(seen.leadership, inner),
+    (inner) => demand.changes.wait(seen.demand, inner),
+    (inner) =>
+      unfinished > 0 ? backOff(unfinished, inner) : delay(msUntil(schedule.allDueMs), undefined, { signal: inner }),
+  );
+  // What comes from the target in a burst is one turn; but no registry waits for that.
+  await firstOf(
+    signal,
+    (inner) => delay(SETTLING_MS, undefined, { signal: inner }),
+    (inner) => readers.changes.wait(seen.readings, inner),
+  );
+}
 
-  async function onePass(): Promise<void> {
-    const isMoved = seen.readings !== readers.changes.version();
-    const hasTurned = seen.leadership !== leadership.changes.version() || seen.demand !== demand.changes.version();
-    // A change in a registry goes first, but for at most one tick.
-    if (isAllDue || hasTurned || unfinished > 0 || msUntil(allDueMs + (isMoved ? tickMs : 0)) === 0) return passAll();
-    const some = decideSome();
-    if (some !== undefined) await passSome(some.decision);
-    if (some?.isUnfinished === false) return;
-    if (some === undefined && isMoved) return passAll();
-    allDueMs = Math.min(allDueMs, Math.max(restedMs, performance.now() + (isMoved ? SETTLING_MS : 0)));
-    if (msUntil(allDueMs) === 0) await passAll();
-  }
+async function onePass(state: State): Promise<void> {
+  const { readers, leadership, demand, seen, unfinished } = state;
+  const happened: Happened = {
+    nowMs: performance.now(),
+    isChanged: seen.readings !== readers.changes.version(),
+    hasTurned: seen.leadership !== leadership.changes.version() || seen.demand !== demand.changes.version(),
+    isUnfinished: unfinished > 0,
+  };
+  if (dueNow(state.schedule, happened, state.tickMs) === "all") return passAll(state);
+  const outcome = await passPartly(state);
+  const { next, schedule } = dueAfter(state.schedule, outcome, { ...happened, nowMs: performance.now() });
+  state.schedule = schedule;
+  if (next === "all") await passAll(state);
+}
 
-  async function passAll(): Promise<void> {
-    const started = performance.now();
-    let computeMs = 0;
-    isAllDue = true;
-    seen.leadership = leadership.changes.version();
-    const isLeader = leadership.isLeader();
-    const released = leadership.allowDeletes();
-    const isAnswered = [...readers.readings.values()].every(({ state }) => state !== "unread");
-    const { computation, report, ledgerWrites } = await pass({
-      ...passOptions(isLeader),
-      async compute() {
-        const beganMs = performance.now();
-        seen.readings = readers.changes.version();
-        seen.target = target.version();
-        seen.demand = demand.changes.version();
-        const decided = await inTurns(pipeline.all(input(released)), signal);
-        computeMs += performance.now() - beganMs;
-        options.onDecision?.(decided);
-        return { ...decided, plan: refusals.sift(decided.plan) };
-      },
-    });
-    latest = computation;
-    isAllDue = false;
-    allDueMs = performance.now() + tickMs;
-    restedMs = performance.now() + REST * computeMs;
-    recordAll(computation);
-    await record(computation, report, ledgerWrites, started);
-    allDueMs = Math.min(allDueMs, performance.now() + refusals.msUntilDue());
-    if (isLeader && released.length > 0) leadership.releaseDone();
-    // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
-    hasPassed ||= isAnswered;
-  }
+/** Decide everything, and write it. */
+async function passAll(state: State): Promise<void> {
+  const { leadership, readers, demand, target, seen, config, memory, books, signal } = state;
+  const startedMs = performance.now();
+  let decidedMs = 0;
+  state.schedule = { ...state.schedule, isAllDue: true };
+  seen.leadership = leadership.changes.version();
+  const isLeader = leadership.isLeader();
+  const released = leadership.allowDeletes();
+  const isAnswered = [...readers.readings.values()].every(({ state: reading }) => reading !== "unread");
+  const { decision, report, ledgerWrites } = await pass({
+    ...passOptions(state, isLeader),
+    async decide() {
+      const beganMs = performance.now();
+      seen.readings = readers.changes.version();
+      seen.target = target.version();
+      seen.demand = demand.changes.version();
+      const decided = await yielding(decideInSlices(config, inputOf(state, released), memory), signal);
+      decidedMs += performance.now() - beganMs;
+      state.onDecision?.(decided);
+      return { ...decided, plan: books.refusals.sift(decided.plan) };
+    },
+  });
+  state.latest = decision;
+  state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
+  demand.keep((service) => knows(decision, service));
+  books.decided(decision, leadership.isLeader(), target.nowMs());
+  await conclude(state, decision, report, ledgerWrites, startedMs);
+  const allDueMs = Math.min(state.schedule.allDueMs, performance.now() + books.refusals.msUntilDue());
+  state.schedule = { ...state.schedule, allDueMs };
+  if (isLeader && released.length > 0) leadership.releaseDone();
+  // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
+  state.hasPassed ||= isAnswered;
+}
 
-  function decideSome() {
-    const changed = target.changesSince(seen.target);
-    seen.readings = readers.changes.version();
-    seen.target = target.version();
-    return pipeline.some(input(leadership.allowDeletes()), changed);
-  }
+/** Decide what changed by itself, and write it; tells how far that went. */
+async function passPartly(state: State): Promise<PartialOutcome> {
+  const { target, readers, leadership, seen, config, memory, books } = state;
+  const changed = target.changesSince(seen.target);
+  seen.readings = readers.changes.version();
+  seen.target = target.version();
+  const partial = decidePartly(config, inputOf(state, leadership.allowDeletes()), changed, memory);
+  if (partial === undefined) return "impossible";
+  const startedMs = performance.now();
+  const decision = { ...partial.decision, plan: books.refusals.sift(partial.decision.plan) };
+  const report = await writeUpdates(decision, passOptions(state, leadership.isLeader()));
+  state.latest = decision;
+  await conclude(state, decision, report, 0, startedMs);
+  return partial.isUnfinished ? "unfinished" : "whole";
+}
 
-  async function passSome(decided: Decision): Promise<void> {
-    const started = performance.now();
-    const decision = { ...decided, plan: refusals.sift(decided.plan) };
-    const report = await writeUpdates(decision, passOptions(leadership.isLeader()));
-    latest = decision;
-    await record(decision, report, 0, started);
-  }
+async function conclude(
+  state: State,
+  decision: Decision,
+  report: WriteReport,
+  ledgerWrites: number,
+  startedMs: number,
+): Promise<void> {
+  const { books, target, leadership } = state;
+  const tookMs = performance.now() - startedMs;
+  const notices = books.written(decision, { report, ledgerWrites, tookMs });
+  const isWhole = report.results.every(({ outcome }) => outcome === "written");
+  state.unfinished = isWhole ? 0 : state.unfinished + 1;
+  const how = passOptions(state, leadership.isLeader());
+  if (notices.length > 0 && !how.isDryRun) await target.report([], how, notices);
+}
 
-  function passOptions(isLeader: boolean): Omit<PassOptions, "compute"> {
-    return {
-      target,
-      isDryRun: !isLeader || config.policy.mode === "dry-run",
-      signal,
-      isDue: (change) => repairs.isDue(change) && refusals.isDue(change),
-      mayWrite: () => leadership.isLeader() && !signal.aborted,
-      onProgress: progressLog(log),
-    };
-  }
+function passOptions(
+  { target, config, leadership, books, signal, log }: State,
+  isLeader: boolean,
+): Omit<PassOptions, "decide"> {
+  const { repairs, refusals } = books;
+  return {
+    target,
+    isDryRun: !isLeader || config.policy.mode === "dry-run",
+    signal,
+    isDue: (change) => repairs.isDue(change) && refusals.isDue(change),
+    mayWrite: () => leadership.isLeader() && !signal.aborted,
+    onProgress: progressLog(log),
+  };
+}
 
-  function input(released: readonly string[]): ComputeInput {
-    const nowMs = target.nowMs();
-    return {
-      readings: readers.readings,
-      standing: target.standing(),
-      nowMs,
-      allowDeletes: new Set([...released, ...brakes.released(nowMs)]),
-      endpointPeaks: peaks.peaks(nowMs),
-      asked: demand.demands(),
-    };
-  }
-
-  /** What only a look at everything can change. */
-  function recordAll(computation: Computation): void {
-    const { plan, ledger } = computation;
-    demand.keep((service) => knows(computation, service));
-    for (const [registry, counts] of demandCounts(computation, ttlMs.keys()))
-      for (const state of ["demanded", "known"] as const)
-        metrics.demandServices.set({ registry, state }, counts[state]);
-    metrics.leaderState.set(leadership.isLeader() ? 1 : 0);
-    brakeLog.record(plan.brakes);
-    for (const registry of brakes.record(plan.brakes, target.nowMs()))
-      log.warn({ registry }, "the registry's brake was on for policy.releaseAfter and has been released");
-    for (const { name: registry } of config.registries) {
-      for (const kind of ["services", "endpoints"] as const) {
-        metrics.brakeState.set(
-          { registry, kind },
-          plan.brakes.some((brake) => brake.registry === registry && brake.kind === kind) ? 1 : 0,
-        );
-      }
-    }
-    if (ledger === undefined) return;
-    const lines = [...ledger.lines.values()].filter(({ owner }) => owner === config.owner);
-    const resting = lines.filter(({ restingSinceMs }) => restingSinceMs !== undefined).length;
-    metrics.vipsUsed.set(lines.length - resting);
-    metrics.vipsResting.set(resting);
-  }
-
-  async function record(decision: Decision, report: WriteReport, ledgerWrites: number, started: number): Promise<void> {
-    const { plan } = decision;
-    peaks.record(plan.endpointTotals, target.nowMs());
-    for (const [registry, endpoints] of decayedEndpoints(report)) peaks.lower(registry, endpoints);
-    for (const [registry, endpoints] of insideEndpoints(report)) peaks.lower(registry, endpoints);
-    holds.record(plan.hold, report, unreadRegistries(decision));
-    refusals.record(report);
-    const counts = countOutcomes(report.results);
-    unfinished = counts.written < report.results.length ? unfinished + 1 : 0;
-    metrics.passRuns.inc({ result: "ok" });
-    metrics.passDuration.observe((performance.now() - started) / 1000);
-    if (report.results.length > 0 || ledgerWrites > 0) {
-      log.info(
-        {
-          ...counts,
-          unchanged: plan.unchanged,
-          held: plan.hold.length,
-          ledgerWrites,
-          ms: Math.round(performance.now() - started),
-        },
-        "wrote what changed",
-      );
-    }
-    const notices = [...repairs.record(report), ...plan.brakes.map(brakeNotice)];
-    const how = passOptions(leadership.isLeader());
-    if (notices.length > 0 && !how.isDryRun) await target.report([], how, notices);
-  }
+function inputOf({ target, readers, demand, books }: State, released: readonly string[]): DecisionInput {
+  const nowMs = target.nowMs();
+  return {
+    readings: readers.readings,
+    standing: target.standing(),
+    nowMs,
+    allowDeletes: new Set([...released, ...books.brakes.released(nowMs)]),
+    asked: demand.demands(),
+  };
 }
 
 /** Milliseconds left until a time of the monotonic clock; 0 when it is over. */
@@ -266,29 +263,7 @@ function msUntil(timeMs: number): number {
   return Math.max(0, timeMs - performance.now());
 }
 
-function unreadRegistries({ catalog }: Decision): ReadonlySet<string> {
-  const unread = [...catalog.authorities].filter(([, { state }]) => state === "unread" || state === "failed");
-  return new Set(unread.map(([registry]) => registry));
-}
-
-function countOutcomes(results: readonly WriteResult[]): {
-  created: number;
-  updated: number;
-  deleted: number;
-  written: number;
-  unwritten: number;
-} {
-  const done = results.filter(({ outcome }) => outcome === "written");
-  const of = (kind: string) => done.filter(({ change }) => change.kind === kind).length;
-  return {
-    created: of("create"),
-    updated: of("update"),
-    deleted: of("delete"),
-    written: done.length,
-    unwritten: results.length - done.length,
-  };
-}
-
+/** Logs how far a long write is, now and then. */
 function progressLog(log: Log): (done: number, total: number) => void {
   let saidAt = performance.now();
   return (done, total) => {

@@ -1,13 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { backOff } from "../async/back-off.ts";
+import { firstOf } from "../async/loop.ts";
 import { ConflictError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { callerText, type DemandChannel, MOST_TOLD, type StandingDemand } from "../model/demand.ts";
 import type { ServiceKey } from "../model/service.ts";
-import type { Decision } from "./compute.ts";
+import type { Decision } from "../plan/decision.ts";
+import { isStillNews, knows } from "../plan/known.ts";
 import type { Demand } from "./demand.ts";
-import { isStillNews, knows } from "./known.ts";
 import type { Leadership } from "./leadership.ts";
-import { backOff, firstOf } from "./loop.ts";
 
 /** What the replicas tell each other by. */
 export interface RelayOptions {
@@ -60,7 +61,7 @@ export async function relayDemand(options: RelayOptions): Promise<void> {
       // Another replica told something meanwhile: the watch says what.
       if (error instanceof ConflictError) continue;
       if (++failures % 10 === 1)
-        log.warn({ error }, "what was asked for here cannot be told to the leader; it is tried again");
+        log.warn({ error }, "demand seen by this replica cannot be passed to the leader; it is tried again");
       await backOff(failures, signal).catch(() => undefined);
     }
   }

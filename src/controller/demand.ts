@@ -1,6 +1,6 @@
+import { type Changes, createChanges } from "../async/changes.ts";
 import type { Asked, Asker, Demands } from "../model/demand.ts";
 import type { ServiceKey } from "../model/service.ts";
-import { type Changes, createChanges } from "./changes.ts";
 
 /** What this process heard of who asks for which service. */
 export interface Demand {

@@ -1,7 +1,7 @@
 import type { Log } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
 import type { Hold } from "../model/plan.ts";
 import type { WriteReport } from "../model/target.ts";
+import type { ControllerMetrics } from "./metrics.ts";
 
 /** Says what is held or refused when it begins and when it ends, not in each pass. */
 export interface HoldLog {
@@ -13,7 +13,7 @@ export interface HoldLog {
 const MOST_LINES = 20;
 const MOST_KNOWN = 10_000;
 
-export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
+export function createHoldLog(log: Log, metrics: ControllerMetrics): HoldLog {
   let held = new Map<string, Hold>();
   let counted: readonly Hold[] = [];
   /** What was refused and has not been written since. */
@@ -36,7 +36,7 @@ export function createHoldLog(log: Log, metrics: Metrics): HoldLog {
     }
     for (const [, { reason, subject }] of ended.slice(0, MOST_LINES)) log.info({ reason, subject }, "no longer held");
     const unsaid = Math.max(0, begun.length - MOST_LINES) + Math.max(0, ended.length - MOST_LINES);
-    if (unsaid > 0) log.warn({ unsaid }, "more began or ended to be held; x2istio plan shows all");
+    if (unsaid > 0) log.warn({ unsaid }, "more holds began or ended; x2istio plan shows all");
     countHolds(counted, holds);
     counted = holds;
     held = now;

@@ -1,4 +1,4 @@
-import { type Changes, createChanges } from "./changes.ts";
+import { type Changes, createChanges } from "../async/changes.ts";
 
 /** Who may write mesh objects. */
 export interface Leadership {

@@ -1,13 +1,14 @@
+import { backOff } from "../async/back-off.ts";
+import { type Changes, createChanges } from "../async/changes.ts";
+import { firstOf, loop } from "../async/loop.ts";
 import { describeError, readFailure } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
 import type { Adapter, Snapshot } from "../model/adapter.ts";
-import type { Reading } from "../plan/merge.ts";
-import { type Changes, createChanges } from "./changes.ts";
-import { backOff, firstOf, loop } from "./loop.ts";
+import type { Reading } from "../plan/catalog/catalog.ts";
+import { differences, type ReadPair } from "../plan/differences.ts";
+import type { ControllerMetrics } from "./metrics.ts";
 import { runSchedule } from "./schedule.ts";
-import { differences, type ReadPair } from "./snapshots.ts";
-import { createTally } from "./tally.ts";
+import { createTally, type Tally } from "./tally.ts";
 
 /** A registry to be read, with its poll schedule (cron with seconds). */
 export interface ReadJob {
@@ -26,111 +27,132 @@ export interface Readers {
   readonly done: Promise<unknown>;
 }
 
+interface State {
+  readonly readings: Map<string, Reading>;
+  readonly readAtMs: Map<string, number>;
+  readonly changes: Changes;
+  /** By registry. */
+  readonly tallies: ReadonlyMap<string, Tally>;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly metrics: ControllerMetrics;
+}
+
 /**
  * Read every registry on its schedule and on its adapter's hints, each in a loop of its own: a slow one delays no other, and
  * reads of one never overlap. A failed read is tried again with back-off.
  */
 export function startReaders(
   jobs: readonly ReadJob[],
-  { signal, log, metrics }: { signal: AbortSignal; log: Log; metrics: Metrics },
+  { signal, log, metrics }: Pick<State, "signal" | "log" | "metrics">,
 ): Readers {
-  const readings = new Map<string, Reading>(jobs.map(({ adapter }) => [adapter.registry, { state: "unread" }]));
-  const readAtMs = new Map<string, number>();
-  const changes = createChanges();
-  const tallies = new Map(jobs.map(({ adapter }) => [adapter.registry, createTally()]));
-  const done = Promise.all(jobs.map((job) => readLoop(job)));
-  return { readings, readAtMs, changes, done };
+  const state: State = {
+    readings: new Map(jobs.map(({ adapter }) => [adapter.registry, { state: "unread" } as const])),
+    readAtMs: new Map(),
+    changes: createChanges(),
+    tallies: new Map(jobs.map(({ adapter }) => [adapter.registry, createTally()])),
+    ...{ signal, log, metrics },
+  };
+  const { readings, readAtMs, changes } = state;
+  return { readings, readAtMs, changes, done: Promise.all(jobs.map((job) => readAgain(state, job))) };
+}
 
-  async function readLoop({ adapter, poll }: ReadJob): Promise<void> {
-    const { registry } = adapter;
-    const due = createChanges();
-    const scheduled = runSchedule(poll, () => due.notify(), signal);
-    let trigger: "poll" | "hint" = "poll";
-    let polled = due.version();
-    let revision = "";
-    try {
-      await loop(
-        async () => {
-          polled = due.version();
-          const started = performance.now();
-          try {
-            const snapshot = await adapter.read(signal, { trigger });
-            revision = snapshot.revision;
-            keep(registry, snapshot);
-          } finally {
-            metrics.registryReadDuration.observe({ registry }, (performance.now() - started) / 1000);
-          }
+/** Read one registry again and again. */
+async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void> {
+  const { signal, metrics } = state;
+  const { registry } = adapter;
+  const due = createChanges();
+  const scheduled = runSchedule(poll, () => due.notify(), signal);
+  let trigger: "poll" | "hint" = "poll";
+  let polled = due.version();
+  let revision = "";
+  try {
+    await loop(
+      async () => {
+        polled = due.version();
+        const started = performance.now();
+        try {
+          const snapshot = await adapter.read(signal, { trigger });
+          revision = snapshot.revision;
+          keep(state, registry, snapshot);
+        } finally {
+          metrics.registryReadDuration.observe({ registry }, (performance.now() - started) / 1000);
+        }
+      },
+      {
+        signal,
+        onFailure: (error, failures) => fail(state, registry, error, failures),
+        async nextTurn(failures) {
+          trigger = "poll";
+          if (failures > 0) return backOff(failures, signal);
+          await firstOf(
+            signal,
+            (inner) => due.wait(polled, inner),
+            async (inner) => {
+              if (adapter.waitForChange === undefined) return due.wait(polled, inner);
+              await hint(state, adapter, revision, inner);
+              trigger = due.version() === polled ? "hint" : "poll";
+            },
+          );
         },
-        {
-          signal,
-          onFailure(error, failures) {
-            metrics.registryReads.inc({ registry, result: "failed" });
-            metrics.registryFailures.inc({ registry, kind: readFailure(error) });
-            fail(registry, describeError(error), failures);
-          },
-          async nextTurn(failures) {
-            trigger = "poll";
-            if (failures > 0) return backOff(failures, signal);
-            await firstOf(
-              signal,
-              (inner) => due.wait(polled, inner),
-              async (inner) => {
-                if (adapter.waitForChange === undefined) return due.wait(polled, inner);
-                await hint(adapter, revision, inner);
-                trigger = due.version() === polled ? "hint" : "poll";
-              },
-            );
-          },
-        },
-      );
-    } finally {
-      await scheduled;
-    }
+      },
+    );
+  } finally {
+    await scheduled;
   }
+}
 
-  /** A hint that fails costs latency only: the schedule goes on. */
-  async function hint(adapter: Adapter, revision: string, inner: AbortSignal): Promise<void> {
-    try {
-      await adapter.waitForChange?.(revision, inner);
-    } catch (error) {
-      if (inner.aborted) throw error;
-      log.warn({ registry: adapter.registry, error }, "the registry's change hint failed; it is polled meanwhile");
-      await new Promise((_, reject) => inner.addEventListener("abort", () => reject(inner.reason), { once: true }));
-    }
+/** A hint that fails costs latency only: the schedule goes on. */
+async function hint({ log }: State, adapter: Adapter, revision: string, inner: AbortSignal): Promise<void> {
+  try {
+    await adapter.waitForChange?.(revision, inner);
+  } catch (error) {
+    if (inner.aborted) throw error;
+    log.warn({ registry: adapter.registry, error }, "the registry's change hint failed; it is polled meanwhile");
+    await new Promise((_, reject) => inner.addEventListener("abort", () => reject(inner.reason), { once: true }));
   }
+}
 
-  function keep(registry: string, snapshot: Snapshot): void {
-    const before = readings.get(registry);
-    const { incomplete, skipped } = snapshot;
-    readings.set(registry, { state: "read", snapshot });
-    readAtMs.set(registry, Date.now());
-    metrics.registryReads.inc({ registry, result: incomplete === undefined ? "ok" : "incomplete" });
-    if (incomplete === undefined) metrics.readComplete(registry);
-    for (const kind of metrics.skipKinds) metrics.registrySkipped.set({ registry, kind }, skipped?.[kind] ?? 0);
-    const differs = before?.state === "read" ? differences(before.snapshot, snapshot) : undefined;
-    if (differs?.length === 0) return;
-    if (before?.state === "failed") log.info({ registry }, "the registry can be read again");
-    if (incomplete !== undefined)
-      log.warn({ registry, why: incomplete }, "the registry could be read only in part; nothing of it is taken away");
-    count(registry, snapshot, differs);
-    changes.notify();
-  }
+function keep(state: State, registry: string, snapshot: Snapshot): void {
+  const { readings, readAtMs, metrics, log, changes } = state;
+  const before = readings.get(registry);
+  const { incomplete, skipped } = snapshot;
+  readings.set(registry, { state: "read", snapshot });
+  readAtMs.set(registry, Date.now());
+  metrics.registryReads.inc({ registry, result: incomplete === undefined ? "ok" : "incomplete" });
+  if (incomplete === undefined) metrics.readComplete(registry);
+  for (const kind of metrics.skipKinds) metrics.registrySkipped.set({ registry, kind }, skipped?.[kind] ?? 0);
+  const differs = before?.state === "read" ? differences(before.snapshot, snapshot) : undefined;
+  if (differs?.length === 0) return;
+  if (before?.state === "failed") log.info({ registry }, "the registry can be read again");
+  if (incomplete !== undefined)
+    log.warn({ registry, why: incomplete }, "the registry could be read only in part; nothing of it is removed");
+  count(state, registry, snapshot, differs);
+  changes.notify();
+}
 
-  function count(registry: string, snapshot: Snapshot, differs: readonly ReadPair[] | undefined): void {
-    const tally = tallies.get(registry);
-    for (const cause of tally?.update(snapshot, differs) ?? [])
-      metrics.registryFailures.inc({ registry, kind: readFailure(cause) });
-    metrics.registryServices.set({ registry }, snapshot.services.length);
-    metrics.registryEndpoints.set({ registry }, tally?.endpoints() ?? 0);
-    for (const kind of metrics.leftOutKinds)
-      metrics.registryLeftOut.set({ registry, kind }, tally?.leftOut().get(kind) ?? 0);
-  }
+function count(
+  { tallies, metrics }: State,
+  registry: string,
+  snapshot: Snapshot,
+  differs: readonly ReadPair[] | undefined,
+): void {
+  const tally = tallies.get(registry);
+  for (const cause of tally?.update(snapshot, differs) ?? [])
+    metrics.registryFailures.inc({ registry, kind: readFailure(cause) });
+  metrics.registryServices.set({ registry }, snapshot.services.length);
+  metrics.registryEndpoints.set({ registry }, tally?.endpoints() ?? 0);
+  for (const kind of metrics.leftOutKinds)
+    metrics.registryLeftOut.set({ registry, kind }, tally?.leftOut().get(kind) ?? 0);
+}
 
-  function fail(registry: string, why: string, failures: number): void {
-    const before = readings.get(registry);
-    readings.set(registry, { state: "failed", why });
-    // Said once, not with each try; the metric counts them all.
-    if (failures === 1) log.warn({ registry, why }, "the registry cannot be read; its objects stay as they are");
-    if (before?.state !== "failed" || before.why !== why) changes.notify();
-  }
+function fail({ readings, metrics, log, changes }: State, registry: string, error: unknown, failures: number): void {
+  metrics.registryReads.inc({ registry, result: "failed" });
+  metrics.registryFailures.inc({ registry, kind: readFailure(error) });
+  const why = describeError(error);
+  const before = readings.get(registry);
+  readings.set(registry, { state: "failed", why });
+  // Said once, not with each try; the metric counts them all.
+  if (failures === 1) log.warn({ registry, why }, "the registry cannot be read; its objects stay as they are");
+  if (before?.state !== "failed" || before.why !== why) changes.notify();
 }

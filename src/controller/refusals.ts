@@ -1,3 +1,4 @@
+import { backOffMs } from "../async/back-off.ts";
 import { describeError } from "../errors.ts";
 import type { ObjectKey, OwnedObject } from "../model/objects.ts";
 import type { Change, Hold, Plan } from "../model/plan.ts";
@@ -28,8 +29,7 @@ interface Refusal {
 
 /** The same object is tried so often at once. */
 const FREE = 3;
-const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 30_000;
+const WAIT = { firstMs: 1000, mostMs: 30_000 };
 
 /** @param nowMs never goes back */
 export function createRefusals(nowMs = () => performance.now()): Refusals {
@@ -69,7 +69,7 @@ export function createRefusals(nowMs = () => performance.now()): Refusals {
         const key = keyOf(change);
         if (outcome === "failed") {
           const times = (refusalOf(change)?.times ?? 0) + 1;
-          const waitMs = times < FREE ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (times - FREE));
+          const waitMs = times < FREE ? 0 : backOffMs(times - FREE + 1, WAIT);
           const [wish, standing] = [wishOf(change), standingOf(change)];
           refused.set(key, { wish, standing, times, dueMs: nowMs() + waitMs, why: describeError(error) });
         } else if (outcome !== "skipped") refused.delete(key);
@@ -99,7 +99,7 @@ function blockedBy(waiting: ReadonlySet<Change>, all: readonly Change[]): Readon
 
 function holdOf(change: Change, { why }: Refusal): Hold {
   const { key, registry, service } = change.kind === "delete" ? change.standing : change.object;
-  return { reason: "refused", subject: key, service, registry, message: `it is tried again, ever more rarely: ${why}` };
+  return { reason: "refused", subject: key, service, registry, message: `it is retried at growing intervals: ${why}` };
 }
 
 function isEntry(change: Change): boolean {

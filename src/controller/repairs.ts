@@ -1,8 +1,9 @@
+import { backOffMs } from "../async/back-off.ts";
 import type { Log } from "../log.ts";
-import type { Metrics } from "../metrics.ts";
 import type { OwnedObject } from "../model/objects.ts";
 import type { Change, Create, Update } from "../model/plan.ts";
 import type { Notice, WriteReport } from "../model/target.ts";
+import type { ControllerMetrics } from "./metrics.ts";
 
 /** Keeps count of what others do to our objects. */
 export interface Repairs {
@@ -19,8 +20,7 @@ interface History {
 
 /** The same object is written so often at once. */
 const FREE = 3;
-const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 300_000;
+const WAIT = { firstMs: 1000, mostMs: 300_000 };
 /** After so long without a write all is forgotten. */
 const FORGET_MS = 900_000;
 const MOST_LINES = 20;
@@ -32,7 +32,7 @@ const MOST_LINES = 20;
 export function createRepairs(
   hasStood: (object: OwnedObject) => boolean,
   log: Log,
-  metrics: Metrics,
+  metrics: ControllerMetrics,
   nowMs = () => performance.now(),
 ): Repairs {
   /** By what should stand: the same service in the same state is the same object. */
@@ -47,7 +47,7 @@ export function createRepairs(
     isDue(change) {
       if (change.kind === "delete") return true;
       const over = timesOf(change.object) - FREE;
-      const waitMs = over < 0 ? 0 : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** over);
+      const waitMs = over < 0 ? 0 : backOffMs(over + 1, WAIT);
       return nowMs() - (written.get(change.object)?.atMs ?? Number.NEGATIVE_INFINITY) >= waitMs;
     },
     record({ results }) {
@@ -59,7 +59,7 @@ export function createRepairs(
         if (times === FREE + 1)
           log.warn(
             { object: change.object.key },
-            "someone keeps changing an object of ours; it is put back more and more rarely",
+            "someone keeps changing an object of ours; it is put back at growing intervals",
           );
         if (!hasStood(change.object)) continue;
         repaired.push(change);
@@ -70,7 +70,8 @@ export function createRepairs(
           { object: object.key, service: object.service },
           "someone changed or deleted an object of ours; it was put back",
         );
-      if (repaired.length > MOST_LINES) log.warn({ unsaid: repaired.length - MOST_LINES }, "more were put back");
+      if (repaired.length > MOST_LINES)
+        log.warn({ unsaid: repaired.length - MOST_LINES }, "more objects were put back");
       return repaired.map(noticeOf);
     },
   };
@@ -81,7 +82,7 @@ function noticeOf({ kind, object }: Create | Update): Notice {
   return {
     reason: "PutBack",
     subject: object.key,
-    message: `someone ${what} it; it is kept as its registry says: x2istio release leaves it to others`,
+    message: `someone ${what} it; it was put back to what its registry says: to leave it to others, use x2istio release`,
     regarding: object.key,
   };
 }

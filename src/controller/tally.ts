@@ -1,6 +1,6 @@
 import type { ServiceRead, Snapshot } from "../model/adapter.ts";
 import type { LeftOutKind, ServiceKey } from "../model/service.ts";
-import type { ReadPair } from "./snapshots.ts";
+import type { ReadPair } from "../plan/differences.ts";
 
 /** What a registry's snapshot adds up to, kept in step at the cost of what changed. */
 export interface Tally {

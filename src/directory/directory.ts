@@ -1,12 +1,15 @@
 import { resolve } from "node:path";
+import { each } from "../async/each.ts";
 import type { Log } from "../log.ts";
 import type { ConfiguredClaim } from "../model/claim.ts";
 import type { PremadeRule } from "../model/premade.ts";
 import type { Target } from "../model/target.ts";
+import { writeLedgerBlocks } from "./ledger.ts";
+import type { DirectoryOperation, Writer } from "./put-file.ts";
 import { directoryState } from "./state.ts";
-import { eachOf, treeReader } from "./tree.ts";
+import { IN_FLIGHT, treeReader } from "./tree.ts";
 import { type TreeWatch, watchTree } from "./watch.ts";
-import { type DirectoryOperation, directoryWriter } from "./write.ts";
+import { writeChanges } from "./write.ts";
 
 /** A folder as the target. */
 export interface DirectoryOptions {
@@ -34,7 +37,7 @@ export function directoryTarget(options: DirectoryOptions): Target {
   const { path, owner, ledgerNamespace, premade, claims = [], log, onWrite } = options;
   const root = resolve(path);
   const state = directoryState(
-    (key, paths) => log?.warn({ object: key, files: paths }, "object stands in several files; the first counts"),
+    (key, paths) => log?.warn({ object: key, files: paths }, "object stands in several files; the first one is used"),
     claims,
   );
   let watching: TreeWatch | undefined;
@@ -45,7 +48,7 @@ export function directoryTarget(options: DirectoryOptions): Target {
     ownership: { owner, ledgerNamespace, premade },
     onFolder: (folder) => watching?.add(folder),
   });
-  const writer = directoryWriter({ root, ledgerNamespace, state, onWrite, visit: visitWritten });
+  const writer: Writer = { root, state, onWrite, visit: visitWritten };
 
   /** A first write makes folders that are to be watched from then on. */
   async function visitWritten(file: string): Promise<void> {
@@ -54,7 +57,7 @@ export function directoryTarget(options: DirectoryOptions): Target {
     await reader.visit(file);
   }
 
-  async function start({ watch, signal }: { readonly watch: boolean; readonly signal: AbortSignal }): Promise<void> {
+  async function start({ watch, signal }: Parameters<Target["start"]>[0]): Promise<void> {
     signal.throwIfAborted();
     if (watch) {
       watching = watchTree({
@@ -67,8 +70,11 @@ export function directoryTarget(options: DirectoryOptions): Target {
     await reader.visit("");
   }
 
+  /** A path that cannot be read must not stop the others. */
   async function visitAll(paths: readonly string[]): Promise<void> {
-    await eachOf(paths, reader.visit);
+    const failures: unknown[] = [];
+    await each(paths, IN_FLIGHT, (path) => reader.visit(path).catch((error) => void failures.push(error)));
+    if (failures.length > 0) throw failures[0];
   }
 
   return {
@@ -79,8 +85,8 @@ export function directoryTarget(options: DirectoryOptions): Target {
     waitForChange: state.waitForChange,
     changesSince: state.changesSince,
     nowMs: Date.now,
-    writeLedger: writer.writeLedger,
-    write: writer.write,
+    writeLedger: (writes, how) => writeLedgerBlocks(writes, ledgerNamespace, writer, how),
+    write: (changes, how) => writeChanges(changes, writer, how),
     report: async () => undefined,
     close: async () => watching?.close(),
   };

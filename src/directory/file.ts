@@ -1,9 +1,10 @@
 import { isUtf8 } from "node:buffer";
 import { hash } from "node:crypto";
+import { stringMapOf } from "../istio/fields.ts";
 import { API_VERSIONS, MANAGED_BY, MANAGED_BY_LABEL, MESH_KINDS, objectKey } from "../model/objects.ts";
-import { type PremadeRule, premadeClaim } from "../model/premade.ts";
+import { type PremadeRule, premadeRequest } from "../model/premade.ts";
 import type { ForeignObject, PremadeEntry, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
-import { isOurs, type RawObject, rawObject, stringsByKey, toForeign, toPremade, toStanding } from "./project.ts";
+import { isOurs, type RawObject, rawObject, toForeign, toPremade, toStanding } from "./project.ts";
 import { parseYaml, toYaml } from "./yaml.ts";
 
 /** One file as it stands. A new content is a new object. */
@@ -70,7 +71,7 @@ export function readFileContent(
       raw.labels[MANAGED_BY_LABEL] === MANAGED_BY &&
       path === ledgerPath(ownership.ledgerNamespace, raw.name)
     ) {
-      ledger = { name: raw.name, resourceVersion: version, data: stringsByKey(raw.body.data) };
+      ledger = { name: raw.name, resourceVersion: version, data: stringMapOf(raw.body.data) };
     } else if (raw !== undefined && isOurs(raw, ownership.owner)) {
       const same = known.get(objectKey(raw.kind, raw.namespace, raw.name));
       objects.push(same?.resourceVersion === version ? same : toStanding(raw, version, writtenMs));
@@ -104,8 +105,8 @@ function premadeOf(
   writtenMs: number,
   rule: PremadeRule | undefined,
 ): PremadeEntry | undefined {
-  const claim = rule === undefined || raw.kind !== "ServiceEntry" ? undefined : premadeClaim(raw, rule);
-  return claim === undefined ? undefined : toPremade(raw, version, writtenMs, claim);
+  const request = rule === undefined || raw.kind !== "ServiceEntry" ? undefined : premadeRequest(raw, rule);
+  return request === undefined ? undefined : toPremade(raw, version, writtenMs, request);
 }
 
 /** A file that we must not overwrite holds the place of the entry it is named like. */

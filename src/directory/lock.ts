@@ -3,6 +3,7 @@ import { link, mkdir, readFile, realpath, rmdir, stat, unlink, writeFile } from 
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { lockFolders } from "./lock-folders.ts";
 import { isRunning, processId } from "./process-id.ts";
 
 /** Lets one process at a time write to a folder. */
@@ -15,33 +16,65 @@ export interface DirectoryLock {
 /** How long a process may take to clear a dead one's lock, in milliseconds. */
 const CLEARING_MS = 5000;
 
-/** The lock of the folder `path`, which need not exist. It is a file in the system's temporary folder, named by the real path. */
+/**
+ * The lock of the folder `path`, which need not exist. It is a file named by the real path, where only those can write who may
+ * write to `path`: a file in each folder of this user, and no live process's in those of others.
+ */
 export function directoryLock(path: string): DirectoryLock {
-  let held: string | undefined;
-
-  async function acquire(): Promise<undefined | { readonly holder: string }> {
-    const file = join(tmpdir(), `x2istio-${hash("sha256", await realPathOf(path), "hex").slice(0, 32)}.lock`);
-    for (;;) {
-      if (await claim(file)) {
-        held = file;
-        return undefined;
-      }
-      const holder = await readFile(file, "utf8").catch(() => undefined);
-      if (holder === undefined) continue; // released just now
-      if (isRunning(holder)) return { holder: `process ${holder.split("-")[0]}` };
-      await clear(file);
-    }
-  }
+  let held: readonly string[] = [];
 
   async function release(): Promise<void> {
-    if (held !== undefined) await unlink(held).catch(ignoreMissing);
-    held = undefined;
+    const files = held;
+    held = [];
+    for (const file of files) await unlink(file).catch(ignoreMissing);
+  }
+
+  async function acquire(): Promise<undefined | { readonly holder: string }> {
+    const target = await realPathOf(path);
+    const name = `${hash("sha256", target, "hex").slice(0, 32)}.lock`;
+    const taken: string[] = [];
+    const holder = await holderOf(target, name, taken);
+    if (holder === undefined) {
+      held = taken;
+      return undefined;
+    }
+    for (const file of taken) await unlink(file).catch(ignoreMissing);
+    return { holder: `process ${holder.split("-")[0]}` };
   }
   return { acquire, release };
 }
 
+/** Take the locks in all folders of this user, which are added to `taken`; who has it otherwise. */
+async function holderOf(target: string, name: string, taken: string[]): Promise<string | undefined> {
+  for (;;) {
+    const { own, others } = await lockFolders(target).catch((cause: unknown) => {
+      throw new Error(`Cannot lock "${target}" as the temporary folder ${tmpdir()} must be one to write to`, { cause });
+    });
+    const free = own.map((folder) => join(folder, name)).filter((file) => !taken.includes(file));
+    for (const file of free) {
+      const holder = await take(file);
+      if (holder !== undefined) return holder;
+      taken.push(file);
+    }
+    if (free.length > 0) continue; // a folder that somebody made meanwhile is found now, or finds ours
+    const holders = others.map((folder) => readFile(join(folder, name), "utf8").catch(() => ""));
+    return (await Promise.all(holders)).find((holder) => isRunning(holder));
+  }
+}
+
+/** Take one lock; whose it is if it is taken already. A dead process's is cleared. */
+async function take(file: string): Promise<string | undefined> {
+  for (;;) {
+    if (await tryAcquire(file)) return undefined;
+    const holder = await readFile(file, "utf8").catch(() => undefined);
+    if (holder === undefined) continue; // released just now
+    if (isRunning(holder)) return holder;
+    await clear(file);
+  }
+}
+
 /** Make the lock with its content in one step: a lock that is seen always says whose it is. */
-async function claim(file: string): Promise<boolean> {
+async function tryAcquire(file: string): Promise<boolean> {
   const draft = `${file}.${randomBytes(6).toString("hex")}`;
   try {
     await writeFile(draft, processId(), { flag: "wx", mode: 0o644 });

@@ -1,5 +1,5 @@
 import type { PodFact } from "../model/cluster-facts.ts";
-import { shellWord } from "./finding.ts";
+import { shellWord } from "./text.ts";
 
 /** `Deployment shop/till`, or the pod itself. */
 export function ownerText({ namespace, name, owner }: PodFact): string {

@@ -1,19 +1,22 @@
 import type { ClusterFacts, Fact } from "../model/cluster-facts.ts";
-import { ambient } from "./ambient.ts";
 import { attempt } from "./attempt.ts";
-import { capture } from "./capture.ts";
-import { definitions } from "./definitions.ts";
-import { dns } from "./dns.ts";
-import { exported } from "./exports.ts";
-import { CHECKS, type Check, type CheckName, type DoctorSettings, type EstateFacts, type Finding } from "./finding.ts";
-import { istiod } from "./istiod.ts";
-import { names } from "./names.ts";
-import { namespaces } from "./namespaces.ts";
-import { pods } from "./pods.ts";
-import { rights } from "./rights.ts";
-import { scope } from "./scope.ts";
-import { tls } from "./tls.ts";
-import { vips } from "./vips.ts";
+import type { Check } from "./check.ts";
+import { ambient } from "./checks/ambient.ts";
+import { capture } from "./checks/capture.ts";
+import { definitions } from "./checks/definitions.ts";
+import { exported } from "./checks/exports.ts";
+import { istiod } from "./checks/istiod.ts";
+import { names } from "./checks/names.ts";
+import { namespaces } from "./checks/namespaces.ts";
+import { pods } from "./checks/pods.ts";
+import { rights } from "./checks/rights.ts";
+import { scope } from "./checks/scope.ts";
+import { tls } from "./checks/tls.ts";
+import { vips } from "./checks/vips.ts";
+import { dns } from "./dns/dns.ts";
+import { CHECKS, type CheckName, type Finding } from "./finding.ts";
+import type { InstallationFacts } from "./installation.ts";
+import type { DoctorSettings } from "./settings.ts";
 
 const BY_NAME: Readonly<Record<CheckName, Check>> = {
   definitions,
@@ -35,11 +38,11 @@ const BY_NAME: Readonly<Record<CheckName, Check>> = {
 export function diagnose(
   facts: ClusterFacts,
   settings: DoctorSettings,
-  estate: Fact<EstateFacts>,
+  installation: Fact<InstallationFacts>,
   skip: readonly CheckName[] = [],
 ): readonly Finding[] {
   const findings = CHECKS.filter((name) => !skip.includes(name)).flatMap((name) =>
-    attempt(name, () => BY_NAME[name](facts, settings, estate)),
+    attempt(name, () => BY_NAME[name](facts, settings, installation)),
   );
   // Parts of one check may want the same that is not known.
   return findings.filter(

@@ -57,7 +57,7 @@ function parseText(name: string, text: string): unknown {
   // Its messages would show the place over several lines.
   const document = parseDocument(text, { prettyErrors: false });
   const [error] = document.errors;
-  if (error !== undefined) throw new Error(`Cannot read what Istio's ConfigMap ${name} says: ${error.message}`);
+  if (error !== undefined) throw new Error(`Cannot read Istio's ConfigMap ${name}: ${error.message}`);
   return document.toJS();
 }
 

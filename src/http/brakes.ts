@@ -1,5 +1,6 @@
 import { describeError } from "../errors.ts";
-import { type Asked, type Reply, text } from "./reply.ts";
+import { type Reply, text } from "./reply.ts";
+import type { RequestDetails } from "./request-details.ts";
 
 /** Names the registry once more: a page in someone's browser cannot send it to another site. */
 export const CONFIRM_HEADER = "x2istio-confirm";
@@ -30,10 +31,11 @@ export async function releaseBrake(
   registry: string,
   method: string | undefined,
   release: ((registry: string) => Promise<void>) | undefined,
-  { isLocal = false, confirm }: Asked,
+  { isLocal = false, confirm }: RequestDetails,
 ): Promise<Reply> {
   if (method !== "POST") return { ...text(405, "Only POST is answered."), allow: "POST" };
-  if (!isLocal) return text(403, "A brake is released from the same machine, or from within the pod, only.");
+  if (!isLocal)
+    return text(403, "A brake can be released only from the same machine or from within the pod, and not by a proxy.");
   if (confirm !== registry) return text(400, `The header ${CONFIRM_HEADER} must name the registry once more.`);
   if (release === undefined) return text(404, "There is no brake here.");
   try {
@@ -41,5 +43,5 @@ export async function releaseBrake(
   } catch (error) {
     return text(409, describeError(error));
   }
-  return text(202, `The next pass lets go what the brake of ${registry} holds.`);
+  return text(202, `The next pass applies what the brake of ${registry} holds.`);
 }

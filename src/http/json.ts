@@ -1,17 +1,18 @@
 import { setImmediate as turnOfLoop } from "node:timers/promises";
+import { escapedText } from "../text.ts";
 
 const INDENT = "  ";
 const TURN_MS = 10;
 
 /**
- * What `JSON.stringify(value, null, 2)` gives. The items of long lists are written one by one, and the event loop turns now
+ * What `JSON.stringify(value, null, 2)` gives, with what a terminal would obey escaped. The items of long lists are written one by one, and the event loop turns now
  * and then: an answer of several megabytes holds up no DNS answer.
  */
 export async function jsonText(value: unknown): Promise<string> {
   const parts: string[] = [];
   let endMs = performance.now() + TURN_MS;
   for (const part of partsOf(value, "")) {
-    parts.push(part);
+    parts.push(escapedText(part));
     if (performance.now() < endMs) continue;
     await turnOfLoop();
     endMs = performance.now() + TURN_MS;

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import type { NameTable } from "../model/name-table.ts";
 import { jsonText } from "./json.ts";
+import { readSecrets } from "./names-proof.ts";
 
 /** A client that waits for another state of the names is answered after this time anyway. */
 const MAX_WAIT_SECONDS = 25;
@@ -15,6 +16,8 @@ const compress = promisify(gzip);
 export interface NamesState {
   /** Names this state (RFC 9110 §8.8.3). */
   readonly etag: string;
+  /** SHA-256 of `json`, in hexadecimal digits. */
+  readonly digest: string;
   readonly json: Buffer;
   readonly gzip: Buffer;
 }
@@ -24,10 +27,12 @@ export interface PublishedNames {
   /** Tell that the table may be another one. */
   refresh(): void;
   /**
-   * The names now, or as soon as they are another state than `known`; undefined when they are not known, or not another after
-   * `waitSeconds`.
+   * The names now, or as soon as they are another state than `known`. After `waitSeconds`: whether they are still that state, or not
+   * known (undefined), which says nothing of the state that a client has.
    */
-  read(known: string | undefined, how: ReadOptions): Promise<NamesState | undefined>;
+  read(known: string | undefined, how: ReadOptions): Promise<NamesState | "unchanged" | undefined>;
+  /** What proves to other servers that names are ours; undefined if nothing is to. @throws When it cannot be read. */
+  secrets(): Promise<readonly string[] | undefined>;
 }
 
 /** How names are read. */
@@ -39,11 +44,19 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
 }
 
+/** Where published names come from. */
+export interface NamesSource {
+  table(): NameTable | undefined;
+  /** Called when someone wants endpoints and the table has none. */
+  wantEndpoints(): void;
+  /** File with what proves them. */
+  secretFile(): string | undefined;
+}
+
 /**
  * Publish what `table` gives. A state is written out once, however many clients want it, and not before the first does.
- * `wantEndpoints` is called when someone wants endpoints and the table has none.
  */
-export function publishedNames(table: () => NameTable | undefined, wantEndpoints: () => void): PublishedNames {
+export function publishedNames({ table, wantEndpoints, secretFile }: NamesSource): PublishedNames {
   const waiting = new Set<() => void>();
   /** Counts refreshes, so that none is missed while a state is written. */
   let refreshes = 0;
@@ -80,6 +93,10 @@ export function publishedNames(table: () => NameTable | undefined, wantEndpoints
   }
 
   return {
+    async secrets() {
+      const file = secretFile();
+      return file === undefined ? undefined : readSecrets(file);
+    },
     refresh() {
       refreshes++;
       for (const wake of [...waiting]) wake();
@@ -91,7 +108,7 @@ export function publishedNames(table: () => NameTable | undefined, wantEndpoints
         const state = await current(endpoints);
         if (state !== undefined && state.etag !== known) return state;
         const leftMs = endMs - performance.now();
-        if (leftMs <= 0 || signal.aborted) return undefined;
+        if (leftMs <= 0 || signal.aborted) return state && "unchanged";
         if (refreshes === seen) await untilRefreshed(leftMs, signal);
         // What comes in a burst is written once, and large states in a fifth of the time at most.
         await delay(Math.max(BURST_MS, REST * writeMs), undefined, { signal }).catch(() => undefined);
@@ -102,6 +119,6 @@ export function publishedNames(table: () => NameTable | undefined, wantEndpoints
 
 async function write({ serial, names, hasEndpoints = false }: NameTable): Promise<NamesState> {
   const json = Buffer.from(await jsonText({ serial, hasEndpoints, names: [...names.values()] }));
-  const etag = `"${createHash("sha256").update(json).digest("hex").slice(0, 16)}"`;
-  return { etag, json, gzip: await compress(json) };
+  const digest = createHash("sha256").update(json).digest("hex");
+  return { etag: `"${digest.slice(0, 16)}"`, digest, json, gzip: await compress(json) };
 }

@@ -1,4 +1,4 @@
-/** Callers that are told apart; of more, those that were silent longest begin anew. */
+/** Callers that are told apart; of more, those that were silent longest are forgotten. */
 const MOST_CALLERS = 10_000;
 
 /** Lets each caller do so much. */

@@ -1,14 +1,4 @@
-/** What an answer may depend on besides method and path. */
-export interface Asked {
-  readonly ifNoneMatch?: string | undefined;
-  readonly acceptEncoding?: string | undefined;
-  /** Whether a process on the same machine asks, by an address of its own. */
-  readonly isLocal?: boolean;
-  /** The header `x2istio-confirm`. */
-  readonly confirm?: string | undefined;
-  /** Aborts when the client has gone or the server stops. */
-  readonly signal?: AbortSignal;
-}
+import { escapedText } from "../text.ts";
 
 /** One answer, whole. */
 export interface Reply {
@@ -22,9 +12,11 @@ export interface Reply {
   readonly retryAfterSeconds?: number;
   /** Content-Encoding of `body`. */
   readonly encoding?: string;
+  /** Further headers, in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A plain text answer; the line end is added. */
+/** A plain text answer, in which what a terminal would obey is escaped; the line end is added. */
 export function text(status: number, body: string): Reply {
-  return { status, type: "text/plain; charset=utf-8", body: `${body}\n` };
+  return { status, type: "text/plain; charset=utf-8", body: `${escapedText(body)}\n` };
 }

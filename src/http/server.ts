@@ -1,15 +1,24 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { isIP } from "node:net";
-import { CONFIRM_HEADER } from "./brakes.ts";
-import { type Reply, text } from "./reply.ts";
-import { REPORTS_PATH } from "./reports.ts";
-import { answerFor, type StatusSource } from "./routes.ts";
+import { createServer as createTlsServer } from "node:https";
+import type { Access } from "./access.ts";
+import { type Handling, handle } from "./handle.ts";
+import { type Connections, connections } from "./limits/connections.ts";
+import { perClient } from "./limits/per-client.ts";
+import { type Sending, sending } from "./limits/sending.ts";
+import { sharedReplies } from "./limits/shared-replies.ts";
+import type { Reply } from "./reply.ts";
+import type { StatusSource } from "./routes.ts";
+import type { ServerTls, TlsPair } from "./tls.ts";
 
 /** How to serve HTTP. */
 export interface HttpServerOptions {
   /** An IP address; port 0 lets the system choose. */
   readonly listen: { readonly address: string; readonly port: number };
   readonly source: StatusSource;
+  /** Who may read from other machines; everyone if left out. */
+  readonly access?: Access | undefined;
+  /** HTTPS by this, and no HTTP. */
+  readonly tls?: ServerTls | undefined;
   /** Told when an answer could not be made; the client gets 500 without details. */
   readonly onError?: (error: unknown) => void;
 }
@@ -23,34 +32,57 @@ export interface HttpServer {
 }
 
 const STOP_MS = 800;
+/** Connections that the system keeps until they are taken; of those beyond, a probe would come again after a second. */
+const BACKLOG = 4096;
+const LIMITS = {
+  maxHeaderSize: 8192,
+  headersTimeout: 5000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000,
+};
+/** Descriptors and memory for connections; one takes some 30 KB, more if its client is slow. */
+const CONNECTIONS = { total: 1024, perClient: 128 };
+/** Requests that wait for another state of the names. */
+const MOST_WAITING = 64;
+/** A client that takes its answer more slowly has lost it. */
+const SEND_MS = 30_000;
+/** Answers that slow clients keep in memory. */
+const MOST_SENDING_BYTES = 64 * 2 ** 20;
 
 /**
  * Serve health, metrics and the read-only API.
  *
  * @throws When the address cannot be bound; the message says what to do.
  */
-export async function httpServer({ listen, source, onError }: HttpServerOptions): Promise<HttpServer> {
-  const guarded = isLoopback(listen.address);
+export async function httpServer({ listen, source, access, tls, onError }: HttpServerOptions): Promise<HttpServer> {
   const stopping = new AbortController();
-  const server = createServer({
-    maxHeaderSize: 8192,
-    headersTimeout: 5000,
-    requestTimeout: 10_000,
-    keepAliveTimeout: 5000,
-    connectionsCheckingInterval: 1000,
-  });
-  server.maxConnections = 256;
-  server.timeout = 30_000; // a client that does not take its answer
+  const held = connections(CONNECTIONS);
+  const sent = sending(MOST_SENDING_BYTES);
+  const handling: Handling = {
+    ...{ source, access, onError },
+    isLoopback: isLoopback(listen.address),
+    shared: sharedReplies(),
+    waiting: perClient(MOST_WAITING),
+  };
+  const { server, close } = tls === undefined ? { server: createServer(LIMITS) } : tlsServer(tls);
+  server.timeout = SEND_MS;
+  server.on("connection", (socket) => held.add(socket));
   server.on("request", (request, response) => {
+    const answered = held.ask(request.socket);
+    if (answered === undefined) {
+      request.socket.destroy();
+      return;
+    }
     const gone = new AbortController();
-    const signal = AbortSignal.any([gone.signal, stopping.signal]);
-    void handle(request, source, { guarded, onError, signal }).then((reply) =>
-      send(request, response, reply, !server.listening),
-    );
     response.on("close", () => {
+      answered();
       gone.abort();
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
     });
+    void handle(request, handling, AbortSignal.any([gone.signal, stopping.signal])).then((reply) =>
+      send(request, response, reply, { isLast: !server.listening, sent }),
+    );
   });
   await bind(server, listen);
   server.on("error", (error) => onError?.(error)); // out of file descriptors: later connections may come through
@@ -61,52 +93,36 @@ export async function httpServer({ listen, source, onError }: HttpServerOptions)
     port,
     stop() {
       stopping.abort();
-      return stop(server);
+      close?.();
+      return stop(server, held);
     },
   };
 }
 
-async function handle(
-  request: IncomingMessage,
-  source: StatusSource,
-  { guarded, onError, signal }: { guarded: boolean; onError: HttpServerOptions["onError"]; signal: AbortSignal },
-): Promise<Reply> {
-  if (guarded && !isLocalHost(request.headers.host))
-    return text(403, "On a loopback address only requests to localhost or to an IP address are answered.");
-  if (source.reports !== undefined && (request.url ?? "").replace(/[?#].*/s, "") === REPORTS_PATH)
-    return await source.reports(request, signal).catch((error: unknown) => failed(error, onError));
-  if (request.headers["transfer-encoding"] !== undefined || Number(request.headers["content-length"] ?? 0) !== 0)
-    return text(413, "A request with a body is not answered.");
-  try {
-    const {
-      "if-none-match": ifNoneMatch,
-      "accept-encoding": acceptEncoding,
-      [CONFIRM_HEADER]: confirm,
-    } = request.headers;
-    const { remoteAddress = "" } = request.socket;
-    return await answerFor(request.method, request.url, source, {
-      ifNoneMatch,
-      acceptEncoding: Array.isArray(acceptEncoding) ? acceptEncoding.join() : acceptEncoding,
-      signal,
-      isLocal: isLoopback(remoteAddress.replace(/^::ffff:/, "")) && isLocalHost(request.headers.host),
-      confirm: Array.isArray(confirm) ? confirm.join() : confirm,
-    });
-  } catch (error) {
-    return failed(error, onError);
-  }
+/** A server of HTTPS; its certificate is followed until it is closed. */
+function tlsServer(tls: ServerTls): { readonly server: Server; readonly close: () => void } {
+  const server = createTlsServer({ ...LIMITS, ...pairOf(tls.first), handshakeTimeout: LIMITS.headersTimeout });
+  return { server, close: tls.follow((pair) => server.setSecureContext(pairOf(pair))) };
 }
 
-function failed(error: unknown, onError: HttpServerOptions["onError"]): Reply {
-  onError?.(error);
-  return text(500, "The answer could not be made; the log says why.");
+function pairOf({ cert, key }: TlsPair): TlsPair {
+  return { cert, key };
 }
 
 function send(
   request: IncomingMessage,
   response: ServerResponse,
-  { status, type, body, allow, etag, encoding, authenticate, retryAfterSeconds }: Reply,
-  last: boolean,
+  { status, type, body, allow, etag, encoding, authenticate, retryAfterSeconds, headers }: Reply,
+  { isLast, sent }: { readonly isLast: boolean; readonly sent: Sending },
 ): void {
+  if (response.destroyed) return;
+  const end = () => request.socket.destroy();
+  const timer = setTimeout(end, SEND_MS);
+  const done = typeof body === "string" ? undefined : sent.start(body, end);
+  response.on("close", () => {
+    clearTimeout(timer);
+    done?.();
+  });
   response.writeHead(status, {
     "content-type": type,
     "content-length": Buffer.byteLength(body),
@@ -118,19 +134,11 @@ function send(
     ...(encoding === undefined ? {} : { "content-encoding": encoding }),
     ...(authenticate === undefined ? {} : { "www-authenticate": authenticate }),
     ...(retryAfterSeconds === undefined ? {} : { "retry-after": String(retryAfterSeconds) }),
-    ...(last || status === 413 ? { connection: "close" } : {}),
+    ...headers,
+    // What is left of a request that was refused is not waited for.
+    ...(isLast || !request.complete ? { connection: "close" } : {}),
   });
   response.end(request.method === "HEAD" ? undefined : body);
-}
-
-/** A page elsewhere can point a name of its own at 127.0.0.1 and read us through a browser (DNS rebinding); it cannot choose the Host. */
-function isLocalHost(host: string | undefined): boolean {
-  if (host === undefined) return true; // HTTP/1.0: no browser
-  const name = host
-    .replace(/:\d+$/, "")
-    .replace(/^\[(.*)\]$/, "$1")
-    .toLowerCase();
-  return name === "localhost" || isIP(name) !== 0;
 }
 
 function isLoopback(address: string): boolean {
@@ -143,7 +151,7 @@ function bind(server: Server, { address, port }: HttpServerOptions["listen"]): P
     server.once("error", (cause: NodeJS.ErrnoException) =>
       reject(new Error(`Cannot serve HTTP on ${place}: ${adviceFor(cause.code)}`, { cause })),
     );
-    server.listen({ host: address, port, ipv6Only: address !== "::" }, () => {
+    server.listen({ host: address, port, backlog: BACKLOG, ipv6Only: address !== "::" }, () => {
       server.removeAllListeners("error");
       resolve();
     });
@@ -157,9 +165,9 @@ function adviceFor(code: string | undefined): string {
   return "set http.listen to an address and port that can be bound";
 }
 
-function stop(server: Server): Promise<void> {
+function stop(server: Server, held: Connections): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), STOP_MS);
+    const timer = setTimeout(() => held.end(), STOP_MS);
     server.close(() => {
       clearTimeout(timer);
       resolve();

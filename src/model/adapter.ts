@@ -12,6 +12,8 @@ export interface Snapshot {
   readonly services: readonly ServiceRead[];
   /** Opaque; handed back to `waitForChange`. */
   readonly revision: string;
+  /** Set when the registry compares names without case: of several ways to write one it lists one, and that which stands is kept. */
+  readonly caseless?: true;
   /** Why the list of services is only partly known: absence then proves nothing. */
   readonly incomplete?: string;
   /** How many services the registry listed that are not for the mesh, by reason. */

@@ -115,15 +115,6 @@ export interface MigrationRules {
   readonly retireAfterMs: number;
 }
 
-/** Nobody may claim anything. */
-export const NO_MIGRATION: MigrationRules = {
-  allow: [],
-  claims: [],
-  stepBack: true,
-  auto: false,
-  retireAfterMs: 30 * 86_400_000,
-};
-
 /** A Sidecar: what the workloads of a namespace see of the mesh. */
 export interface SidecarScope {
   readonly namespace: string;

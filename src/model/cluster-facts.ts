@@ -96,6 +96,8 @@ export interface ServiceFact {
   readonly name: string;
   /** Its own, external ones and those of load balancers. */
   readonly addresses: readonly string[];
+  /** Those of them that its author only asks for, as external ones. */
+  readonly askedAddresses: readonly string[];
   /** Numbers of its UDP ports. */
   readonly udpPorts: readonly number[];
   /** It is labelled as X2Istio's. */

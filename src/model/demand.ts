@@ -1,3 +1,4 @@
+import { rfc3339 } from "./rfc3339.ts";
 import type { ServiceKey } from "./service.ts";
 
 /**
@@ -57,7 +58,7 @@ export function readDemand(annotation: string | undefined): StandingDemand | und
 
 /** Write the demand annotation: the time in whole seconds, and the first 10 callers. */
 export function writeDemand({ lastMs, callers }: StandingDemand): string {
-  const asked = `${new Date(lastMs).toISOString().slice(0, 19)}Z`;
+  const asked = rfc3339(lastMs);
   return JSON.stringify({ asked, by: [...new Set(callers)].filter(isCaller).slice(0, MOST_CALLERS) });
 }
 

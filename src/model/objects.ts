@@ -8,7 +8,11 @@ export const REGISTRY_LABEL = "x2istio.io/registry";
 export const ANNOTATION_PREFIX = "x2istio.io/";
 export const SERVICE_ANNOTATION = "x2istio.io/service";
 export const NAMES_ANNOTATION = "x2istio.io/names";
+/** On an entry, aliases of its service outside its own namespace that stand or are to stand: `shop/orders,web/orders`. */
+export const ALIASES_ANNOTATION = "x2istio.io/aliases";
 export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
+/** On a ServiceEntry that lost endpoints: how many it had, and when that began. */
+export const SHRUNK_ANNOTATION = "x2istio.io/shrunk-from";
 export const EMPTY_SINCE_ANNOTATION = "x2istio.io/empty-since";
 /** Which endpoints of a merged service came from which registry: `dc1=3,prod=2`, in the entry's order. */
 export const PROVENANCE_ANNOTATION = "x2istio.io/endpoints-from";

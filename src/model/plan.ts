@@ -4,11 +4,12 @@ import type { StandingObject } from "./standing.ts";
 
 /** Why something stays as it is. The key of metrics and of JSON output; `message` is for people. */
 export type HoldReason =
-  | "address" // no VIP could be given
+  | "address" // no VIP could be given, or someone else claims one
   | "brake" // too much would be emptied or deleted at once
   | "foreign" // an object of that name exists and is not ours
   | "gateway" // its gateway does not take it
   | "invalid" // Istio or Kubernetes would refuse it
+  | "limit" // there are more services of a registry, or names of a service, than may stand
   | "kind" // the cluster does not know this kind of object
   | "name" // host, alias or legacy name is taken
   | "namespace" // the namespace is missing or terminating
@@ -27,11 +28,18 @@ export interface Hold {
   /** What is held: an object key, or a host or legacy name. */
   readonly subject: string;
   readonly service: ServiceKey | undefined;
+  /** Services that it concerns and that are not kept from being updated: they go on, or do not stand. */
+  readonly services?: readonly ServiceKey[];
   readonly registry: string;
   /** One sentence without a full stop: `a Service of that name exists and is not ours`. */
   readonly message: string;
   /** A Kubernetes object the hold is about (for an Event on it): a foreign Service. */
   readonly regarding?: ObjectKey;
+}
+
+/** Whether a hold concerns a service. */
+export function concerns({ service, services }: Hold, key: ServiceKey): boolean {
+  return service === key || services?.includes(key) === true;
 }
 
 export interface Create {
@@ -61,4 +69,16 @@ export interface Plan {
   readonly hold: readonly Hold[];
   /** Objects of ours that stand as they should. */
   readonly unchanged: number;
+}
+
+/** A brake that holds something back. */
+export interface Brake {
+  readonly registry: string;
+  readonly kind: "services" | "endpoints";
+  /** One sentence without a full stop, with the numbers. */
+  readonly message: string;
+}
+
+export interface PolicedPlan extends Plan {
+  readonly brakes: readonly Brake[];
 }

@@ -30,18 +30,20 @@ export interface PremadeRule {
 }
 
 /** What the author of an entry asks for. */
-export interface PremadeClaim {
+export interface PremadeRequest {
   /** `undefined` when no registry can be told: `fault` says why. */
   readonly service: ServiceKey | undefined;
   readonly registry: string;
   readonly fault?: string;
+  /** It stands beside aliases, where others than the operator may write. */
+  readonly isApart?: true;
 }
 
 /** What an entry's annotations ask for, or `undefined` when they ask for nothing here. */
-export function premadeClaim(
-  { namespace, labels, annotations }: Claimant,
+export function premadeRequest(
+  { namespace, labels, annotations }: AskingEntry,
   { owner, namespaces, registries, merge }: PremadeRule,
-): PremadeClaim | undefined {
+): PremadeRequest | undefined {
   const from = annotations?.[PREMADE_NAMESPACE_ANNOTATION];
   const name = annotations?.[PREMADE_SERVICE_ANNOTATION];
   if (!from || !name || !namespaces.has(namespace) || (labels?.[OWNER_LABEL] ?? owner) !== owner) return undefined;
@@ -59,10 +61,10 @@ export function premadeClaim(
       registry: "",
       fault: `registry ${registry} is not exported to namespace ${namespace}`,
     };
-  return { service: serviceKey(registry, from, name), registry };
+  return { service: serviceKey(registry, from, name), registry, ...(namespace === home ? {} : { isApart: true }) };
 }
 
-interface Claimant {
+interface AskingEntry {
   readonly namespace: string;
   readonly labels?: Readonly<Record<string, string>> | null | undefined;
   readonly annotations?: Readonly<Record<string, string>> | null | undefined;

@@ -25,7 +25,7 @@ export type ReportAnswer =
   | { readonly state: "unavailable"; readonly why: string };
 
 /** Takes reports. */
-export interface ReportDesk {
+export interface ReportHandler {
   /** Note that `caller` asks for these, and answer once all can be called, or after a while. */
   report(reports: readonly Report[], caller: string, signal: AbortSignal): Promise<readonly ReportAnswer[]>;
 }
@@ -36,5 +36,8 @@ export type TokenVerdict =
   | { readonly state: "accepted"; readonly name?: string }
   | { readonly state: "refused" | "unavailable"; readonly name?: undefined };
 
-/** Judges the tokens of those who report. */
-export type TokenJudge = (token: string) => Promise<TokenVerdict>;
+/** Judges the tokens of those who report. `client` says whose share of questions to a cluster it costs. */
+export type TokenJudge = (token: string, client?: string) => Promise<TokenVerdict>;
+
+/** What was made of a token of someone who wants to read: denied is somebody who is known and may not. */
+export type AccessVerdict = TokenVerdict | { readonly state: "denied"; readonly name: string };

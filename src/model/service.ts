@@ -38,7 +38,7 @@ export function ownPort(
 }
 
 /** Why an endpoint is not used, in one word: the label of a metric. */
-export type LeftOutKind = "address" | "disabled" | "duplicate" | "health" | "kubernetes" | "port" | "weight";
+export type LeftOutKind = "address" | "disabled" | "duplicate" | "health" | "kubernetes" | "name" | "port" | "weight";
 
 /** An endpoint that the registry named and that is not used. `address` is as the registry wrote it, with its port. */
 export interface LeftOut {
@@ -78,6 +78,11 @@ export interface Service {
 
 export function serviceKey(registry: string, namespace: string, name: string): ServiceKey {
   return `${registry}/${namespace}/${name}`;
+}
+
+/** The registry of a service. */
+export function registryOfKey(key: ServiceKey): string {
+  return key.slice(0, key.indexOf("/"));
 }
 
 export interface ServiceKeyParts {

@@ -33,6 +33,8 @@ export interface StandingObject {
  */
 export interface PremadeEntry extends StandingObject {
   readonly manifest: ServiceEntry;
+  /** It stands where others than the operator may write: how many endpoints it had says nothing of its registry. */
+  readonly isApart?: true;
 }
 
 /** An object that is not ours, reduced to what can clash with ours. */
@@ -44,8 +46,10 @@ export interface ForeignObject {
   readonly uid: string;
   /** For a Service: its name only. For the others: the hosts they speak for, but for those that are handed over to us. */
   readonly hosts: readonly string[];
-  /** spec and status addresses of a ServiceEntry; cluster, external and load-balancer IPs of a Service. Single addresses only. */
+  /** spec and status addresses of a ServiceEntry; cluster IPs of a Service and those its load balancer got. Single addresses only. */
   readonly addresses: readonly string[];
+  /** `externalIPs` and `loadBalancerIP` of a Service: they prove nothing, as its author may write any. Single addresses only. */
+  readonly askedAddresses?: readonly string[];
   readonly createdMs: number | undefined;
   /** Another installation's owner label, when it has one. */
   readonly owner?: string;
@@ -67,7 +71,7 @@ export interface StandingLedgerBlock {
 export interface Standing {
   /** Objects with our owner label. */
   readonly objects: ReadonlyMap<ObjectKey, StandingObject>;
-  /** Everyone else's ServiceEntries, VirtualServices, HTTPRoutes and Services, by object key. */
+  /** Of everyone else's ServiceEntries, VirtualServices, HTTPRoutes and Services what can clash with ours, by object key. */
   readonly foreign: ReadonlyMap<ObjectKey, ForeignObject>;
   /** Those of them that are to be filled. */
   readonly premade: ReadonlyMap<ObjectKey, PremadeEntry>;

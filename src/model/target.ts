@@ -5,7 +5,7 @@ import type { Standing } from "./standing.ts";
 /** What became of one change. */
 export type WriteOutcome =
   | "written"
-  | "conflict" // it moved since it was read: the next pass looks again
+  | "conflict" // it changed since it was read: the next pass looks again
   | "foreign" // a create met an object that is not ours
   | "failed" // refused or unreachable; `error` says why
   | "skipped"; // not tried: leadership was lost, or what it depends on failed
@@ -33,6 +33,14 @@ export interface WriteOptions {
   readonly mayWrite: () => boolean;
   /** Told after each result, for progress. */
   readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** The right to write to the target for a while, or who has it. */
+export interface WriteRight {
+  /** Set when another process has it. */
+  readonly holder?: string;
+  readonly mayWrite: () => boolean;
+  release(): Promise<void>;
 }
 
 /** Something that people are to find out where they look: a Kubernetes Event. */
@@ -79,7 +87,7 @@ export interface Target {
   /**
    * Write ledger blocks under resourceVersion and fold the answers into `standing`.
    *
-   * @throws {ConflictError} When a block moved: nothing may be built on the claim. `standing` then holds the newer block.
+   * @throws {ConflictError} When a block moved: nothing may be built on what it allocates. `standing` then holds the newer block.
    */
   writeLedger(writes: readonly LedgerWrite[], options: WriteOptions): Promise<void>;
 

@@ -8,10 +8,10 @@ import {
   readDemand,
   writeDemand,
 } from "../model/demand.ts";
-import type { ServiceKey } from "../model/service.ts";
-import type { Catalog, CatalogService } from "./merge.ts";
+import { rfc3339 } from "../model/rfc3339.ts";
+import { registryOfKey, type ServiceKey } from "../model/service.ts";
+import type { Catalog, CatalogService } from "./catalog/catalog.ts";
 import type { IndexedStanding, StandingEntry } from "./standing.ts";
-import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
 export interface DemandOptions {
   /** By registry, for how long after the last question a service stands; other registries' services all stand. */
@@ -30,9 +30,9 @@ export interface DemandMarks {
 
 /** Which services are built, and which are only known. */
 export interface Demanded {
-  readonly catalog: Catalog & { readonly services: Map<ServiceKey, CatalogService> };
+  readonly catalog: Catalog;
   /** Listed, or listed when that was last known, and nobody asks for them. */
-  readonly undemanded: Map<ServiceKey, CatalogService>;
+  readonly undemanded: ReadonlyMap<ServiceKey, CatalogService>;
   /** Of the services that are built, those whose entries say who asked. */
   readonly marks: ReadonlyMap<ServiceKey, DemandMarks>;
   /** Services that stand and go now, as nobody has asked for them in a long time. */
@@ -71,25 +71,20 @@ export function stillKnown(
  *
  * @param unlisted what {@link stillKnown} gives
  */
-export const divideByDemand = atOnce(divideByDemandSteps);
-
-/** {@link divideByDemand} in steps. */
-export function* divideByDemandSteps(
-  catalog: Demanded["catalog"],
+export function divideByDemand(
+  catalog: Catalog,
   unlisted: ReadonlyMap<ServiceKey, CatalogService>,
   standing: IndexedStanding,
   { asked, nowMs }: { readonly asked: Demands; readonly nowMs: number },
   options: DemandOptions,
-): Steps<Demanded> {
+): Demanded {
   if (options.ttlMs.size === 0) return { catalog, undemanded: new Map(), marks: new Map(), decayed: new Set() };
   const services = new Map<ServiceKey, CatalogService>();
   const undemanded = new Map(unlisted);
   const marks = new Map<ServiceKey, DemandMarks>();
   const decayed = new Set<ServiceKey>();
   const heardMs = lastHeard(standing, asked, options);
-  let looked = 0;
   for (const [key, service] of catalog.services) {
-    if (++looked % ITEMS_PER_STEP === 0) yield;
     const ttlMs = options.ttlMs.get(service.registry);
     if (ttlMs === undefined) {
       services.set(key, service);
@@ -97,23 +92,22 @@ export function* divideByDemandSteps(
     }
     const entry = standing.entries.get(key);
     const question = asked.get(key);
-    const limitMs = ttlMs + rewriteEveryMs(ttlMs);
+    const isWanted = options.wanted.has(key) || standing.premadeOf.has(key);
     if (entry === undefined) {
-      if (isAskedFor(question, nowMs, ttlMs) || isWanted(key)) services.set(key, service);
-      else undemanded.set(key, service);
-      if (services.has(key)) marks.set(key, { demand: textOf(undefined, question, nowMs) });
+      if (!isWanted && !isAskedFor(question, nowMs, ttlMs)) {
+        undemanded.set(key, service);
+        continue;
+      }
+      services.set(key, service);
+      marks.set(key, { demand: textOf(undefined, question, nowMs) });
       continue;
     }
-    const lastMs = lastOf(entry, question, nowMs);
     const mayDecay =
-      !isWanted(key) &&
+      !isWanted &&
       !isMoved(entry) &&
       catalog.authorities.get(service.registry)?.state === "complete" &&
-      nowMs - (heardMs.get(service.registry) ?? 0) < limitMs;
-    const idleSince =
-      mayDecay && nowMs - lastMs >= limitMs
-        ? (annotationOf(entry, IDLE_SINCE_ANNOTATION) ?? rfc3339(nowMs))
-        : undefined;
+      nowMs - (heardMs.get(service.registry) ?? 0) < limitMs(ttlMs);
+    const idleSince = mayDecay ? idleSinceOf(entry, question, nowMs, ttlMs) : undefined;
     if (idleSince !== undefined && Date.parse(idleSince) + options.keepEmptyMs <= nowMs) {
       decayed.add(key);
       undemanded.set(key, service);
@@ -124,10 +118,22 @@ export function* divideByDemandSteps(
     marks.set(key, idleSince === undefined ? { demand } : { demand, idleSince });
   }
   return { catalog: { ...catalog, services }, undemanded, marks, decayed };
+}
 
-  function isWanted(key: ServiceKey): boolean {
-    return options.wanted.has(key) || standing.premadeOf.has(key);
-  }
+/** How long after the last question an entry stays unmarked: the TTL, and what may be missing on the entry. */
+function limitMs(ttlMs: number): number {
+  return ttlMs + rewriteEveryMs(ttlMs);
+}
+
+/** Since when nobody has asked for an entry's service, or `undefined` while somebody has. */
+function idleSinceOf(
+  entry: StandingEntry,
+  question: Asked | undefined,
+  nowMs: number,
+  ttlMs: number,
+): string | undefined {
+  if (nowMs - lastOf(entry, question, nowMs) < limitMs(ttlMs)) return undefined;
+  return annotationOf(entry, IDLE_SINCE_ANNOTATION) ?? rfc3339(nowMs);
 }
 
 /** Whether a question is news that the entry should say, or that needs an entry: what a pass is made for. */
@@ -148,7 +154,7 @@ function lastHeard(
   for (const entry of entries.values())
     if (ttlMs.has(entry.registry))
       hear(entry.registry, readDemand(annotationOf(entry, DEMAND_ANNOTATION))?.lastMs ?? 0);
-  for (const [key, { lastMs }] of asked) hear(key.slice(0, key.indexOf("/")), lastMs);
+  for (const [key, { lastMs }] of asked) hear(registryOfKey(key), lastMs);
   return heardMs;
 }
 
@@ -182,8 +188,4 @@ function isMoved(entry: StandingEntry): boolean {
 
 function annotationOf({ manifest }: StandingEntry, name: string): string | undefined {
   return manifest.metadata.annotations?.[name];
-}
-
-function rfc3339(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

@@ -1,69 +1,84 @@
+import { inSlices, type Sliced } from "../async/slices.ts";
 import { IDLE_SINCE_ANNOTATION } from "../model/demand.ts";
 import { ANNOTATION_PREFIX, type ObjectKey, type OwnedObject } from "../model/objects.ts";
 import type { Create, Delete, Hold, Plan, Update } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
-import type { Desired } from "./objects.ts";
+import { type PlanMemory, planMemory } from "./memory.ts";
+import type { Desired } from "./objects/desired.ts";
 import { hasFields, sameValue } from "./same.ts";
 import { type IndexedStanding, isCompanion, isExposure } from "./standing.ts";
-import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
 
-/** Objects found equal before: desired object → the standing version it equals. The caller keeps it from pass to pass. */
-export type EqualMemo = WeakMap<OwnedObject, StandingObject>;
+/** What is compared, and what came of it so far. */
+interface State {
+  readonly desired: Desired;
+  readonly standing: IndexedStanding;
+  readonly equal: PlanMemory["equal"];
+  readonly create: Create[];
+  readonly update: Update[];
+  readonly remove: Delete[];
+  readonly hold: Hold[];
+  /** Keys of all desired objects. */
+  readonly wanted: Set<ObjectKey>;
+  /** Services whose entry cannot be made: nothing may point to it. */
+  readonly entryless: Set<ServiceKey>;
+  unchanged: number;
+}
 
 /**
  * Changes that turn `standing` into `desired`. Pure: no clock, no I/O, inputs untouched.
  *
  * An object of ours that is not desired goes, unless its service or itself is kept. What is not ours is never changed.
  */
-export const plan = atOnce(planSteps);
-
-/** {@link plan} in steps. */
-export function* planSteps(desired: Desired, standing: IndexedStanding, equal: EqualMemo = new WeakMap()): Steps<Plan> {
-  let looked = 0;
-  const create: Create[] = [];
-  const update: Update[] = [];
-  const remove: Delete[] = [];
-  const hold: Hold[] = [...desired.holds];
-  let unchanged = 0;
-  const wanted = new Set<ObjectKey>();
-  /** Services whose entry cannot be made: nothing may point to it. */
-  const entryless = new Set<ServiceKey>();
-  for (const object of desired.objects) {
-    if (++looked % ITEMS_PER_STEP === 0) yield;
-    wanted.add(object.key);
-    const existing = standing.objects.get(object.key);
-    if (desired.keptObjects.has(object.key)) continue;
-    if (existing === undefined) {
-      const foreign = standing.foreign.get(object.key);
-      if (foreign !== undefined) {
-        hold.push(clash(object));
-        const { kind, metadata } = object.manifest;
-        if (kind === "ServiceEntry" && !isCompanion(metadata)) entryless.add(object.service);
-      } else if (!entryless.has(object.service)) create.push({ kind: "create", object });
-    } else if (existing.service === undefined) hold.push(unknown(existing));
-    else if (existing.yielded !== undefined) hold.push(yielded(existing, existing.yielded));
-    else if (equal.get(object) === existing) unchanged++;
-    else if (sameObject(object, existing)) {
-      equal.set(object, existing);
-      unchanged++;
-    } else update.push({ kind: "update", object, standing: existing });
-  }
-  for (const object of standing.objects.values()) {
-    if (++looked % ITEMS_PER_STEP === 0) yield;
-    if (wanted.has(object.key) || desired.keptObjects.has(object.key)) continue;
-    if (object.service === undefined) hold.push(unknown(object));
-    else if (object.yielded !== undefined) hold.push(yielded(object, object.yielded));
-    else if (isExposure(object) || !desired.kept.has(object.service))
-      remove.push({ kind: "delete", standing: object, why: whyGone(object, desired, standing) });
-  }
-  return {
-    create: create.sort(byObject),
-    update: update.sort(byObject),
-    delete: remove.sort(byStanding),
-    hold,
-    unchanged,
+export function* plan(desired: Desired, standing: IndexedStanding, { equal }: PlanMemory = planMemory()): Sliced<Plan> {
+  const state: State = {
+    ...{ desired, standing, equal, create: [], update: [], remove: [], hold: [...desired.holds] },
+    ...{ wanted: new Set(), entryless: new Set(), unchanged: 0 },
   };
+  yield* inSlices(desired.objects.values(), (objects) => {
+    for (const object of objects) compare(state, object);
+  });
+  yield* inSlices(standing.objects.values(), (object) => {
+    if (!state.wanted.has(object.key) && !desired.keptObjects.has(object.key)) judgeUnwanted(state, object);
+  });
+  return {
+    create: state.create.sort(byObject),
+    update: state.update.sort(byObject),
+    delete: state.remove.sort(byStanding),
+    hold: state.hold,
+    unchanged: state.unchanged,
+  };
+}
+
+function compare(state: State, object: OwnedObject): void {
+  const { desired, standing, equal } = state;
+  state.wanted.add(object.key);
+  if (desired.keptObjects.has(object.key)) return;
+  const existing = standing.objects.get(object.key);
+  if (existing === undefined) addNew(state, object);
+  else if (existing.service === undefined) state.hold.push(unknown(existing));
+  else if (existing.yielded !== undefined) state.hold.push(yielded(existing, existing.yielded));
+  else if (equal.get(object) === existing) state.unchanged++;
+  else if (sameObject(object, existing)) {
+    equal.set(object, existing);
+    state.unchanged++;
+  } else state.update.push({ kind: "update", object, standing: existing });
+}
+
+function addNew({ standing, hold, create, entryless }: State, object: OwnedObject): void {
+  if (standing.foreign.has(object.key)) {
+    hold.push(clash(object));
+    const { kind, metadata } = object.manifest;
+    if (kind === "ServiceEntry" && !isCompanion(metadata)) entryless.add(object.service);
+  } else if (!entryless.has(object.service)) create.push({ kind: "create", object });
+}
+
+/** An object of ours that is neither desired nor kept by its key. */
+function judgeUnwanted({ desired, standing, hold, remove }: State, object: StandingObject): void {
+  if (object.service === undefined) hold.push(unknown(object));
+  else if (object.yielded !== undefined) hold.push(yielded(object, object.yielded));
+  else if (isExposure(object) || !desired.kept.has(object.service))
+    remove.push({ kind: "delete", standing: object, why: whyGone(object, desired, standing) });
 }
 
 function byObject(a: Create | Update, b: Create | Update): number {
@@ -113,7 +128,7 @@ function objectText(key: ObjectKey): string {
 
 function whyGone(object: StandingObject, desired: Desired, standing: IndexedStanding): string {
   if (isExposure(object) && standing.entries.has(object.service ?? "")) return "no exposure asks for it any more";
-  const goes = object.service === undefined || !desired.memo.has(object.service);
+  const goes = object.service === undefined || !desired.built.has(object.service);
   if (goes) {
     const { annotations } = standing.entries.get(object.service ?? "")?.manifest.metadata ?? {};
     const since = annotations?.["x2istio.io/gone-since"];

@@ -1,14 +1,8 @@
-import {
-  AUTO_ALLOCATE_LABEL,
-  EXPOSURE_ANNOTATION,
-  type Metadata,
-  type ObjectKey,
-  type ServiceEntry,
-} from "../model/objects.ts";
+import { AUTO_ALLOCATE_LABEL, EXPOSURE_ANNOTATION, type Metadata, type ServiceEntry } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { PremadeEntry, Standing, StandingObject } from "../model/standing.ts";
-import { isInside } from "./standing-stage.ts";
-import { atOnce, ITEMS_PER_STEP, type Steps } from "./steps.ts";
+import { type Holding, holdingOf } from "./policy/holdings.ts";
+import { replaced } from "./replaced.ts";
 
 /** The ServiceEntry of a service as it stands. */
 export interface StandingEntry extends StandingObject {
@@ -26,26 +20,12 @@ export interface IndexedStanding extends Standing {
   readonly premadeOf: ReadonlyMap<ServiceKey, readonly PremadeEntry[]>;
   /** Services that such entries ask for by another name, as far as that is known. */
   readonly premadeAliases: ReadonlyMap<ServiceKey, ServiceKey>;
-  /** Endpoints on the entries, by registry; on those that are filled, too, and not on those of services that are inside. */
-  readonly endpoints: ReadonlyMap<string, number>;
-}
-
-/** An index of which single objects can be exchanged. */
-export interface StandingIndex extends IndexedStanding {
-  readonly objects: Map<ObjectKey, StandingObject>;
-  readonly entries: Map<ServiceKey, StandingEntry>;
-  readonly byService: Map<ServiceKey, readonly StandingObject[]>;
-  readonly premade: Map<ObjectKey, PremadeEntry>;
-  readonly premadeOf: Map<ServiceKey, readonly PremadeEntry[]>;
-  readonly premadeAliases: Map<ServiceKey, ServiceKey>;
-  readonly endpoints: Map<string, number>;
+  /** What services have, to be judged by how much of it they lose. */
+  readonly holdings: ReadonlyMap<ServiceKey, Holding>;
 }
 
 /** Index what stands now. The index has maps of its own: it stays as it is while the live view moves on. */
-export const indexStanding = atOnce(indexStandingSteps);
-
-/** {@link indexStanding} in steps. What stands is what stood before the first. */
-export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
+export function indexStanding(live: Standing): IndexedStanding {
   const standing = {
     objects: new Map(live.objects),
     foreign: new Map(live.foreign),
@@ -60,9 +40,7 @@ export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
   };
   const entries = new Map<ServiceKey, StandingEntry>();
   const byService = new Map<ServiceKey, StandingObject[]>();
-  let looked = 0;
   for (const object of standing.objects.values()) {
-    if (++looked % ITEMS_PER_STEP === 0) yield;
     if (object.service === undefined) continue;
     const siblings = byService.get(object.service);
     if (siblings === undefined) byService.set(object.service, [object]);
@@ -71,45 +49,67 @@ export function* indexStandingSteps(live: Standing): Steps<StandingIndex> {
     const other = entries.get(object.service);
     if (other === undefined || isOlder(object, other)) entries.set(object.service, object);
   }
-  const endpoints = new Map<string, number>();
-  for (const entry of entries.values()) count(endpoints, entry.registry, endpointCount(entry));
   const premadeOf = new Map<ServiceKey, PremadeEntry[]>();
   for (const entry of standing.premade.values()) {
     if (entry.service === undefined) continue;
-    count(endpoints, entry.registry, endpointCount(entry));
     const others = premadeOf.get(entry.service);
     if (others === undefined) premadeOf.set(entry.service, [entry]);
     else others.push(entry);
   }
-  return { ...standing, entries, byService, premadeOf, premadeAliases: new Map(), endpoints };
+  const holdings = new Map<ServiceKey, Holding>();
+  for (const service of new Set([...entries.keys(), ...premadeOf.keys()]))
+    holdings.set(service, holdingOf(entries.get(service), premadeOf.get(service) ?? []));
+  return { ...standing, entries, byService, premadeOf, premadeAliases: new Map(), holdings };
 }
 
-/** Put a newer version of an object of the same service and registry in the place of `before`. */
-export function exchange(index: StandingIndex, before: StandingObject, now: StandingObject): void {
-  index.objects.set(now.key, now);
-  const { service } = now;
-  if (service === undefined) return;
-  const siblings = index.byService.get(service) ?? [];
-  index.byService.set(
-    service,
-    siblings.map((one) => (one === before ? now : one)),
-  );
-  if (index.entries.get(service) !== before || !isEntry(now)) return;
-  index.entries.set(service, now);
-  count(index.endpoints, now.registry, endpointCount(now) - endpointCount(before));
+/** Newer versions of objects that stand, each with the one before. */
+export interface Exchange {
+  /** Of the same service and registry. */
+  readonly objects: readonly (readonly [before: StandingObject, now: StandingObject])[];
+  /** Entries that are filled. */
+  readonly premade: readonly (readonly [before: PremadeEntry, now: PremadeEntry])[];
 }
 
-/** Put a newer version of an entry that is filled in the place of `before`. */
-export function exchangePremade(index: StandingIndex, before: PremadeEntry, now: PremadeEntry): void {
-  index.premade.set(now.key, now);
-  const service = premadeService(index, now);
-  if (service === undefined) return;
-  const entries = index.premadeOf.get(service) ?? [];
-  index.premadeOf.set(
-    service,
-    entries.map((one) => (one === before ? now : one)),
-  );
-  count(index.endpoints, now.registry, endpointCount(now) - endpointCount(before));
+/** What stands, with newer versions of some objects; `index` stays as it is. */
+export function exchanged(index: IndexedStanding, { objects, premade }: Exchange): IndexedStanding {
+  if (objects.length + premade.length === 0) return index;
+  const entries = new Map<ServiceKey, StandingEntry>();
+  const byService = new Map<ServiceKey, readonly StandingObject[]>();
+  for (const [before, now] of objects) {
+    const { service } = now;
+    if (service === undefined) continue;
+    const siblings = byService.get(service) ?? index.byService.get(service) ?? [];
+    byService.set(
+      service,
+      siblings.map((one) => (one === before ? now : one)),
+    );
+    if ((entries.get(service) ?? index.entries.get(service)) !== before || !isEntry(now)) continue;
+    entries.set(service, now);
+  }
+  const premadeOf = new Map<ServiceKey, readonly PremadeEntry[]>();
+  for (const [before, now] of premade) {
+    const service = premadeService(index, now);
+    if (service === undefined) continue;
+    const filled = premadeOf.get(service) ?? index.premadeOf.get(service) ?? [];
+    premadeOf.set(
+      service,
+      filled.map((one) => (one === before ? now : one)),
+    );
+  }
+  const holdings = new Map<ServiceKey, Holding>();
+  for (const service of new Set([...entries.keys(), ...premadeOf.keys()])) {
+    const entry = entries.get(service) ?? index.entries.get(service);
+    holdings.set(service, holdingOf(entry, premadeOf.get(service) ?? index.premadeOf.get(service) ?? []));
+  }
+  return {
+    ...index,
+    holdings: replaced(index.holdings, holdings),
+    objects: replaced(index.objects, new Map(objects.map(([, now]) => [now.key, now]))),
+    entries: replaced(index.entries, entries),
+    byService: replaced(index.byService, byService),
+    premade: replaced(index.premade, new Map(premade.map(([, now]) => [now.key, now]))),
+    premadeOf: replaced(index.premadeOf, premadeOf),
+  };
 }
 
 /** The service that an entry is filled from, by its own name where that is known. */
@@ -135,7 +135,7 @@ export function standingOf(index: IndexedStanding, services: Iterable<ServiceKey
       return premade === undefined ? [] : [[key, premade] as const];
     }),
   );
-  const { namespaces, premadeAliases, endpoints, absentKinds = new Set() } = index;
+  const { namespaces, premadeAliases, holdings, absentKinds = new Set() } = index;
   return {
     objects: new Map(objects),
     entries: new Map(entries),
@@ -147,16 +147,8 @@ export function standingOf(index: IndexedStanding, services: Iterable<ServiceKey
     ledger: new Map(),
     namespaces,
     absentKinds,
-    endpoints,
+    holdings,
   };
-}
-
-function endpointCount({ manifest }: StandingObject): number {
-  return manifest.kind === "ServiceEntry" && !isInside({ manifest }) ? (manifest.spec.endpoints?.length ?? 0) : 0;
-}
-
-function count(counts: Map<string, number>, key: string, by: number): void {
-  counts.set(key, (counts.get(key) ?? 0) + by);
 }
 
 /** Whether this is a service's ServiceEntry and not the companion that gives its legacy names an xDS listener. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { type Check, ESTATE, FURTHER, fill, GROWN } from "./estate.ts";
+import { type Check, FIXTURE, FURTHER, fill, GROWN } from "./fixture.ts";
 import type { Probe } from "./probe.ts";
 import type { AdapterWorld, StartWorld } from "./world.ts";
 
@@ -31,7 +31,7 @@ export const callChecks: readonly Check[] = [
         await stopAfter(afterMs, stop, reading);
         mustHaveNoListener(stop.signal, "read");
       }
-      await probe.untilEndpoints(ESTATE);
+      await probe.untilEndpoints(FIXTURE);
     },
   },
   {
@@ -78,7 +78,7 @@ export const callChecks: readonly Check[] = [
       }
       const aborted = probe.world.adapter.waitForChange?.(snapshot.revision, AbortSignal.abort(new Error("stopped")));
       assert.equal(await endsSoon(aborted ?? Promise.resolve()), "rejected", "a wait whose signal has aborted");
-      await probe.untilEndpoints(ESTATE);
+      await probe.untilEndpoints(FIXTURE);
     },
   },
   {
@@ -167,7 +167,7 @@ function mustHaveNoListener(signal: AbortSignal, method: string): void {
 async function useAndClose(start: StartWorld, { waitMs }: Probe): Promise<void> {
   const world = await start();
   try {
-    await world.addService("orders", ESTATE.orders);
+    await world.addService("orders", FIXTURE.orders);
     const { revision } = await world.adapter.read(AbortSignal.timeout(waitMs), { trigger: "poll" });
     const stop = new AbortController();
     const waiting = world.adapter.waitForChange?.(revision, stop.signal).catch(() => undefined);

@@ -16,19 +16,19 @@ export interface View {
 /** How one read ended. */
 export type Outcome = { readonly view: View } | { readonly view?: never; readonly error: unknown };
 
-/** Reads a world's adapter and looks at everything it says. */
+/** Reads a world's adapter and checks everything it says. */
 export interface Probe {
   readonly world: AdapterWorld;
   /** How long the adapter may take to see a change. */
   readonly waitMs: number;
-  /** @throws AssertionError when the snapshot breaks a rule, which no repetition heals. */
+  /** @throws AssertionError when the snapshot breaks a rule, which no repetition changes. */
   read(trigger?: "poll" | "hint"): Promise<Outcome>;
   /** Read until `holds`. */
   until(what: string, holds: (outcome: Outcome) => boolean, trigger?: "poll" | "hint"): Promise<Outcome>;
   /** Read until the services stand so: endpoint addresses by name, and all of it known. */
   untilEndpoints(want: Readonly<Record<string, readonly string[]>>): Promise<View>;
   /** Read until two reads in a row are the same. */
-  settled(): Promise<View>;
+  stable(): Promise<View>;
 }
 
 const GAP_MS = 50;
@@ -70,7 +70,7 @@ export function probeOf(world: AdapterWorld, waitMs: number): Probe {
     return outcome.view ?? assert.fail("unreachable");
   }
 
-  async function settled(): Promise<View> {
+  async function stable(): Promise<View> {
     const endMs = performance.now() + waitMs;
     let before = await mustRead();
     for (;;) {
@@ -88,7 +88,7 @@ export function probeOf(world: AdapterWorld, waitMs: number): Probe {
     return outcome.view ?? assert.fail(`an unchanged registry must be readable: ${describeError(outcome.error)}`);
   }
 
-  return { world, waitMs, read, until, untilEndpoints, settled };
+  return { world, waitMs, read, until, untilEndpoints, stable };
 }
 
 /** What differs between two views, in one sentence; `undefined` when they have the same revision, objects and order. */
@@ -106,16 +106,16 @@ export function differentServices(before: View, after: View): string | undefined
   return moved === undefined ? undefined : `service ${moved} is another object`;
 }
 
-/** Look at a snapshot as at one of an adapter that nobody trusts. */
+/** Check a snapshot like one of an adapter that nobody trusts. */
 function viewOf(snapshot: Snapshot, registry: string): View {
   checkEnvelope(snapshot, registry);
-  const judge = readJudge({ registry, loopback: false, legacyNames: true });
+  const judge = readJudge({ registry, legacyNames: true });
   const [ok, failed] = [new Map<string, Service>(), new Map<string, unknown>()];
   for (const read of snapshot.services) {
     const judged = judge(read);
     if (judged.state === "nameless") assert.fail(judged.fault);
     const name = parseServiceKey(judged.key)?.name ?? "";
-    assert.ok(!ok.has(name) && !failed.has(name), `${judged.key} stands twice in one snapshot`);
+    assert.ok(!ok.has(name) && !failed.has(name), `${judged.key} occurs twice in one snapshot`);
     if (read.state === "failed") {
       assert.notEqual(describeError(read.cause), "", `the failed read of ${judged.key} must say why`);
       failed.set(name, read.cause);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Check, ESTATE, FURTHER, fill, GROWN, mustKeep, mustSpeakOf } from "./estate.ts";
+import { type Check, FIXTURE, FURTHER, fill, GROWN, mustKeep, mustSpeakOf } from "./fixture.ts";
 import { differentServices, firstDifference } from "./probe.ts";
 
 /** What a read must say. */
@@ -38,7 +38,7 @@ export const readChecks: readonly Check[] = [
       assert.notEqual(added.ok.get("orders"), before.ok.get("orders"), "orders has changed and is the same object");
       assert.notEqual(added.snapshot.revision, before.snapshot.revision, "orders has changed and the revision has not");
       await probe.world.removeEndpoint("orders", FURTHER);
-      mustKeep(before, await probe.untilEndpoints(ESTATE), ["payments", "stock"]);
+      mustKeep(before, await probe.untilEndpoints(FIXTURE), ["payments", "stock"]);
     },
   },
   {
@@ -46,7 +46,7 @@ export const readChecks: readonly Check[] = [
     async run(probe) {
       const before = await fill(probe);
       await probe.world.removeService("payments");
-      const { orders, stock } = ESTATE;
+      const { orders, stock } = FIXTURE;
       mustKeep(before, await probe.untilEndpoints({ orders, stock }), ["orders", "stock"]);
     },
   },
@@ -57,7 +57,7 @@ export const readChecks: readonly Check[] = [
       const copy = structuredClone(before.snapshot);
       await probe.world.addEndpoint("orders", FURTHER);
       await probe.world.removeService("stock");
-      await probe.untilEndpoints({ orders: GROWN.orders, payments: ESTATE.payments });
+      await probe.untilEndpoints({ orders: GROWN.orders, payments: FIXTURE.payments });
       assert.deepEqual(before.snapshot, copy);
     },
   },
@@ -68,11 +68,11 @@ export const readChecks: readonly Check[] = [
       const restore = await probe.world.breakList();
       await probe.until("a list that cannot be read must throw or be incomplete", ({ view }) => {
         if (view === undefined || view.snapshot.incomplete !== undefined) return true;
-        for (const name of Object.keys(ESTATE)) mustSpeakOf(view, name);
+        for (const name of Object.keys(FIXTURE)) mustSpeakOf(view, name);
         return false;
       });
       await restore();
-      mustKeep(before, await probe.untilEndpoints(ESTATE), Object.keys(ESTATE));
+      mustKeep(before, await probe.untilEndpoints(FIXTURE), Object.keys(FIXTURE));
     },
   },
   {
@@ -88,7 +88,7 @@ export const readChecks: readonly Check[] = [
         return view.failed.has("payments");
       });
       await restore?.();
-      mustKeep(before, await probe.untilEndpoints(ESTATE), Object.keys(ESTATE));
+      mustKeep(before, await probe.untilEndpoints(FIXTURE), Object.keys(FIXTURE));
     },
   },
   {
@@ -96,16 +96,16 @@ export const readChecks: readonly Check[] = [
     needs: "setHealthy",
     async run(probe) {
       await fill(probe);
-      const [address, other] = ESTATE.orders;
+      const [address, other] = FIXTURE.orders;
       await probe.world.setHealthy?.("orders", address, false);
-      const { ok } = await probe.untilEndpoints({ ...ESTATE, orders: [other] });
+      const { ok } = await probe.untilEndpoints({ ...FIXTURE, orders: [other] });
       const out = ok.get("orders")?.leftOut ?? [];
       assert.ok(
         out.some((one) => one.address.includes(address)),
         `leftOut must name ${address}`,
       );
       await probe.world.setHealthy?.("orders", address, true);
-      await probe.untilEndpoints(ESTATE);
+      await probe.untilEndpoints(FIXTURE);
     },
   },
   {
@@ -114,7 +114,7 @@ export const readChecks: readonly Check[] = [
     async run(probe) {
       const before = await fill(probe);
       await probe.world.shuffle?.();
-      const difference = differentServices(before, await probe.settled());
+      const difference = differentServices(before, await probe.stable());
       assert.equal(difference, undefined, `only the registry's order had changed, but ${difference}`);
     },
   },

@@ -2,9 +2,10 @@ import { describe, test } from "node:test";
 import type { AdapterModule, ModuleLog } from "../../adapters/contract.ts";
 import { createFrom } from "../../adapters/module/create.ts";
 import { guarded } from "../../adapters/module/guard.ts";
+import { jsonReader } from "../../adapters/read-json.ts";
 import type { Adapter } from "../model/adapter.ts";
 import { callChecks, closeWorld } from "./call-checks.ts";
-import type { Check } from "./estate.ts";
+import type { Check } from "./fixture.ts";
 import { probeOf } from "./probe.ts";
 import { readChecks } from "./read-checks.ts";
 import type { StartWorld } from "./world.ts";
@@ -60,8 +61,7 @@ export interface ModuleSetting {
   readonly options?: unknown;
   /** Folder of the configuration; the current one. */
   readonly dir?: string;
-  /** The registry's options of these names. */
-  readonly loopback?: boolean;
+  /** The registry's option of this name. */
   readonly ownNames?: boolean;
   /** Silent when absent. */
   readonly log?: ModuleLog;
@@ -73,9 +73,9 @@ export interface ModuleSetting {
  * @throws {ConfigError} When the module refuses its options or makes no adapter.
  */
 export async function adapterOf(module: AdapterModule, setting: ModuleSetting): Promise<Adapter> {
-  const { registry, options, dir = process.cwd(), loopback = false, ownNames = false, log = SILENT } = setting;
-  const adapter = await createFrom(module, options, { registry, dir, log });
-  return guarded(adapter, { registry, loopback, legacyNames: ownNames, readTimeoutMs: 60_000, log });
+  const { registry, options, dir = process.cwd(), ownNames = false, log = SILENT } = setting;
+  const adapter = await createFrom(module, options, { registry, dir, log, readJson: jsonReader() });
+  return guarded(adapter, { registry, legacyNames: ownNames, readTimeoutMs: 60_000, log });
 }
 
 const SILENT: ModuleLog = {

@@ -25,6 +25,7 @@ export interface AdapterWorld {
   close(): Promise<void>;
 }
 
+/** Undoes what was broken. */
 export type Restore = () => Promise<void>;
 
 /** Makes an empty world. Called for every check anew. */

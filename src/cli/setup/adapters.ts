@@ -1,0 +1,66 @@
+import type { Config } from "../../config/config.ts";
+import { ConfigError } from "../../errors.ts";
+import { vipRanges } from "../../istio/ranges.ts";
+import type { Adapter } from "../../model/adapter.ts";
+import { type AdmitEndpoints, admitEndpoints } from "../../plan/catalog/admit-endpoints.ts";
+import type { CliContext } from "../context.ts";
+
+/** What the cluster's Services have, as far as it can be told now; it never fails. */
+export type ServiceRanges = () => Promise<readonly string[]>;
+
+/**
+ * The adapters of all configured registries, in configuration order.
+ *
+ * @param serviceRanges where the target knows them
+ * @throws {ConfigError} Naming everything that is wrong with any of them; none is left open then.
+ */
+export async function createAdapters(
+  config: Config,
+  context: Pick<CliContext, "createAdapter" | "log">,
+  serviceRanges?: ServiceRanges,
+  registries: Config["registries"] = config.registries,
+): Promise<readonly Adapter[]> {
+  const made = await Promise.allSettled(registries.map(async (registry) => context.createAdapter(registry, config)));
+  const failed = made.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+  const adapters = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+  if (failed.length === 0)
+    return adapters.map((adapter) => admitting(adapter, endpointsOf(config, adapter.registry), serviceRanges));
+  await closeAdapters(adapters, context);
+  const bug = failed.find((error) => !(error instanceof ConfigError));
+  if (bug !== undefined) throw bug;
+  const lines = made.flatMap((one, at) =>
+    one.status === "rejected"
+      ? (one.reason as ConfigError).message.split("\n").map((line) => `registry "${registries[at]?.name}": ${line}`)
+      : [],
+  );
+  throw new ConfigError([`Cannot use config "${config.file}":`, ...lines].join("\n  "));
+}
+
+/** Where the endpoints of a registry may be. */
+export function endpointsOf(config: Config, registry: string): AdmitEndpoints {
+  const rules = config.registries.find(({ name }) => name === registry)?.endpoints;
+  return admitEndpoints({ ...rules, vips: vipRanges(config) });
+}
+
+/** No registry may lead the mesh back into itself, or its callers to what is theirs alone. */
+function admitting(adapter: Adapter, admit: AdmitEndpoints, serviceRanges: ServiceRanges = async () => []): Adapter {
+  return {
+    ...adapter,
+    async read(signal, options) {
+      const [snapshot, services] = await Promise.all([adapter.read(signal, options), serviceRanges()]);
+      return admit(snapshot, services);
+    },
+  };
+}
+
+/** Close adapters. One that cannot be closed is logged, and the others are closed all the same. */
+export async function closeAdapters(adapters: readonly Adapter[], { log }: Pick<CliContext, "log">): Promise<void> {
+  const closed = adapters.map(async (adapter) => {
+    try {
+      await adapter.close?.();
+    } catch (error) {
+      log.warn({ registry: adapter.registry, error }, "the registry's adapter could not be closed");
+    }
+  });
+  await Promise.all(closed);
+}

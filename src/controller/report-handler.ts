@@ -1,0 +1,80 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { ReportAnswer, ReportHandler } from "../model/report.ts";
+import type { Decision } from "../plan/decision.ts";
+import type { Demand } from "./demand.ts";
+import { type Found, type LookupSources, reportLookup } from "./report-lookup.ts";
+
+/** What reports are answered from. */
+export interface ReportHandlerOptions extends LookupSources {
+  /** The last decision; `undefined` before the first. */
+  readonly latest: () => Decision | undefined;
+  readonly demand: Demand;
+  /** By the target's clock. */
+  readonly nowMs: () => number;
+  /** How long an answer may wait. */
+  readonly waitMs: () => number;
+}
+
+/** Requests that wait at a time; more are told to ask again. */
+const MOST_WAITING = 1000;
+const CHECK_AGAIN_MS = 25;
+/** Large batches are checked less often. */
+const CHECKED_AT_ONCE = 100;
+
+interface State extends ReportHandlerOptions {
+  /** Requests that wait now. */
+  waiting: number;
+}
+
+/** Takes reports: what stands is answered from memory, what is only known is asked for and waited for. */
+export function reportHandler(options: ReportHandlerOptions): ReportHandler {
+  const state: State = { ...options, waiting: 0 };
+  const { table, latest, demand, nowMs } = options;
+  const find = reportLookup(options);
+  return {
+    async report(reports, caller, signal) {
+      const decision = latest();
+      if (decision === undefined || table() === undefined)
+        return reports.map(() => ({ state: "unavailable", why: "the registries have not been read yet" }));
+      const found = reports.map((one) => find(one, decision));
+      const atMs = nowMs();
+      for (const one of found) if (!("state" in one)) demand.ask(one.key, { caller, via: "report" }, atMs);
+      return settled(state, found, signal);
+    },
+  };
+}
+
+/** The answers once all are there, or when they have been waited for long enough. */
+async function settled(state: State, found: readonly Found[], signal: AbortSignal): Promise<readonly ReportAnswer[]> {
+  const endMs = performance.now() + state.waitMs();
+  const againMs = CHECK_AGAIN_MS * Math.max(1, found.length / CHECKED_AT_ONCE);
+  for (;;) {
+    const answers = found.map((one) => answerTo(state, one));
+    if (answers.every((one) => one.state !== "pending")) return answers;
+    if (performance.now() >= endMs || signal.aborted || state.waiting >= MOST_WAITING) return explained(state, answers);
+    state.waiting++;
+    await delay(againMs);
+    state.waiting--;
+  }
+}
+
+function answerTo({ table }: State, found: Found): ReportAnswer {
+  if ("state" in found) return found;
+  const { key, host } = found;
+  const row = table()?.names.get(host);
+  const vips = row === undefined ? [] : [...row.a, ...row.aaaa];
+  if (row === undefined || vips.length === 0 || row.settledAtMs > Date.now())
+    return { state: "pending", service: key, host };
+  return { state: "ready", service: key, host, vips, ports: row.ports ?? [] };
+}
+
+/** Why it may take longer, for those that are still on their way. */
+function explained({ latest }: State, answers: readonly ReportAnswer[]): readonly ReportAnswer[] {
+  const waited = new Set(answers.flatMap((one) => (one.state === "pending" ? [one.service] : [])));
+  const holds = (latest()?.plan.hold ?? []).filter(({ service }) => service !== undefined && waited.has(service));
+  const whys = new Map(holds.map(({ service, message }) => [service, message]));
+  return answers.map((one) => {
+    const why = one.state === "pending" ? whys.get(one.service) : undefined;
+    return one.state === "pending" && why !== undefined ? { ...one, why } : one;
+  });
+}

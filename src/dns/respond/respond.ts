@@ -1,0 +1,88 @@
+import { type Answer, answer, type Held } from "../answer/answer.ts";
+import type { AnswerEvent } from "../observe/hooks.ts";
+import { RCODE } from "../wire/codes.ts";
+import { decodeQuery } from "../wire/query.ts";
+import type { Reply } from "../wire/reply.ts";
+import { clientOf, type Lookup, type Request, sharerOf, viewNameOf } from "./client.ts";
+import { failure, finish, isProven, limit } from "./finish.ts";
+import type { Respond, RespondOptions } from "./options.ts";
+import { follow, relay } from "./others.ts";
+
+interface State extends RespondOptions {
+  /** Counts questions of clients with a view, so that their endpoints take turns. */
+  rotation: number;
+}
+
+/** From packet to packet, whatever it travels by. */
+export function responder(options: RespondOptions): Respond {
+  const state: State = { ...options, rotation: 0 };
+  return (packet, address, transport, { verdict = "answer", isLogged = false } = {}) => {
+    const query = decodeQuery(packet);
+    if (query === undefined) return undefined;
+    const from = { address, transport, isLogged };
+    const plain: Request = { query, client: { ...from, view: undefined } };
+    const client = clientOf(state, query, from);
+    try {
+      if (client === undefined) return finish(state, plain, failure(RCODE.FORMERR), "refused");
+      const request: Request = { query, client };
+      if (verdict !== "answer" && !isProven(state, request)) return limit(state, request, verdict);
+      const reply = answerTo(state, request);
+      return reply instanceof Promise ? reply.catch((error: unknown) => fail(state, request, error)) : reply;
+    } catch (error) {
+      return fail(state, plain, error);
+    }
+  };
+}
+
+function answerTo(state: State, request: Request): Buffer | Promise<Buffer> {
+  const { query, client } = request;
+  if (!state.isAllowed(client.address)) return finish(state, request, failure(RCODE.REFUSED), "refused");
+  if (query.fault !== undefined) return finish(state, request, failure(query.fault), "refused");
+  const probe = state.loops.recordFor(query.question);
+  if (probe !== undefined) return finish(state, request, { ...failure(RCODE.NOERROR), answers: [probe] }, "refused");
+  const found = lookUp(state, { query, client });
+  const { name } = query.question;
+  if (state.table()?.names.get(name) !== undefined) state.onAsked?.(name, viewNameOf(client), client.address);
+  return found.kind === "held"
+    ? answerHeld(state, { query, client }, found)
+    : conclude(state, { query, client }, found);
+}
+
+function lookUp(state: State, { query, client: { view } }: Lookup): Answer {
+  const table = state.table();
+  if (table === undefined) return { kind: "reply", ...failure(RCODE.SERVFAIL) };
+  return answer(query.question, table, {
+    ...state.zones,
+    forward: state.forward,
+    ttlSeconds: state.ttlSeconds,
+    tellsServices: state.tellsServices,
+    nowMs: Date.now(),
+    ...(view === undefined ? {} : { view, rotation: state.rotation++ }),
+  });
+}
+
+function conclude(state: State, request: Lookup, found: Exclude<Answer, Held>): Buffer | Promise<Buffer> {
+  if (found.kind === "forward") return relay(state, request, found.to);
+  if (found.kind === "chain") return follow(state, request, found);
+  return finish(state, request, found, sourceOf(found));
+}
+
+async function answerHeld(state: State, request: Lookup, first: Held): Promise<Buffer> {
+  const { client } = request;
+  if (first.wants !== undefined)
+    state.onWanted?.({ service: first.wants, view: viewNameOf(client), client: client.address });
+  const found = await state.hold.wait(first, () => lookUp(state, request), sharerOf(client));
+  state.hooks.onHeld?.(found === undefined ? "failed" : "answered");
+  if (found === undefined) return finish(state, request, failure(RCODE.SERVFAIL), "table");
+  return conclude(state, request, found);
+}
+
+function fail(state: State, request: Request, error: unknown): Buffer {
+  state.log.warn({ error, name: request.query.question?.name }, "cannot answer a query");
+  state.hooks.onException?.(error);
+  return finish(state, request, failure(RCODE.SERVFAIL), "table");
+}
+
+function sourceOf({ rcode, authoritative }: Reply): AnswerEvent["source"] {
+  return authoritative || rcode === RCODE.SERVFAIL ? "table" : "refused";
+}

@@ -1,0 +1,124 @@
+import { fieldsOf, listOf, stringsOf } from "../istio/fields.ts";
+import type { RawObject } from "../kube/client/raw.ts";
+import {
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  NAMES_ANNOTATION,
+  type ObjectKey,
+  OWNER_LABEL,
+  objectKey,
+} from "../model/objects.ts";
+import { registryOfKey, type ServiceKey } from "../model/service.ts";
+import type { ForeignObject, Standing } from "../model/standing.ts";
+import type { Decision } from "../plan/decision.ts";
+import { readNames } from "../plan/names/names-annotation.ts";
+
+/** An object of someone else's that stands in the way of one of ours. */
+export interface Candidate {
+  readonly key: ObjectKey;
+  readonly service: ServiceKey;
+  readonly registry: string;
+  /** `same`: ours would have its very place. `elsewhere`: an entry that speaks for hosts that ours is to have. */
+  readonly place: "same" | "elsewhere";
+  /** Hosts that ours would have. */
+  readonly hosts: ReadonlySet<string>;
+}
+
+/** What stands in our way: found by deciding as if nobody else had an entry, a route or a Service. */
+export function candidatesOf(standing: Standing, decide: (standing: Standing) => Decision): readonly Candidate[] {
+  const { plan, naming } = decide({ ...standing, foreign: new Map(), premade: new Map() });
+  const serviceOf = new Map<string, ServiceKey>();
+  const hostsOf = new Map<ServiceKey, ReadonlySet<string>>();
+  for (const [service, { host, legacyNames }] of naming.services) {
+    const hosts = new Set([host, ...legacyNames.map(({ name }) => name)]);
+    hostsOf.set(service, hosts);
+    for (const one of hosts) serviceOf.set(one, service);
+  }
+  const none: ReadonlySet<string> = new Set();
+  const same = plan.create
+    .filter(({ object }) => standing.foreign.has(object.key))
+    .map(({ object: { key, service, registry } }): Candidate => {
+      return { key, service, registry, place: "same", hosts: hostsOf.get(service) ?? none };
+    });
+  const known = new Set(same.map(({ key }) => key));
+  const elsewhere = entriesOfOthers(standing, known).flatMap(([key, hosts]): Candidate[] => {
+    const service = hosts.map((host) => serviceOf.get(host)).find((one) => one !== undefined);
+    if (service === undefined) return [];
+    const registry = registryOfKey(service);
+    return [{ key, service, registry, place: "elsewhere", hosts: hostsOf.get(service) ?? none }];
+  });
+  return [...same, ...elsewhere].sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function entriesOfOthers(
+  { foreign }: Pick<Standing, "foreign">,
+  known: ReadonlySet<ObjectKey>,
+): readonly (readonly [ObjectKey, readonly string[]])[] {
+  const entries = [...foreign].filter(([key, { kind }]) => kind === "ServiceEntry" && !known.has(key));
+  return entries.map(([key, entry]) => [key, hostsInAll(entry)] as const);
+}
+
+function hostsInAll({ hosts, handedOver = [] }: ForeignObject): readonly string[] {
+  return [...hosts, ...handedOver].map((host) => host.toLowerCase());
+}
+
+/** Why an object cannot be taken over without a loss, in a sentence without a full stop; `undefined` when it can. */
+export function refusal({ key, place, hosts }: Candidate, object: RawObject): string | undefined {
+  const { labels, ownerReferences, deletionTimestamp } = object.metadata ?? {};
+  const spec = fieldsOf(object.spec);
+  const kind = key.slice(0, key.indexOf("/"));
+  const manager = labels?.[MANAGED_BY_LABEL];
+  const [controller] = listOf(ownerReferences).map(fieldsOf);
+  if (deletionTimestamp != null) return "it is being deleted";
+  if (labels?.[OWNER_LABEL] !== undefined)
+    return `it belongs to owner ${labels[OWNER_LABEL]}: stop that one, then adopt --owner ${labels[OWNER_LABEL]}`;
+  if (controller !== undefined)
+    return `${String(controller.kind)} ${String(controller.name)} controls it and would put it back`;
+  if (manager !== undefined && manager !== MANAGED_BY)
+    return `${manager} manages it by its label ${MANAGED_BY_LABEL}: remove it there first`;
+  if (kind === "Service") return serviceFault(spec);
+  if (kind !== "ServiceEntry") return `its routes may do more than ours would: copy them by hand, then delete it`;
+  return entryFault(spec, place, hosts);
+}
+
+function serviceFault(spec: Readonly<Record<string, unknown>>): string | undefined {
+  const { type = "ClusterIP", selector } = spec;
+  if (type !== "ExternalName") return `it is of type ${String(type)}: its callers would be sent elsewhere`;
+  return Object.keys(fieldsOf(selector)).length > 0 ? "it has a selector" : undefined;
+}
+
+function entryFault(
+  spec: Readonly<Record<string, unknown>>,
+  place: Candidate["place"],
+  wanted: ReadonlySet<string>,
+): string | undefined {
+  const hosts = stringsOf(spec.hosts).map((host) => host.toLowerCase());
+  const further = hosts.filter((host) => !wanted.has(host));
+  const [first = ""] = wanted;
+  if (Object.keys(fieldsOf(spec.workloadSelector)).length > 0) return "it selects workloads of the cluster";
+  if (further.length > 0) return `it also has the hosts ${further.join(", ")}, which ours would not have`;
+  if (place === "same" && hosts[0] !== first) return `its host is ${hosts[0] ?? "none"}, ours would be ${first}`;
+  return undefined;
+}
+
+/** The entry of a service that answers for all of `hosts`, as it stands. */
+export function answeringEntry(
+  { objects }: Pick<Standing, "objects">,
+  service: ServiceKey,
+  hosts: readonly string[],
+): ObjectKey | undefined {
+  for (const { key, service: one, manifest } of objects.values()) {
+    if (one !== service || manifest.kind !== "ServiceEntry" || (manifest.spec.hosts[0] ?? "") === "") continue;
+    const names = [manifest.spec.hosts[0], ...readNames(manifest.metadata.annotations?.[NAMES_ANNOTATION])];
+    if (hosts.every((host) => names.includes(host.toLowerCase()))) return key;
+  }
+  return undefined;
+}
+
+/** An object as an operator names it, its kind in any case: `serviceentry/mesh-services/x`. */
+export function keyFrom(text: string): ObjectKey | undefined {
+  const [kind = "", namespace = "", name = "", ...more] = text.split("/");
+  const known = ["ServiceEntry", "VirtualService", "Service", "HTTPRoute", "TCPRoute"];
+  const found = known.find((one) => one.toLowerCase() === kind.toLowerCase());
+  return found === undefined || name === "" || more.length > 0 ? undefined : objectKey(found, namespace, name);
+}

@@ -1,0 +1,125 @@
+import { canonical, familyOf } from "../../istio/addresses.ts";
+import type { NameEndpoint, NamePort, NameRow, WaitingName } from "../../model/name-table.ts";
+import { type EntryPort, NAMES_ANNOTATION, SERVICE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
+import type { StandingObject } from "../../model/standing.ts";
+import { sameValue } from "../same.ts";
+import { insideAddresses } from "../stages/standing-stage.ts";
+import { isCompanion } from "../standing.ts";
+import { readNames } from "./names-annotation.ts";
+
+const MOST_ENDPOINTS = 256;
+
+/** An entry of ours, also one of which nobody can tell the service any more. */
+export interface AnsweredEntry extends StandingObject {
+  readonly manifest: ServiceEntry;
+}
+
+export interface NameTableOptions {
+  /** How long after its entry is first seen a new name is held up, so that the mesh can have its VIP. */
+  readonly settleMs: number;
+  /** `Date.now()`. */
+  readonly nowMs: number;
+  /** Of VIPs that Istio gave, the families that are answered; all if it is left out. */
+  readonly families?: readonly ("v4" | "v6")[];
+  /** Whether rows have the endpoints. Default false: they change often. */
+  readonly endpoints?: boolean;
+  /** Names of services that stand only on demand: those that do not stand wait. The same list is the same object. */
+  readonly waiting?: readonly WaitingName[] | undefined;
+}
+
+/** All that rows are made of. */
+export function sourceOf(
+  { manifest, statusAddresses }: AnsweredEntry,
+  { endpoints: hasEndpoints }: NameTableOptions,
+): object {
+  const { spec, metadata } = manifest;
+  const { hosts, addresses, ports } = spec;
+  const endpoints = hasEndpoints === true ? spec.endpoints : undefined;
+  const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
+  const inside = insideAddresses({ manifest });
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside };
+}
+
+/** Whether DNS answers from it. */
+export function isAnswered(object: StandingObject): object is AnsweredEntry {
+  return object.manifest.kind === "ServiceEntry" && !isCompanion(object.manifest.metadata);
+}
+
+/** All names of an entry; none where it has no address. */
+export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly NameRow[] {
+  const { spec, metadata } = entry.manifest;
+  const host = spec.hosts[0];
+  if (host === undefined) return [];
+  const addresses = (spec.addresses ?? ofFamilies(entry.statusAddresses, options)).flatMap(
+    (address) => canonical(address) ?? [],
+  );
+  const a = addresses.filter((address) => familyOf(address) === "v4");
+  const aaaa = addresses.filter((address) => familyOf(address) === "v6");
+  if (addresses.length === 0) return [];
+  const names = [host, ...readNames(metadata.annotations?.[NAMES_ANNOTATION])];
+  const service = metadata.annotations?.[SERVICE_ANNOTATION];
+  const common = {
+    ...{ host, a, aaaa, ports: spec.ports.map(portOf) },
+    ...(options.endpoints === true ? { endpoints: endpointsOf(spec) } : {}),
+    ...(service === undefined ? {} : { service }),
+  };
+  // Its host and VIP lead inside too; who asks by an old name need not pass by them.
+  const inside = byFamily(insideAddresses(entry));
+  return names.map((name) => ({
+    ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 },
+    ...(name === host ? {} : inside),
+  }));
+}
+
+/** Addresses to answer with; nothing when there are none. */
+function byFamily(addresses: readonly string[]): Partial<Pick<NameRow, "a" | "aaaa">> {
+  if (addresses.length === 0) return {};
+  return {
+    a: addresses.filter((address) => familyOf(address) === "v4"),
+    aaaa: addresses.filter((address) => familyOf(address) === "v6"),
+  };
+}
+
+function ofFamilies(addresses: readonly string[], { families }: NameTableOptions): readonly string[] {
+  if (families === undefined) return addresses;
+  return addresses.filter((address) => families.includes(familyOf(address)));
+}
+
+/** What has an address, at most 256 of them: no answer has room for more. */
+function endpointsOf({ endpoints = [] }: AnsweredEntry["manifest"]["spec"]): readonly NameEndpoint[] {
+  return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
+    const text = canonical(address);
+    const [region, zone] = locality?.split("/") ?? [];
+    const lower = Object.entries(ports).map(([name, number]) => [name.toLowerCase(), number] as const);
+    if (text === undefined) return [];
+    return [
+      {
+        address: text,
+        ...(lower.length === 0 ? {} : { ports: Object.fromEntries(lower) }),
+        ...(region === undefined ? {} : { region }),
+        ...(zone === undefined ? {} : { zone }),
+      },
+    ];
+  });
+}
+
+function portOf({ name, number, protocol }: EntryPort): NamePort {
+  return { name: name.toLowerCase(), number, transport: protocol.toUpperCase() === "UDP" ? "udp" : "tcp" };
+}
+
+/** The row before where nothing changed; else with the time at which it will have settled. */
+export function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: number): NameRow {
+  if (before === undefined) return { ...row, settledAtMs };
+  const isSame = before.host === row.host && before.a.join() === row.a.join() && before.aaaa.join() === row.aaaa.join();
+  if (!isSame) return { ...row, settledAtMs };
+  // The mesh has its address, whatever else changed.
+  const isWhole =
+    sameValue(before.ports, row.ports) && sameValue(before.endpoints, row.endpoints) && before.service === row.service;
+  return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
+}
+
+/** The row of a name that does not stand yet. */
+export function waitingRow({ name, host, service }: WaitingName, before: NameRow | undefined): NameRow {
+  const isSame = before?.waits === true && before.host === host && before.service === service;
+  return isSame ? before : { name, host, a: [], aaaa: [], service, waits: true, settledAtMs: 0 };
+}

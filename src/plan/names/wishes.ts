@@ -1,0 +1,94 @@
+import { lowerCase } from "../../istio/lower-case.ts";
+import { objectKey } from "../../model/objects.ts";
+import type { AliasRule } from "../../model/settings.ts";
+import type { CatalogService } from "../catalog/catalog.ts";
+import { globMatches } from "../glob.ts";
+import {
+  carryFault,
+  derivedFault,
+  dnsFault,
+  endpointFault,
+  fill,
+  hostFault,
+  hostFromTemplate,
+  imitationFault,
+  legacyName,
+  legacySid,
+  templateFault,
+  valueFault,
+} from "./dns-names.ts";
+import type { AliasName, LegacyName, Wishes } from "./naming.ts";
+
+const MOST_NOTES = 20;
+
+/** How services are named. */
+export interface NamingOptions {
+  readonly template: string;
+  readonly clusterDomain: string;
+  /** Templates by registry. */
+  readonly legacyNames: ReadonlyMap<string, readonly string[]>;
+  /** Registries whose names may have dots in legacy names. */
+  readonly dots?: ReadonlySet<string>;
+  readonly aliases: readonly AliasRule[];
+}
+
+/** What a service would be called if nobody else wanted the same. */
+export function wishesOf(service: CatalogService, options: NamingOptions): Wishes {
+  const host = hostFromTemplate(service, options.template);
+  const templates = options.legacyNames.get(service.registry) ?? [];
+  const legacyNames = new Map<string, Wishes["legacyNames"][number]>();
+  const { registry } = service;
+  const known = service.aliasesOnly === true ? [] : [service];
+  const put = (raw: string, moreFault?: string) => {
+    const name = legacyName(raw);
+    const dnsOnly = carryFault(name);
+    const fault = moreFault ?? dnsFault(name) ?? derivedFault(name);
+    if (!legacyNames.has(name))
+      legacyNames.set(name, { raw, name, fault, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
+  };
+  for (const raw of service.legacyNames) put(raw);
+  for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
+    for (const template of templates) {
+      const raw = fill(template, { registry, namespace, name: legacySid(name) });
+      const made = legacyName(raw);
+      const fault = valueFault(template, { registry, namespace, name }, { dots: options.dots?.has(registry) === true });
+      put(raw, fault ?? endpointFault(made) ?? templateFault(made, template, options.clusterDomain));
+    }
+  const aliases = new Map<string, AliasName>();
+  for (const rule of options.aliases) {
+    const name = lowerCase(fill(rule.as, service));
+    if (ruleMatches(rule, service)) aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
+  }
+  return {
+    host,
+    hostFault: hostFault(host),
+    imitation: imitationFault(service, options.template),
+    legacyNames: [...legacyNames.values()],
+    aliases: [...aliases.values()],
+    aliasKeys: [...aliases.values()].map(({ namespace, name }) => objectKey("Service", namespace, name)),
+    notes: droppedNotes([...legacyNames.values()]),
+  };
+}
+
+/** A name that stands, as the wishes have it. */
+export function unreadName(name: string): LegacyName & { readonly fault?: string } {
+  const dnsOnly = carryFault(name);
+  return dnsOnly === undefined ? { name } : { name, dnsOnly };
+}
+
+function droppedNotes(names: Wishes["legacyNames"]): readonly string[] {
+  const dropped = names.filter(({ fault }) => fault !== undefined);
+  const notes = dropped
+    .slice(0, MOST_NOTES)
+    .map(({ raw, fault }) => `legacy name ${JSON.stringify(raw)} was dropped: ${fault}`);
+  const more = dropped.length - notes.length;
+  return more === 0 ? notes : [...notes, `${more} further legacy names were dropped`];
+}
+
+function ruleMatches(rule: AliasRule, service: CatalogService): boolean {
+  return (
+    rule.registry === service.registry &&
+    globMatches(rule.namespace, service.namespace) &&
+    globMatches(rule.service, service.name)
+  );
+}

@@ -1,0 +1,89 @@
+import { GONE_SINCE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
+import type { Change, Delete, Hold, Plan, Update } from "../../model/plan.ts";
+import type { ServiceKey } from "../../model/service.ts";
+import type { PolicySettings } from "../../model/settings.ts";
+import type { PremadeEntry, StandingObject } from "../../model/standing.ts";
+import { isCompanion } from "../standing.ts";
+
+/** How much may be taken away. */
+export interface PolicyOptions extends PolicySettings {
+  /** Registries whose brake is released. */
+  readonly allowDeletes: ReadonlySet<string>;
+  readonly nowMs: number;
+}
+
+/** The ServiceEntry that a change writes; `undefined` for a delete, a companion and other kinds. */
+export function entryOf(change: Change): ServiceEntry | undefined {
+  if (change.kind === "delete") return undefined;
+  const { manifest } = change.object;
+  return manifest.kind === "ServiceEntry" && !isCompanion(manifest.metadata) ? manifest : undefined;
+}
+
+export function endpointsOf(manifest: ServiceEntry): NonNullable<ServiceEntry["spec"]["endpoints"]> {
+  return manifest.spec.endpoints ?? [];
+}
+
+/** Without `held`, each of which becomes a hold. */
+export function withheld(
+  plan: Plan,
+  held: ReadonlySet<Change>,
+  reason: Hold["reason"],
+  message: (change: Change) => string,
+): Plan {
+  if (held.size === 0) return plan;
+  const isMain = ({ manifest }: StandingObject) => manifest.kind === "ServiceEntry" && !isCompanion(manifest.metadata);
+  const ending = [...held].filter((change) => change.kind === "delete").filter(({ standing }) => isMain(standing));
+  const services = new Set(ending.map(serviceOf));
+  const holds = [...held].filter(
+    (change) => change.kind !== "delete" || isMain(change.standing) || !services.has(serviceOf(change)),
+  );
+  return {
+    create: plan.create,
+    update: plan.update.filter((change) => !held.has(change)),
+    delete: plan.delete.filter((change) => !held.has(change)),
+    hold: [...plan.hold, ...holds.map((change) => ({ ...holdOf(change, reason), message: message(change) }))],
+    unchanged: plan.unchanged + held.size,
+  };
+}
+
+/** The hold that a change becomes. */
+export function holdOf(change: Change, reason: Hold["reason"]): Omit<Hold, "message"> {
+  const { manifest, service, key } = change.kind === "delete" ? change.standing : change.object;
+  const subject = manifest.kind === "ServiceEntry" ? (manifest.spec.hosts[0] ?? key) : key;
+  return { reason, subject, service, registry: registryOf(change) };
+}
+
+export function serviceOf({ standing }: Delete): ServiceKey | undefined {
+  return standing.service;
+}
+
+export function registryOf(change: Change): string {
+  return change.kind === "delete" ? change.standing.registry : change.object.registry;
+}
+
+/** Of an entry written by hand where others than the operator may write: they could trip a brake for all services by what they write there. */
+export function isApart({ premade, standing }: Update): boolean {
+  return premade !== undefined && (standing as PremadeEntry).isApart === true;
+}
+
+/** A service that its registry no longer lists. */
+export function isVanishing(change: Update): boolean {
+  if (change.premade !== undefined) return change.premade === "gone";
+  return (
+    mark(change.object.manifest, GONE_SINCE_ANNOTATION) !== undefined &&
+    mark(change.standing.manifest, GONE_SINCE_ANNOTATION) === undefined
+  );
+}
+
+/** An annotation of a manifest. */
+export function mark(
+  manifest: { metadata: { annotations?: Readonly<Record<string, string>> } },
+  name: string,
+): string | undefined {
+  return manifest.metadata.annotations?.[name];
+}
+
+/** Add to the count of `key`. */
+export function count(counts: Map<string, number>, key: string, by = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + by);
+}

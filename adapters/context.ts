@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Log } from "../src/log.ts";
 import type { Metrics } from "../src/metrics.ts";
 import type { Adapter } from "../src/model/adapter.ts";
+import type { Secrets } from "../src/secrets.ts";
 
 /** What an adapter is given besides its own options. */
 export interface AdapterContext {
@@ -11,6 +12,8 @@ export interface AdapterContext {
   readonly dir: string;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Is told what the adapter reads from files of tokens and passwords; masks what a server says before it is cut. */
+  readonly secrets: Secrets;
 }
 
 /** One kind of registry: the schema of its own options, and how an adapter is made of them. */

@@ -26,7 +26,16 @@ export interface ModuleContext {
   /** Folder of the configuration file, absolute; relative paths in options resolve against it. */
   readonly dir: string;
   readonly log: ModuleLog;
+  readonly readJson: ReadJson;
 }
+
+/**
+ * The JSON of an answer of `fetch`, within limits that keep this process alive whatever a registry sends: 64 MiB, inflated, nested 64
+ * deep, a million values; what is heavy is parsed by another thread. `answer.json()` has no limit.
+ *
+ * @throws A ReadError when it is no JSON or more than that; the signal's reason when `signal` aborts.
+ */
+export type ReadJson = (answer: Response, signal?: AbortSignal) => Promise<unknown>;
 
 /** A structured log: fields, then a constant message. A field `error` is written as one sentence with its causes. */
 export interface ModuleLog {

@@ -21,3 +21,23 @@ export function duration(least: string, most: string) {
     }, must)
     .transform((text) => parseDuration(text) ?? 0);
 }
+
+/** Which names an operator wants, as globs: all by default. */
+export const nameGlobs = z
+  .strictObject({
+    include: z.array(z.string().min(1)).default(["*"]),
+    exclude: z.array(z.string().min(1)).default([]),
+  })
+  .default({ include: ["*"], exclude: [] });
+
+/** Whether a text is an HTTP or HTTPS URL of a server, without user, query or fragment. */
+export function isServerUrl(value: string): boolean {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url === undefined || !["http:", "https:"].includes(url.protocol)) return false;
+  return [url.username, url.password, url.search, url.hash].every((part) => part === "");
+}
+
+/** No value stands twice. */
+export function isDistinct(values: readonly string[]): boolean {
+  return new Set(values).size === values.length;
+}

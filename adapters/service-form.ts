@@ -1,24 +1,13 @@
 import { z } from "zod";
+import { droppedLabel } from "../src/istio/labels.ts";
+import { isPrintable, MAX_ENDPOINTS, MAX_PORTS, MAX_WEIGHT, protocolOf } from "../src/istio/limits.ts";
 import type { Endpoint, LeftOut, LeftOutKind, Service, ServicePort } from "../src/model/service.ts";
-import { parseAddress } from "./address.ts";
-import {
-  isNamePart,
-  isPortName,
-  isPrintable,
-  isServiceName,
-  MAX_ENDPOINTS,
-  MAX_PORTS,
-  MAX_WEIGHT,
-  protocolOf,
-} from "./istio.ts";
-import { droppedLabel } from "./labels.ts";
+import { checkedText, endpointAddress, namePart, portName, serviceName } from "./fields.ts";
 
 /** What an adapter that is not part of this project may say. */
 export interface Trust {
   readonly registry: string;
-  /** Endpoints on 127.0.0.0/8 and ::1. */
-  readonly loopback: boolean;
-  /** Legacy names: only where they come from the operator's own hand. */
+  /** Legacy names: only where the operator wrote them. */
   readonly legacyNames: boolean;
 }
 
@@ -29,13 +18,16 @@ const LEFT_OUT_KINDS: Readonly<Record<LeftOutKind, true>> = {
   duplicate: true,
   health: true,
   kubernetes: true,
+  name: true,
   port: true,
   weight: true,
 };
 
-const text = (must: string, check: (value: string) => boolean) => z.string({ error: must }).refine(check, must);
 const printable = (most: number) =>
-  text(`must be a printable text of at most ${most} characters`, (value) => value.length <= most && isPrintable(value));
+  checkedText(
+    `must be a printable text of at most ${most} characters`,
+    (value) => value.length <= most && isPrintable(value),
+  );
 const whole = (least: number, most: number) =>
   z
     .int({ error: `must be a whole number from ${least} to ${most}` })
@@ -59,29 +51,19 @@ const object = <Shape extends z.ZodRawShape>(shape: Shape) =>
 type Fields<Model> = Readonly<Record<keyof Model, z.ZodType>>;
 
 const FLAG = z.literal(true, { error: "must be true or absent" });
-const serviceName = text("must be a printable text of at most 253 characters", isServiceName);
-const namePart = text("must be a printable text of at most 253 characters without slash", isNamePart);
 const portNumber = whole(1, 65535);
-const protocol = text(
+const protocol = checkedText(
   "must be one that Istio knows, in upper case, or metaprotocol-<name>",
   (value) => protocolOf(value) === value,
 );
 
 const port = object({
-  name: text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", isPortName),
+  name: portName,
   number: portNumber,
   protocol,
   targetPort: portNumber.exactOptional(),
   observed: FLAG.exactOptional(),
 } satisfies Fields<ServicePort>);
-
-const address = (loopback: boolean) =>
-  z.string({ error: "must be an IPv4 or IPv6 address" }).transform((value, context) => {
-    const parsed = parseAddress(value, loopback);
-    if (parsed.address !== undefined) return parsed.address;
-    context.issues.push({ code: "custom", message: parsed.must, input: value });
-    return z.NEVER;
-  });
 
 const labels = z
   .record(z.string(), z.string({ error: "must be a text" }), { error: "must be an object" })
@@ -92,16 +74,15 @@ const labels = z
     }
   });
 
-const endpoint = (loopback: boolean) =>
-  object({
-    address: address(loopback),
-    ports: record(portNumber, MAX_OVERRIDES).exactOptional(),
-    weight: whole(1, MAX_WEIGHT).exactOptional(),
-    labels: labels.exactOptional(),
-    region: namePart.exactOptional(),
-    zone: namePart.exactOptional(),
-    subzone: namePart.exactOptional(),
-  } satisfies Fields<Endpoint>);
+const endpoint = object({
+  address: endpointAddress,
+  ports: record(portNumber, MAX_OVERRIDES).exactOptional(),
+  weight: whole(1, MAX_WEIGHT).exactOptional(),
+  labels: labels.exactOptional(),
+  region: namePart.exactOptional(),
+  zone: namePart.exactOptional(),
+  subzone: namePart.exactOptional(),
+} satisfies Fields<Endpoint>);
 
 const kindOf = <Kind extends string>(kinds: Readonly<Record<Kind, true>>) => {
   const known = Object.keys(kinds) as [Kind, ...Kind[]];
@@ -119,13 +100,13 @@ const NO_NAMES = z
   .max(0, "must be empty, unless the registry option ownNames is true");
 
 /** The form of a service from an adapter that is not part of this project. */
-export function serviceSchema({ registry, loopback, legacyNames }: Trust) {
+export function serviceSchema({ registry, legacyNames }: Trust) {
   return object({
     registry: z.literal(registry, { error: `must be "${registry}"` }),
     namespace: namePart,
     name: serviceName,
     ports: list(port, MAX_PORTS),
-    endpoints: list(endpoint(loopback), MAX_ENDPOINTS),
+    endpoints: list(endpoint, MAX_ENDPOINTS),
     leftOut: list(leftOut, MAX_ENDPOINTS),
     metadata: record(z.string({ error: "must be a text" }).max(4096, "must have at most 4096 characters"), 1024),
     legacyNames: legacyNames ? list(printable(253), 255) : NO_NAMES,

@@ -1,11 +1,13 @@
 import type { z } from "zod";
 import { describeError, ReadError } from "../src/errors.ts";
+import { isNamePart, isServiceName } from "../src/istio/limits.ts";
 import type { SkipKind, Snapshot } from "../src/model/adapter.ts";
 import { parseServiceKey, type Service, type ServiceKey, serviceKey } from "../src/model/service.ts";
-import { isNamePart, isServiceName } from "./istio.ts";
+import { plainText } from "../src/text.ts";
 import { serviceSchema, type Trust } from "./service-form.ts";
+import { few } from "./text.ts";
 
-/** A snapshot whose reads have not been looked at yet. */
+/** A snapshot whose reads have not been checked yet. */
 export type Envelope = Omit<Snapshot, "services"> & { readonly services: readonly unknown[] };
 
 /** One read that can be believed, or why it cannot. */
@@ -42,7 +44,8 @@ export function checkEnvelope(given: unknown, registry: string): Envelope {
     registry,
     services,
     revision,
-    ...(incomplete === undefined ? {} : { incomplete: plainText(incomplete) }),
+    ...(incomplete === undefined ? {} : { incomplete: plain(incomplete) }),
+    ...(fields.caseless === true ? { caseless: true } : {}),
     ...(skipped === undefined ? {} : { skipped: checkSkipped(skipped, wrong) }),
   };
 }
@@ -50,7 +53,7 @@ export function checkEnvelope(given: unknown, registry: string): Envelope {
 function checkSkipped(skipped: unknown, wrong: (what: string) => ReadError): NonNullable<Snapshot["skipped"]> {
   for (const [kind, count] of Object.entries(fieldsOf(skipped))) {
     if (!Object.hasOwn(SKIP_KINDS, kind))
-      throw wrong(`skipped.${plainText(kind)} must be one of ${Object.keys(SKIP_KINDS).join(", ")}`);
+      throw wrong(`skipped.${plain(kind)} must be one of ${Object.keys(SKIP_KINDS).join(", ")}`);
     if (!Number.isSafeInteger(count) || Number(count) < 0)
       throw wrong(`skipped.${kind} must be a count, is ${shown(count)}`);
   }
@@ -64,7 +67,7 @@ export function readJudge(trust: Trust): (given: unknown) => JudgedRead {
     try {
       return judged(fieldsOf(given));
     } catch (error) {
-      return { state: "nameless", fault: `a read cannot be looked at: ${plainError(error).message}` }; // a getter that throws
+      return { state: "nameless", fault: `a read cannot be inspected: ${plainError(error).message}` }; // a getter that throws
     }
   };
 
@@ -81,10 +84,10 @@ function judgedService(given: unknown, schema: ReturnType<typeof serviceSchema>,
   const faults = (result.error?.issues ?? []).flatMap((issue) => faultsOf(issue, given));
   const hasKey =
     typeof namespace === "string" && isNamePart(namespace) && typeof name === "string" && isServiceName(name);
-  if (!hasKey) return { state: "nameless", fault: `a service cannot be named: ${few(faults)}` };
+  if (!hasKey) return { state: "nameless", fault: `a service cannot be named: ${faultsIn(faults)}` };
   const key = serviceKey(registry, namespace, name);
   if (result.success) return { state: "ok", key, service: result.data };
-  return { state: "failed", key, cause: new ReadError("answer", `Cannot use service ${key}: ${few(faults)}`) };
+  return { state: "failed", key, cause: new ReadError("answer", `Cannot use service ${key}: ${faultsIn(faults)}`) };
 }
 
 function judgedFailure({ key, cause }: Fields, registry: string): JudgedRead {
@@ -102,12 +105,17 @@ function judgedFailure({ key, cause }: Fields, registry: string): JudgedRead {
   return { state: "failed", key, cause: plainError(cause) };
 }
 
+/** A text of someone else's, on one line and not too long. */
+export function plain(text: string): string {
+  return plainText(text, MOST_CHARACTERS);
+}
+
 /**
  * An error of someone else's as one of ours: short, printable, without what hangs on it. Its kind is kept also where its
  * ReadError is another copy's: what counts is the field `failure`.
  */
 export function plainError(error: unknown): Error {
-  const message = plainText(describeError(error ?? "no reason given"));
+  const message = plain(describeError(error ?? "no reason given"));
   const failure = failureOf(error);
   return failure === undefined ? new Error(message) : new ReadError(failure, message);
 }
@@ -128,12 +136,6 @@ const FAILURES: Readonly<Record<ReadError["failure"], true>> = {
   answer: true,
 };
 
-/** Characters that a terminal would obey become spaces; what is long is cut. */
-export function plainText(text: string): string {
-  const visible = text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, " ");
-  return visible.length <= MOST_CHARACTERS ? visible : `${visible.slice(0, MOST_CHARACTERS)} …`;
-}
-
 type Fields = Readonly<Record<string, unknown>>;
 
 function fieldsOf(value: unknown): Fields {
@@ -141,7 +143,7 @@ function fieldsOf(value: unknown): Fields {
 }
 
 function faultsOf(issue: z.core.$ZodIssue, service: unknown): string[] {
-  const at = (path: readonly PropertyKey[]) => plainText(dotted(path));
+  const at = (path: readonly PropertyKey[]) => plain(dotted(path));
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((key) => `${at([...issue.path, key])} ${issue.message}`);
   const value = issue.path.reduce<unknown>(
@@ -160,9 +162,8 @@ function dotted(path: readonly PropertyKey[]): string {
   return text === "" ? "it" : text.replace(/^\./, "");
 }
 
-function few(faults: readonly string[]): string {
-  const rest = faults.length - MOST_FAULTS;
-  return [...faults.slice(0, MOST_FAULTS), ...(rest > 0 ? [`and ${rest} more`] : [])].join("; ");
+function faultsIn(faults: readonly string[]): string {
+  return few(faults, MOST_FAULTS, (rest) => `and ${rest} more`).join("; ");
 }
 
 function shown(value: unknown): string {
@@ -170,5 +171,5 @@ function shown(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
   if (typeof value === "object" || typeof value === "function") return `of type ${typeof value}`;
-  return typeof value === "string" ? JSON.stringify(plainText(value.slice(0, 80))) : plainText(String(value));
+  return typeof value === "string" ? JSON.stringify(plain(value.slice(0, 80))) : plain(String(value));
 }

@@ -1,110 +1,124 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Changes, createChanges } from "../../src/async/changes.ts";
 import { ReadError, readFailure } from "../../src/errors.ts";
-import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter } from "../../src/model/adapter.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
-import { catalog } from "./catalog.ts";
-import { consulClient } from "./client.ts";
-import { datacenter } from "./datacenter.ts";
+import { type Catalog, catalog } from "./catalog.ts";
+import { type ConsulClient, consulClient } from "./client/client.ts";
+import { type Datacenter, datacenter } from "./datacenter.ts";
 import { consulMetrics } from "./metrics.ts";
 import type { ConsulOptions } from "./options.ts";
-import { watches } from "./watches.ts";
+import { type Watches, watchesOf } from "./watches.ts";
 
 /** The first change of many is told at once, those that follow within this time together. */
 const GATHER_MS = 50;
 /** Blocking queries end when nobody has waited for a change for so long. */
 const IDLE_MS = 600_000;
 
+/** One datacenter, and the blocking queries on it. */
+interface Member {
+  readonly reader: Datacenter;
+  readonly watches: Watches;
+}
+
+/** A registry and what is known of it. */
+interface State {
+  readonly registry: string;
+  readonly client: ConsulClient;
+  readonly catalog: Catalog;
+  readonly members: readonly Member[];
+  /** Of the catalog, and doubts about it. */
+  readonly changes: Changes;
+  /** A poll has succeeded. */
+  isKnown: boolean;
+  /** By performance.now(). */
+  hintedAtMs: number;
+  /** Ends the blocking queries. */
+  idle: NodeJS.Timeout | undefined;
+}
+
 /** A registry that is a Consul, of one datacenter or of several. */
 export function consul(options: ConsulOptions, context: AdapterContext): Adapter {
-  const { registry, dir } = context;
-  const metrics = consulMetrics(context.metrics, registry);
-  const client = consulClient(options, dir, metrics);
-  const pool = intern();
-  const waiting = new Set<() => void>();
-  const notify = () => {
-    for (const wake of waiting) wake();
-  };
-  const all = catalog({ registry, namespace: options.namespace }, pool, notify);
-  const names = options.datacenters ?? [undefined];
-  const members = names.map((name) => {
-    const onRead = (service: string, hasMoved: boolean) => eyes.onRead(service, hasMoved);
-    const member = datacenter({ name, client, options, catalog: all, pool, onRead });
-    const maxConnections = Math.floor(options.maxConnections / names.length);
-    const eyes = watches({ member, client, metrics, maxConnections, waitMs: options.wait, onDoubt: notify });
-    return { member, eyes };
-  });
-  let isKnown = false;
-  let hintedAtMs = Number.NEGATIVE_INFINITY;
-  let idle: NodeJS.Timeout | undefined;
-
-  const isDoubtful = () => members.some(({ member }) => member.isDoubtful());
-
-  async function read(signal: AbortSignal, { trigger }: { readonly trigger: "poll" | "hint" }): Promise<Snapshot> {
-    signal.throwIfAborted();
-    if (trigger === "poll" || !isKnown || isDoubtful()) await poll(signal);
-    return all.snapshot();
-  }
-
-  async function poll(signal: AbortSignal): Promise<void> {
-    const results = await Promise.allSettled(
-      members.map(async ({ member, eyes }) => eyes.polled(await member.poll(signal))),
-    );
-    signal.throwIfAborted();
-    const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
-    if (failures.length === members.length) {
-      const [cause] = failures;
-      const failure = readFailure(cause);
-      if (failure === "other") throw cause;
-      throw new ReadError(failure, `Cannot read services of registry "${registry}"`, { cause });
-    }
-    for (const [at, result] of results.entries()) {
-      const lost = members[at]?.member;
-      if (result.status === "rejected" && lost !== undefined) all.lose(lost, result.reason);
-    }
-    isKnown = true;
-  }
-
-  async function waitForChange(revision: string, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    clearTimeout(idle);
-    for (const { eyes } of members) eyes.start();
-    try {
-      while (String(all.version()) === revision && !isDoubtful()) await change(signal);
-      const sinceMs = performance.now() - hintedAtMs;
-      if (sinceMs < GATHER_MS) await sleep(GATHER_MS - sinceMs, undefined, { signal });
-      hintedAtMs = performance.now();
-    } finally {
-      clearTimeout(idle);
-      idle = setTimeout(stop, IDLE_MS).unref();
-    }
-  }
-
-  async function change(signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = () => reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    waiting.add(resolve);
-    try {
-      await promise;
-    } finally {
-      waiting.delete(resolve);
-      signal.removeEventListener("abort", onAbort);
-    }
-  }
-
-  function stop(): void {
-    for (const { eyes } of members) eyes.stop();
-  }
-
+  const { registry } = context;
+  const state = newState(options, context);
   return {
     registry,
-    read,
-    waitForChange,
+    async read(signal, { trigger }) {
+      signal.throwIfAborted();
+      if (trigger === "poll" || !state.isKnown || isDoubtful(state)) await poll(state, signal);
+      return state.catalog.snapshot();
+    },
+    waitForChange: (revision, signal) => waitForChange(state, revision, signal),
     async close() {
-      clearTimeout(idle);
-      stop();
-      client.close();
+      clearTimeout(state.idle);
+      stopWatches(state);
+      state.client.close();
     },
   };
+}
+
+function newState(options: ConsulOptions, context: AdapterContext): State {
+  const { registry } = context;
+  const metrics = consulMetrics(context.metrics, registry);
+  const client = consulClient(options, context, metrics);
+  const pool = intern();
+  const changes = createChanges();
+  const all = catalog({ registry, namespace: options.namespace, pool, onChange: changes.notify });
+  const names = options.datacenters ?? [undefined];
+  const maxConnections = Math.floor(options.maxConnections / names.length);
+  const members = names.map((name): Member => {
+    const onRead = (service: string, hasChanged: boolean) => watches.onRead(service, hasChanged);
+    const reader = datacenter({ name, client, options, catalog: all, pool, onRead });
+    const onDoubt = changes.notify;
+    const watches = watchesOf({ reader, client, metrics, maxConnections, waitMs: options.wait, onDoubt });
+    return { reader, watches };
+  });
+  const hintedAtMs = Number.NEGATIVE_INFINITY;
+  return { registry, client, catalog: all, members, changes, isKnown: false, hintedAtMs, idle: undefined };
+}
+
+function isDoubtful({ members }: State): boolean {
+  return members.some(({ reader }) => reader.isDoubtful());
+}
+
+/** @throws When no datacenter can be read. */
+async function poll(state: State, signal: AbortSignal): Promise<void> {
+  const { registry, members } = state;
+  const results = await Promise.allSettled(members.map((member) => pollOne(member, signal)));
+  signal.throwIfAborted();
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (failures.length === members.length) {
+    const [cause] = failures;
+    const failure = readFailure(cause);
+    if (failure === "other") throw cause;
+    throw new ReadError(failure, `Cannot read services of registry "${registry}"`, { cause });
+  }
+  for (const [at, result] of results.entries())
+    if (result.status === "rejected") members[at]?.reader.lose(result.reason);
+  state.isKnown = true;
+}
+
+async function pollOne({ reader, watches }: Member, signal: AbortSignal): Promise<void> {
+  watches.polled(await reader.poll(signal));
+}
+
+async function waitForChange(state: State, revision: string, signal: AbortSignal): Promise<void> {
+  const { catalog: all, changes } = state;
+  signal.throwIfAborted();
+  clearTimeout(state.idle);
+  for (const { watches } of state.members) watches.start();
+  try {
+    while (String(all.version()) === revision && !isDoubtful(state)) await changes.wait(changes.version(), signal);
+    const sinceMs = performance.now() - state.hintedAtMs;
+    if (sinceMs < GATHER_MS) await sleep(GATHER_MS - sinceMs, undefined, { signal });
+    state.hintedAtMs = performance.now();
+  } finally {
+    clearTimeout(state.idle);
+    state.idle = setTimeout(() => stopWatches(state), IDLE_MS).unref();
+  }
+}
+
+function stopWatches({ members }: State): void {
+  for (const { watches } of members) watches.stop();
 }

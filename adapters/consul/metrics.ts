@@ -1,10 +1,22 @@
-import { Counter, Gauge } from "prom-client";
 import type { ReadFailure } from "../../src/errors.ts";
 import type { Metrics } from "../../src/metrics.ts";
+import { sharedCounter, sharedGauge } from "../metrics.ts";
 
-const REQUESTS = "x2istio_consul_requests_total";
-const WAKES = "x2istio_consul_wakes_total";
-const WATCHES = "x2istio_consul_watches_count";
+const REQUESTS = {
+  name: "x2istio_consul_requests_total",
+  help: "Requests to Consul by result.",
+  labelNames: ["registry", "result"],
+} as const;
+const WAKES = {
+  name: "x2istio_consul_wakes_total",
+  help: "Blocking queries to Consul that came back with a change.",
+  labelNames: ["registry"],
+} as const;
+const WATCHES = {
+  name: "x2istio_consul_watches_count",
+  help: "Blocking queries to Consul that are waiting now.",
+  labelNames: ["registry"],
+} as const;
 const RESULTS: readonly RequestResult[] = ["ok", "timeout", "connection", "denied", "server", "answer"];
 
 /** What became of a request: its answer was good, or why not. */
@@ -20,10 +32,10 @@ export interface ConsulMetrics {
 }
 
 /** The metrics of one registry, at 0 from the start. All Consul registries of a process share them. */
-export function consulMetrics({ registry: register }: Metrics, registry: string): ConsulMetrics {
-  const requests = (register.getSingleMetric(REQUESTS) as Counter | undefined) ?? newRequests(register);
-  const wakes = (register.getSingleMetric(WAKES) as Counter | undefined) ?? newWakes(register);
-  const watches = (register.getSingleMetric(WATCHES) as Gauge | undefined) ?? newWatches(register);
+export function consulMetrics(metrics: Metrics, registry: string): ConsulMetrics {
+  const requests = sharedCounter(metrics, REQUESTS);
+  const wakes = sharedCounter(metrics, WAKES);
+  const watches = sharedGauge(metrics, WATCHES);
   for (const result of RESULTS) requests.inc({ registry, result }, 0);
   wakes.inc({ registry }, 0);
   watches.set({ registry }, 0);
@@ -32,31 +44,4 @@ export function consulMetrics({ registry: register }: Metrics, registry: string)
     woke: () => wakes.inc({ registry }),
     watches: (change) => watches.inc({ registry }, change),
   };
-}
-
-function newRequests(register: Metrics["registry"]) {
-  return new Counter({
-    name: REQUESTS,
-    help: "Requests to Consul by result.",
-    labelNames: ["registry", "result"],
-    registers: [register],
-  });
-}
-
-function newWakes(register: Metrics["registry"]) {
-  return new Counter({
-    name: WAKES,
-    help: "Blocking queries to Consul that came back with a change.",
-    labelNames: ["registry"],
-    registers: [register],
-  });
-}
-
-function newWatches(register: Metrics["registry"]) {
-  return new Gauge({
-    name: WATCHES,
-    help: "Blocking queries to Consul that wait now.",
-    labelNames: ["registry"],
-    registers: [register],
-  });
 }

@@ -1,18 +1,15 @@
 import { isAbsolute } from "node:path";
 import { z } from "zod";
-import { isNamePart } from "../istio.ts";
-import { duration } from "../options.ts";
+import { isNamePart } from "../../src/istio/limits.ts";
+import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
 
 const text = z.string().min(1);
-const globs = z.array(text);
 const fits = (must: string, test: (value: string) => boolean) => z.string().refine(test, must);
 const pairs = z.record(text, z.string());
 
 const address = fits("must be http://host:port, https://host:port or unix:///path, without user or query", (value) => {
   if (value.startsWith("unix://")) return isAbsolute(value.slice("unix://".length));
-  const url = URL.canParse(value) ? new URL(value) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol)) return false;
-  return [url.username, url.password, url.search, url.hash].every((part) => part === "");
+  return isServerUrl(value);
 });
 
 const basicAuth = z
@@ -30,7 +27,7 @@ export const consulFields = z.strictObject({
   datacenters: z
     .array(fits("must be a datacenter's name", (value) => /^[\w-]{1,64}$/.test(value)))
     .min(1)
-    .refine((names) => new Set(names).size === names.length, "must not name a datacenter twice")
+    .refine(isDistinct, "must not name a datacenter twice")
     .optional(),
   /** Namespace of all its services in the mesh. */
   namespace: fits("must be a printable text of at most 253 characters without slash", (value) =>
@@ -52,17 +49,13 @@ export const consulFields = z.strictObject({
   consistency: z.enum(["default", "stale", "consistent"]).default("default"),
   /** A stale answer older than this is asked for again, from the leader. */
   maxStale: duration("1ms", "24h").default(10_000),
-  services: z
-    .strictObject({ include: globs.default(["*"]), exclude: globs.default([]) })
-    .default({ include: ["*"], exclude: [] }),
+  services: nameGlobs,
   /** All of these tags must stand on an instance. */
   tags: z.array(text).default([]),
   nodeMeta: pairs.default({}),
   serviceMeta: pairs.default({}),
   warning: z.enum(["include", "exclude"]).default("include"),
   taggedAddress: text.optional(),
-  /** Allow endpoints on 127.0.0.0/8 and ::1: only for tests on one machine. */
-  loopback: z.boolean().default(false),
   /** What parts key and value in a tag that is a label. */
   labelSeparators: z.array(text).default(["=", "|"]),
   protocolMeta: text.default("protocol"),
@@ -81,11 +74,12 @@ export const consulFields = z.strictObject({
 export const consulOptions = consulFields
   .refine(({ token, tokenFile }) => token === undefined || tokenFile === undefined, {
     path: ["tokenFile"],
-    message: "must not stand beside token",
+    message: "must not be set together with token",
   })
   .refine(({ tls, address: at }) => tls === undefined || at.startsWith("https://"), {
     path: ["tls"],
-    message: "must stand only with an address https://",
+    message: "is valid only with an https:// address",
   });
 
+/** The options with their defaults filled in. */
 export type ConsulOptions = z.output<typeof consulFields>;

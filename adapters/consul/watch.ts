@@ -1,23 +1,24 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { backOff } from "../../src/async/back-off.ts";
 import { ReadError } from "../../src/errors.ts";
-import type { Answer } from "./client.ts";
+import type { Answer } from "./client/client.ts";
 
-const FIRST_PAUSE_MS = 500;
-const MAX_PAUSE_MS = 30_000;
+/** After a failure. */
+export const PAUSE = { firstMs: 500, mostMs: 30_000 };
 /** So many changes in a row are taken as they come, further ones at the interval. */
 const BURST = 10;
 const INTERVAL_MS = 250;
 
 /** One thing to wait for, again and again. */
-export interface WatchOptions {
+export interface WatchOptions<Result> {
   /** Ask for what has changed since `index`; `undefined` asks for what there is. */
-  readonly ask: (index: number | undefined, signal: AbortSignal) => Promise<Answer>;
+  readonly ask: (index: number | undefined, signal: AbortSignal) => Promise<Answer<Result>>;
   /** How long an answer takes at most while nothing changes. */
   readonly waitMs: number;
   /** The index of what is known; 0 when nothing is. */
   readonly index: () => number;
   /** Take in a change. */
-  readonly onChange: (answer: Answer, signal: AbortSignal) => Promise<void> | void;
+  readonly onChange: (answer: Answer<Result>, signal: AbortSignal) => Promise<void> | void;
   /** The index went backwards, as after a restart or a restore: the answer is not taken in. */
   readonly onBackwards: () => void;
   /** Told of each failure; false ends the watch. */
@@ -29,7 +30,7 @@ export interface WatchOptions {
  *
  * @see https://developer.hashicorp.com/consul/api-docs/features/blocking: what a client has to do about indexes
  */
-export async function watch(options: WatchOptions, signal: AbortSignal): Promise<void> {
+export async function watch<Result>(options: WatchOptions<Result>, signal: AbortSignal): Promise<void> {
   const pace = paceOf(BURST, INTERVAL_MS);
   let failures = 0;
   let isOdd = false;
@@ -53,15 +54,9 @@ export async function watch(options: WatchOptions, signal: AbortSignal): Promise
       await pace(signal);
     } catch (error) {
       if (signal.aborted || options.onFailure?.(error) === false) return;
-      await rest(++failures, signal).catch(() => {});
+      await backOff(++failures, signal, PAUSE).catch(() => {});
     }
   }
-}
-
-/** Wait after so many failures in a row, not as long as everyone else. */
-export function rest(failures: number, signal: AbortSignal): Promise<void> {
-  const ms = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures - 1, 16));
-  return sleep(ms * (0.5 + Math.random() / 2), undefined, { signal });
 }
 
 function paceOf(burst: number, intervalMs: number): (signal: AbortSignal) => Promise<void> {

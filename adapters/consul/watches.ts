@@ -1,11 +1,14 @@
 import { setImmediate as turnOfLoop } from "node:timers/promises";
+import { type Gate, gate } from "../../src/async/gate.ts";
 import { readFailure } from "../../src/errors.ts";
-import type { Answer, ConsulClient, Query } from "./client.ts";
-import { CHECKS, type Datacenter, healthPath, MAX_LIST_BYTES, NODES, READS_AT_ONCE, SERVICES } from "./datacenter.ts";
+import type { Answer, ConsulClient, Query } from "./client/client.ts";
+import { ENTRIES_PARSER, SERVICES_PARSER } from "./client/reply.ts";
+import type { Datacenter } from "./datacenter.ts";
 import type { ConsulMetrics } from "./metrics.ts";
-import { gate } from "./requests.ts";
-import { type Sweep, sweep } from "./sweep.ts";
-import { watch } from "./watch.ts";
+import { type ProbeRounds, probeRounds } from "./probe-round.ts";
+import { READS_AT_ONCE } from "./service-reads.ts";
+import { CHECKS, NODES, SERVICES } from "./tables.ts";
+import { type WatchOptions, watch } from "./watch.ts";
 
 /** Blocking queries that say nothing of one service alone: on services, nodes and checks. */
 const GLOBAL_WATCHES = 3;
@@ -18,15 +21,15 @@ export interface Watches {
   /** Wait for changes from now on; does nothing while it does. */
   start(): void;
   stop(): void;
-  isRunning(): boolean;
   /** A poll has read everything. */
   polled(wentBack: boolean): void;
   /** A service was read. */
-  onRead(name: string, hasMoved: boolean): void;
+  onRead(name: string, hasChanged: boolean): void;
 }
 
+/** What is watched, and how. */
 export interface WatchesOptions {
-  readonly member: Datacenter;
+  readonly reader: Datacenter;
   readonly client: ConsulClient;
   readonly metrics: ConsulMetrics;
   /** Blocking queries at once where each takes a connection. */
@@ -36,175 +39,191 @@ export interface WatchesOptions {
   readonly onDoubt: () => void;
 }
 
+/** The queries that go on at the moment. */
 interface Running {
   readonly end: AbortController;
-  readonly sweep: Sweep;
+  readonly rounds: ProbeRounds;
+  /** By the name of their service; the first is the one to end when there are too many. */
   readonly services: Map<string, AbortController>;
+}
+
+interface State {
+  readonly options: WatchesOptions;
+  readonly atOnce: Gate;
+  /** Blocking queries on services, at most and for now. */
+  readonly most: number;
+  allowed: number;
+  running: Running | undefined;
 }
 
 /**
  * Watch one datacenter.
  *
- * Where queries share connections (HTTP/2), every service has one of its own. Elsewhere the services that moved last have one, and
- * three queries on everything say when one of the others has moved, which a sweep then finds.
+ * Where queries share connections (HTTP/2), every service has one of its own. Elsewhere the services that changed last have one, and
+ * three queries on everything say when one of the others has changed, which a probe round then finds.
  */
-export function watches({ member, client, metrics, maxConnections, waitMs, onDoubt }: WatchesOptions): Watches {
-  const { name: dc } = member;
-  const most = Math.max(0, maxConnections - GLOBAL_WATCHES);
-  const atOnce = gate(READS_AT_ONCE);
-  let allowed = most;
-  let running: Running | undefined;
-
-  async function ask(path: string, query: Query, index: number | undefined, signal: AbortSignal): Promise<Answer> {
-    if (index === undefined) return atOnce(() => client.get(path, query, signal), signal);
-    metrics.watches(1);
-    try {
-      const answer = await client.get(path, { ...query, index }, signal);
-      if (answer.index !== index) metrics.woke();
-      return answer;
-    } finally {
-      metrics.watches(-1);
-    }
-  }
-
-  function onBackwards(): void {
-    member.doubt();
-    onDoubt();
-  }
-
-  function start(): void {
-    if (running !== undefined) return;
-    const end = new AbortController();
-    const services = new Map<string, AbortController>();
-    running = { end, services, sweep: sweep(member, (name) => services.has(name), end.signal) };
-    watchList(running);
-    if (!client.isMultiplexed()) {
-      watchTable(running, NODES, member.indexes().nodes);
-      watchTable(running, CHECKS, member.indexes().checks);
-    }
-    sync(running);
-  }
-
-  function watchList(now: Running): void {
-    void watch(
-      {
-        ask: (index, signal) => ask(SERVICES.path, { dc, maxBytes: MAX_LIST_BYTES }, index, signal),
-        index: () => member.indexes().services,
-        async onChange(answer, signal) {
-          if (!client.isMultiplexed()) now.sweep.request();
-          await member.acceptList(answer, signal);
-          sync(now);
-        },
-        onBackwards,
-        waitMs,
-      },
-      now.end.signal,
-    );
-  }
-
-  function watchTable(now: Running, { path, params }: typeof NODES, first: number): void {
-    let known = first;
-    void watch(
-      {
-        ask: (index, signal) => ask(path, { dc, params }, index, signal),
-        index: () => known,
-        onChange({ index }) {
-          known = index;
-          now.sweep.request();
-        },
-        onBackwards,
-        waitMs,
-      },
-      now.end.signal,
-    );
-  }
-
-  function watchService(now: Running, name: string): void {
-    const own = new AbortController();
-    now.services.set(name, own);
-    void watch(
-      {
-        ask: (index, signal) => ask(healthPath(name), { dc }, index, signal),
-        index: () => member.indexOf(name),
-        onChange: (answer) => member.acceptService(name, answer),
-        onBackwards,
-        waitMs,
-        onFailure(error) {
-          const isOver = !client.isMultiplexed() && isTooMany(error);
-          if (isOver) yieldPlace(now, name);
-          return !isOver;
-        },
-      },
-      own.signal,
-    );
-  }
-
-  function yieldPlace(now: Running, name: string): void {
-    allowed = Math.floor(now.services.size / 2);
-    now.services.delete(name);
-    trim(now);
-  }
-
-  /** Watch what is listed, and no longer what is not. */
-  function sync(now: Running): void {
-    const names = member.names();
-    for (const [name, own] of now.services) {
-      if (names.has(name)) continue;
-      own.abort();
-      now.services.delete(name);
-    }
-    if (client.isMultiplexed()) void watchAll(now, names);
-  }
-
-  /** Thousands at once would keep everyone else waiting. */
-  async function watchAll(now: Running, names: ReadonlySet<string>): Promise<void> {
-    let begun = 0;
-    for (const name of names) {
-      if (now.services.has(name)) continue;
-      if (++begun % BEGUN_AT_ONCE === 0) await turnOfLoop();
-      if (now.end.signal.aborted || member.names() !== names) return; // another sync follows, or none
-      watchService(now, name);
-    }
-  }
-
-  function trim({ services }: Running): void {
-    for (const [name, own] of services) {
-      if (services.size <= allowed) return;
-      own.abort();
-      services.delete(name);
-    }
-  }
-
-  function onRead(name: string, hasMoved: boolean): void {
-    if (running === undefined || !hasMoved || client.isMultiplexed()) return;
-    running.sweep.note(name);
-    const own = running.services.get(name);
-    if (own !== undefined) {
-      running.services.delete(name);
-      running.services.set(name, own); // the last to go now
-    } else if (allowed > 0 && member.names().has(name)) watchService(running, name);
-    trim(running);
-  }
-
-  function stop(): void {
-    for (const own of running?.services.values() ?? []) own.abort();
-    running?.end.abort();
-    running = undefined;
-  }
-
+export function watchesOf(options: WatchesOptions): Watches {
+  const most = Math.max(0, options.maxConnections - GLOBAL_WATCHES);
+  const state: State = { options, atOnce: gate(READS_AT_ONCE), most, allowed: most, running: undefined };
   return {
-    start,
-    stop,
-    isRunning: () => running !== undefined,
-    onRead,
+    start: () => start(state),
+    stop: () => stop(state),
     polled(wentBack) {
-      allowed = Math.min(most, allowed + REGROWTH);
-      if (running === undefined) return;
-      if (!wentBack) return sync(running);
-      stop();
-      start();
+      state.allowed = Math.min(most, state.allowed + REGROWTH);
+      if (state.running === undefined) return;
+      if (!wentBack) return sync(state, state.running);
+      stop(state);
+      start(state);
+    },
+    onRead(name, hasChanged) {
+      if (hasChanged) onChanged(state, name);
     },
   };
+}
+
+function start(state: State): void {
+  if (state.running !== undefined) return;
+  const { reader, client } = state.options;
+  const end = new AbortController();
+  const services = new Map<string, AbortController>();
+  const running: Running = { end, services, rounds: probeRounds(reader, (name) => services.has(name), end.signal) };
+  state.running = running;
+  watchList(state, running);
+  if (!client.isMultiplexed()) {
+    watchTable(state, running, NODES, reader.indexes().nodes);
+    watchTable(state, running, CHECKS, reader.indexes().checks);
+  }
+  sync(state, running);
+}
+
+function stop(state: State): void {
+  for (const own of state.running?.services.values() ?? []) own.abort();
+  state.running?.end.abort();
+  state.running = undefined;
+}
+
+/** Where each query takes a connection, what has just changed gets one, and the one whose service changed longest ago ends. */
+function onChanged(state: State, name: string): void {
+  const { running, allowed, options } = state;
+  if (running === undefined || options.client.isMultiplexed()) return;
+  running.rounds.note(name);
+  const own = running.services.get(name);
+  if (own !== undefined) {
+    running.services.delete(name);
+    running.services.set(name, own); // the last to go now
+  } else if (allowed > 0 && options.reader.names().has(name)) watchService(state, running, name);
+  trim(state, running);
+}
+
+function watchList(state: State, running: Running): void {
+  const { reader, client } = state.options;
+  const query = { dc: reader.name, parser: SERVICES_PARSER };
+  begin(state, running.end.signal, {
+    ask: (index, signal) => ask(state, SERVICES.path, query, index, signal),
+    index: () => reader.indexes().services,
+    async onChange(answer, signal) {
+      if (!client.isMultiplexed()) running.rounds.request();
+      await reader.acceptList(answer, signal);
+      sync(state, running);
+    },
+  });
+}
+
+function watchTable(state: State, running: Running, { path, params }: typeof NODES, first: number): void {
+  const query = { dc: state.options.reader.name, params };
+  let known = first;
+  begin(state, running.end.signal, {
+    ask: (index, signal) => ask(state, path, query, index, signal),
+    index: () => known,
+    onChange({ index }) {
+      known = index;
+      running.rounds.request();
+    },
+  });
+}
+
+function watchService(state: State, running: Running, name: string): void {
+  const { reader, client } = state.options;
+  const own = new AbortController();
+  running.services.set(name, own);
+  begin(state, own.signal, {
+    ask: (index, signal) => ask(state, reader.pathOf(name), { dc: reader.name, parser: ENTRIES_PARSER }, index, signal),
+    index: () => reader.indexOf(name),
+    onChange: (answer) => reader.acceptService(name, answer),
+    onFailure(error) {
+      const isOver = !client.isMultiplexed() && isTooMany(error);
+      if (isOver) yieldPlace(state, running, name);
+      return !isOver;
+    },
+  });
+}
+
+function begin<Result>(
+  { options: { reader, waitMs, onDoubt } }: State,
+  signal: AbortSignal,
+  options: Omit<WatchOptions<Result>, "waitMs" | "onBackwards">,
+): void {
+  const onBackwards = () => {
+    reader.doubt();
+    onDoubt();
+  };
+  void watch({ ...options, waitMs, onBackwards }, signal);
+}
+
+async function ask<Result>(
+  { options: { client, metrics }, atOnce }: State,
+  path: string,
+  query: Query<Result>,
+  index: number | undefined,
+  signal: AbortSignal,
+): Promise<Answer<Result>> {
+  if (index === undefined) return atOnce(() => client.get(path, query, signal), signal);
+  metrics.watches(1);
+  try {
+    const answer = await client.get(path, { ...query, index }, signal);
+    if (answer.index !== index) metrics.woke();
+    return answer;
+  } finally {
+    metrics.watches(-1);
+  }
+}
+
+/** Consul takes no more connections: half as many queries have to do for now. */
+function yieldPlace(state: State, running: Running, name: string): void {
+  state.allowed = Math.floor(running.services.size / 2);
+  running.services.delete(name);
+  trim(state, running);
+}
+
+function trim({ allowed }: State, { services }: Running): void {
+  for (const [name, own] of services) {
+    if (services.size <= allowed) return;
+    own.abort();
+    services.delete(name);
+  }
+}
+
+/** Watch what is listed, and no longer what is not. */
+function sync(state: State, running: Running): void {
+  const { reader, client } = state.options;
+  const names = reader.names();
+  for (const [name, own] of running.services) {
+    if (names.has(name)) continue;
+    own.abort();
+    running.services.delete(name);
+  }
+  if (client.isMultiplexed()) void watchAll(state, running, names);
+}
+
+/** Thousands at once would keep everyone else waiting. */
+async function watchAll(state: State, running: Running, names: ReadonlySet<string>): Promise<void> {
+  let begun = 0;
+  for (const name of names) {
+    if (running.services.has(name)) continue;
+    if (++begun % BEGUN_AT_ONCE === 0) await turnOfLoop();
+    if (running.end.signal.aborted || state.options.reader.names() !== names) return; // another sync follows, or none
+    watchService(state, running, name);
+  }
 }
 
 function isTooMany(error: unknown): boolean {

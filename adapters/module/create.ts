@@ -1,7 +1,7 @@
 import { ConfigError } from "../../src/errors.ts";
 import type { Adapter } from "../../src/model/adapter.ts";
 import type { AdapterModule, ModuleContext, StandardIssue, StandardSchema } from "../contract.ts";
-import { plainError, plainText } from "../trust.ts";
+import { plain, plainError } from "../trust.ts";
 
 /**
  * The adapter that a module makes of its options, as it stands.
@@ -36,7 +36,7 @@ async function checked(given: unknown, schema: StandardSchema): Promise<unknown>
 function sentenceOf({ message, path = [] }: StandardIssue): string {
   const steps = path.map((step) => (typeof step === "object" ? step.key : step));
   const dotted = steps.map((step) => (typeof step === "number" ? `[${step}]` : `.${String(step)}`)).join("");
-  return plainText(`options${dotted}: ${message}`);
+  return plain(`options${dotted}: ${message}`);
 }
 
 function faultOf(adapter: unknown, registry: string): string | undefined {

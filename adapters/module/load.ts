@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError, describeError } from "../../src/errors.ts";
 import type { AdapterModule } from "../contract.ts";
-import { plainText } from "../trust.ts";
+import { plain } from "../trust.ts";
 
 /**
  * Load the module in a file and take what it exports as `adapter`. A file is loaded once in the life of a process.
@@ -20,7 +20,7 @@ export async function loadModule(path: string, dir: string): Promise<AdapterModu
     exported = await import(pathToFileURL(file).href);
   } catch (error) {
     const where = error instanceof SyntaxError ? `; node --check ${file} shows where` : "";
-    throw new ConfigError(`path: ${path} cannot be loaded: ${plainText(describeError(error))}${where}`);
+    throw new ConfigError(`path: ${path} cannot be loaded: ${plain(describeError(error))}${where}`);
   }
   return asModule(exported.adapter, path, Object.keys(exported));
 }

@@ -9,10 +9,9 @@ export const moduleOptions = z.strictObject({
   options: z.unknown().optional(),
   /** How long one read may take, and the module to load. */
   timeout: duration("100ms", "1h").default(60_000),
-  /** Allow endpoints on 127.0.0.0/8 and ::1: only for tests on one machine. */
-  loopback: z.boolean().default(false),
-  /** Allow the module to give services legacy names: only where it takes them from the operator's own hand. */
+  /** Allow the module to give services legacy names: only where it takes them from what the operator wrote. */
   ownNames: z.boolean().default(false),
 });
 
+/** The options with their defaults filled in. */
 export type ModuleOptions = z.output<typeof moduleOptions>;

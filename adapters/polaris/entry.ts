@@ -1,7 +1,7 @@
 import type { ReadError } from "../../src/errors.ts";
-import type { Known } from "./aliases.ts";
-import type { Content } from "./content.ts";
-import type { Name } from "./reply.ts";
+import type { Name } from "./client/reply.ts";
+import type { Known } from "./links.ts";
+import type { Content } from "./mapping/content.ts";
 
 /** What is known of one name, and how far it can be trusted. */
 export interface Entry extends Known {

@@ -1,8 +1,8 @@
+import { each } from "../../src/async/each.ts";
 import { ReadError } from "../../src/errors.ts";
-import { each } from "../each.ts";
-import { idOf } from "./aliases.ts";
-import type { PolarisClient } from "./client.ts";
-import type { Name, Reply } from "./reply.ts";
+import type { PolarisClient } from "./client/client.ts";
+import type { Name, Reply } from "./client/reply.ts";
+import { idOf } from "./links.ts";
 import type { Outside } from "./scope.ts";
 
 /** The scope that is all namespaces; any other is the one of that name. */

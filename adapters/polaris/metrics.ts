@@ -1,10 +1,22 @@
-import { Counter } from "prom-client";
 import type { ReadFailure } from "../../src/errors.ts";
 import type { Metrics } from "../../src/metrics.ts";
+import { sharedCounter } from "../metrics.ts";
 
-const REQUESTS = "x2istio_polaris_requests_total";
-const CHANGES = "x2istio_polaris_changes_total";
-const SWITCHES = "x2istio_polaris_switches_total";
+const REQUESTS = {
+  name: "x2istio_polaris_requests_total",
+  help: "Requests to Polaris by result.",
+  labelNames: ["registry", "result"],
+} as const;
+const CHANGES = {
+  name: "x2istio_polaris_changes_total",
+  help: "Changes in Polaris that were seen between two polls.",
+  labelNames: ["registry"],
+} as const;
+const SWITCHES = {
+  name: "x2istio_polaris_switches_total",
+  help: "Changes from one Polaris server to another.",
+  labelNames: ["registry"],
+} as const;
 const RESULTS: readonly RequestResult[] = [
   "ok",
   "unchanged",
@@ -29,10 +41,10 @@ export interface PolarisMetrics {
 }
 
 /** The metrics of one registry, at 0 from the start. All Polaris registries of a process share them. */
-export function polarisMetrics({ registry: register }: Metrics, registry: string): PolarisMetrics {
-  const requests = counter(register, REQUESTS, "Requests to Polaris by result.", ["registry", "result"]);
-  const changes = counter(register, CHANGES, "Changes in Polaris that were seen between two polls.", ["registry"]);
-  const switches = counter(register, SWITCHES, "Changes from one Polaris server to another.", ["registry"]);
+export function polarisMetrics(metrics: Metrics, registry: string): PolarisMetrics {
+  const requests = sharedCounter(metrics, REQUESTS);
+  const changes = sharedCounter(metrics, CHANGES);
+  const switches = sharedCounter(metrics, SWITCHES);
   for (const result of RESULTS) requests.inc({ registry, result }, 0);
   changes.inc({ registry }, 0);
   switches.inc({ registry }, 0);
@@ -41,9 +53,4 @@ export function polarisMetrics({ registry: register }: Metrics, registry: string
     changed: () => changes.inc({ registry }),
     switched: () => switches.inc({ registry }),
   };
-}
-
-function counter(register: Metrics["registry"], name: string, help: string, labelNames: string[]): Counter {
-  const known = register.getSingleMetric(name) as Counter | undefined;
-  return known ?? new Counter({ name, help, labelNames, registers: [register] });
 }

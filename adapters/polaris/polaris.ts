@@ -1,9 +1,10 @@
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
-import { idOf, type Resolution, resolver } from "./aliases.ts";
-import { polarisClient } from "./client.ts";
-import { estate } from "./estate.ts";
+import { type Resolution, resolver } from "./aliases.ts";
+import { catalog } from "./catalog.ts";
+import { polarisClient } from "./client/client.ts";
+import { idOf } from "./links.ts";
 import { polarisMetrics } from "./metrics.ts";
 import type { PolarisOptions } from "./options.ts";
 import { scopeOf } from "./scope.ts";
@@ -12,12 +13,12 @@ import { watch } from "./watch.ts";
 /** A registry that is a Polaris, of one server or of several. */
 export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
   const { registry } = context;
-  const { namespaces, maxInFlight, unhealthy, loopback } = options;
+  const { namespaces, maxInFlight, unhealthy } = options;
   const metrics = polarisMetrics(context.metrics, registry);
   const client = polarisClient(options, context, metrics);
   const judge = scopeOf(options);
   const pool = intern();
-  const known = estate({ registry, unhealthy, loopback, namespaces, maxInFlight, client, judge, pool });
+  const known = catalog({ registry, unhealthy, namespaces, maxInFlight, client, judge, pool });
   const resolve = resolver(registry, (name) => judge(name) === undefined);
   const changes = watch(known, { intervalMs: options.interval, maxInFlight });
   /** Aliases whose target was not listed at the last poll either. */
@@ -29,11 +30,11 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
   async function poll(signal: AbortSignal): Promise<void> {
     isKnown = false;
     await known.poll(signal);
-    const { astray } = resolved();
-    const isNew = astray.some((name) => !standing.has(idOf(name)));
+    const { dangling } = resolved();
+    const isNew = dangling.some((name) => !standing.has(idOf(name)));
     // What an alias leads to may be younger than the list.
     if (isNew) await known.pollLists(signal);
-    standing = new Set((isNew ? resolved().astray : astray).map(idOf));
+    standing = new Set((isNew ? resolved().dangling : dangling).map(idOf));
     isKnown = true;
   }
 

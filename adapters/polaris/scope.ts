@@ -1,7 +1,7 @@
+import { isNamePart, isServiceName } from "../../src/istio/limits.ts";
 import { nameFilter } from "../globs.ts";
-import { isNamePart, isServiceName } from "../istio.ts";
+import type { Name } from "./client/reply.ts";
 import type { PolarisOptions } from "./options.ts";
-import type { Name } from "./reply.ts";
 
 /** Why a listed name is none of ours: Polaris's own service, or not what the options ask for. */
 export type Outside = "infrastructure" | "filter";

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { backOffMs } from "../../src/async/back-off.ts";
+import { each } from "../../src/async/each.ts";
 import { ReadError } from "../../src/errors.ts";
-import { each } from "../each.ts";
+import type { Catalog } from "./catalog.ts";
 import type { Entry } from "./entry.ts";
-import type { Estate } from "./estate.ts";
 
 /** Questions per second, over the whole registry: some five percent of a core. */
 const MOST_PER_SECOND = 500;
@@ -18,7 +19,7 @@ const LONGEST_PAUSE_MS = 60_000;
 /** So many failures in a row mean that nothing answers. */
 const MOST_FAILURES = 5;
 
-/** How the estate is watched. */
+/** How the catalog is watched. */
 export interface WatchOptions {
   readonly intervalMs: number;
   readonly maxInFlight: number;
@@ -27,12 +28,12 @@ export interface WatchOptions {
 
 /** Asks, between two polls, whether something has changed: what changed lately in every interval, the rest in turn. */
 export interface Watch {
-  /** Resolve when the estate differs from what it was at `version`; reject when `signal` aborts. Failures are only slept over. */
+  /** Resolve when the catalog differs from what it was at `version`; reject when `signal` aborts. Failures are only slept over. */
   until(version: number, signal: AbortSignal): Promise<void>;
 }
 
 /** Watches from where it stopped the last time. */
-export function watch(estate: Estate, { intervalMs, maxInFlight, perSecond = MOST_PER_SECOND }: WatchOptions): Watch {
+export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = MOST_PER_SECOND }: WatchOptions): Watch {
   const stepMs = Math.max(LEAST_STEP_MS, intervalMs / STEPS);
   const perStep = Math.max(1, Math.floor((perSecond * stepMs) / 1000));
   let listsDueMs = 0;
@@ -41,7 +42,7 @@ export function watch(estate: Estate, { intervalMs, maxInFlight, perSecond = MOS
 
   /** Names whose turn it is: those that changed lately or were never read, and the others one after the other. */
   function due(nowMs: number): readonly Entry[] {
-    const all = [...estate.entries.values()];
+    const all = [...catalog.entries.values()];
     const isDue = (entry: Entry) => nowMs - entry.askedAtMs >= pauseMs(entry);
     const isHot = (entry: Entry) => nowMs - entry.changedAtMs < HOT_MS || entry.content === undefined;
     const turn = all.filter((entry) => isHot(entry) && isDue(entry)).slice(0, Math.ceil(perStep * HOT_SHARE));
@@ -54,25 +55,27 @@ export function watch(estate: Estate, { intervalMs, maxInFlight, perSecond = MOS
   }
 
   function pauseMs({ failures: failed }: Entry): number {
-    return failed === 0 ? intervalMs : Math.max(intervalMs, Math.min(intervalMs * 2 ** failed, LONGEST_PAUSE_MS));
+    return failed === 0
+      ? intervalMs
+      : Math.max(intervalMs, backOffMs(failed + 1, { firstMs: intervalMs, mostMs: LONGEST_PAUSE_MS }));
   }
 
   async function step(signal: AbortSignal): Promise<void> {
     const nowMs = performance.now();
     if (nowMs >= listsDueMs) {
       listsDueMs = nowMs + intervalMs;
-      await tolerant(() => estate.pollLists(signal), signal);
+      await ignoringFailures(() => catalog.pollLists(signal), signal);
     }
-    await each(due(nowMs), maxInFlight, (entry) => tolerant(() => look(entry, signal), signal, entry));
+    await each(due(nowMs), maxInFlight, (entry) => ignoringFailures(() => askAgain(entry, signal), signal, entry));
   }
 
-  async function look(entry: Entry, signal: AbortSignal): Promise<void> {
-    const { listed } = await estate.look(entry, signal);
+  async function askAgain(entry: Entry, signal: AbortSignal): Promise<void> {
+    const { listed } = await catalog.askAgain(entry, signal);
     if (!listed) listsDueMs = 0;
   }
 
   /** A failure here proves nothing: the next poll will tell. */
-  async function tolerant(action: () => Promise<void>, signal: AbortSignal, entry?: Entry): Promise<void> {
+  async function ignoringFailures(action: () => Promise<void>, signal: AbortSignal, entry?: Entry): Promise<void> {
     if (failures >= MOST_FAILURES) return;
     try {
       await action();
@@ -87,7 +90,7 @@ export function watch(estate: Estate, { intervalMs, maxInFlight, perSecond = MOS
 
   async function until(version: number, signal: AbortSignal): Promise<void> {
     let restMs = 0;
-    while (estate.version() === version) {
+    while (catalog.version() === version) {
       await sleep(stepMs + restMs, undefined, { signal });
       await step(signal);
       signal.throwIfAborted();

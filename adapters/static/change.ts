@@ -4,9 +4,9 @@ import { watchFolders } from "./watch.ts";
 
 /** Wait so long after a sign of change: editors and ConfigMaps make several in a row. */
 const DEBOUNCE_MS = 50;
-/** Files are looked at this often even without a sign, the more of them the more rarely. */
-const LOOK_MS = 500;
-const LOOK_MS_PER_FILE = 10;
+/** Files are checked this often even without a sign, the more of them the more rarely. */
+const CHECK_MS = 500;
+const CHECK_MS_PER_FILE = 10;
 
 /** Files as they were last seen. */
 export interface SeenFiles {
@@ -28,12 +28,12 @@ export async function filesChange(
     signal.throwIfAborted();
     const watch = watchFolders(folders);
     try {
-      // Looked at only now that the watch is open, so that nothing comes to pass unseen in between.
+      // Checked only now that the watch is open, so that no change is missed in between.
       const found = await findFiles(paths, dir);
       const now = await stamp(found);
       if (now !== quiet && digest(found, await readFiles(found, signal)) !== seen) return;
       quiet = now;
-      await watch.sign(LOOK_MS + files.length * LOOK_MS_PER_FILE, signal);
+      await watch.sign(CHECK_MS + files.length * CHECK_MS_PER_FILE, signal);
     } finally {
       watch.close();
     }

@@ -1,3 +1,4 @@
+import { rfc3339 } from "../../src/model/rfc3339.ts";
 import type { CheckMetrics } from "./metrics.ts";
 import { probe, type Target } from "./probe.ts";
 
@@ -13,6 +14,7 @@ export interface Checker {
   run(generation: number, signal: AbortSignal): Promise<void>;
 }
 
+/** How checks are run, and who is told. */
 export interface CheckerOptions {
   /** Probes in flight at once. */
   readonly maxProbes: number;
@@ -161,7 +163,7 @@ function turn(state: State, failure: string | undefined): boolean {
   }
   if (state.against++ === 0) state.againstSince = new Date();
   if (state.against < (failure === undefined ? rise : fall)) return false;
-  const since = `${state.againstSince.toISOString().slice(0, 19)}Z`;
+  const since = rfc3339(state.againstSince.getTime());
   state.down =
     failure === undefined
       ? undefined

@@ -7,8 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 /** Bytes of one file. Parsing takes about a second per MiB, in which no Lease is renewed: its renew deadline is 10 s. */
 const MAX_BYTES = 8 * 1024 * 1024;
 /** A file that was written less than this ago may still be growing. */
-const SETTLE_MS = 50;
-const MAX_SETTLE_MS = 1000;
+const QUIET_MS = 50;
+const MAX_QUIET_MS = 1000;
 const FILES_AT_ONCE = 32;
 
 /** A file of services as it was found. */
@@ -73,6 +73,7 @@ function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
 /** The content of a file, or why there is none. */
 export type Content = { readonly text: string; readonly hash: string } | { readonly problem: string };
 
+/** A file and what is in it. */
 export interface ReadFile extends FoundFile {
   readonly content: Content;
 }
@@ -100,15 +101,15 @@ async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Pro
   try {
     for (
       const start = performance.now();
-      performance.now() - start < MAX_SETTLE_MS;
-      await sleep(SETTLE_MS / 2, undefined, { signal })
+      performance.now() - start < MAX_QUIET_MS;
+      await sleep(QUIET_MS / 2, undefined, { signal })
     ) {
       const before = await stat(path, { bigint: true });
       if (!before.isFile()) return { problem: `${shown}: is not a regular file` };
       if (before.size > MAX_BYTES)
         return { problem: `${shown}: must be at most 8 MiB, is ${before.size} bytes: use several files` };
       const ageMs = Date.now() - Number(before.mtimeNs / 1_000_000n);
-      if (ageMs >= 0 && ageMs < SETTLE_MS) continue;
+      if (ageMs >= 0 && ageMs < QUIET_MS) continue;
       const bytes = await readFile(path, { signal });
       if (stampOf(before) === stampOf(await stat(path, { bigint: true }))) return decode(shown, bytes);
     }

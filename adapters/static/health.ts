@@ -1,5 +1,5 @@
+import { addressAndPort } from "../../src/istio/address.ts";
 import type { Endpoint, LeftOut, Service, ServicePort } from "../../src/model/service.ts";
-import { addressAndPort } from "../address.ts";
 import type { Target } from "./probe.ts";
 import type { CheckForm } from "./schema.ts";
 import { portOf, shownAddress } from "./service.ts";
@@ -29,7 +29,7 @@ export function withoutDown(service: Service, reasons: readonly (string | undefi
   if (down.length === 0) return service;
   if (down.length < service.endpoints.length || !failOpen) return emptied(service, down);
   const why = down.map(({ out }) => `${out.address} ${out.reason}`).join("; ");
-  return { ...service, notes: [...service.notes, `no endpoint passes its check, so all stay in (failOpen): ${why}`] };
+  return { ...service, notes: [...service.notes, `no endpoint passes its check, so all are kept (failOpen): ${why}`] };
 }
 
 interface Down {
@@ -43,7 +43,7 @@ function emptied(service: Service, down: readonly Down[]): Service {
   const notes =
     endpoints.length > 0
       ? service.notes
-      : [...service.notes, "no endpoint passes its check and none stays in (failOpen: false)"];
+      : [...service.notes, "no endpoint passes its check and none is kept (failOpen: false)"];
   return { ...service, endpoints, leftOut: [...service.leftOut, ...down.map(({ out }) => out)], notes };
 }
 

@@ -40,7 +40,7 @@ export function serviceReads(checks: Checker, failOpen: boolean): ServiceReads {
     const nextFailed = new Map<ServiceKey, ServiceRead>();
     const reads = found.map(({ key, service, problems }) => {
       const before = kept.get(key);
-      const next = service === undefined ? before : healed(service, targets.get(key) ?? [], before);
+      const next = service === undefined ? before : withChecks(service, targets.get(key) ?? [], before);
       if (next !== undefined) nextKept.set(key, next);
       if (service !== undefined && next !== undefined) return next.read;
       const read = failedRead(key, problems, failed.get(key));
@@ -51,7 +51,7 @@ export function serviceReads(checks: Checker, failOpen: boolean): ServiceReads {
     return reads;
   }
 
-  function healed(base: Service, targets: readonly Target[], before: Kept | undefined): Kept {
+  function withChecks(base: Service, targets: readonly Target[], before: Kept | undefined): Kept {
     const reasons = targets.map(({ id }) => checks.down(id));
     const down = JSON.stringify(reasons);
     if (before?.base === base && before.down === down) return { ...before, targets };
@@ -78,7 +78,10 @@ function judged(key: ServiceKey, twins: readonly Item[], before: Service | undef
   const problems = twins.flatMap((item) => item.problems);
   const [item, twin] = twins;
   if (twin !== undefined)
-    return { key, problems: [`${key} stands twice: ${twins.map(({ place }) => place).join(" and ")}`, ...problems] };
+    return {
+      key,
+      problems: [`${key} is defined twice: ${twins.map(({ place }) => place).join(" and ")}`, ...problems],
+    };
   if (item?.service === undefined) return { key, problems };
   const service = before !== undefined && isDeepStrictEqual(before, item.service) ? before : item.service;
   return { key, service, ...(item.check === undefined ? {} : { check: item.check }), problems };

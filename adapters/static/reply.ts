@@ -1,10 +1,12 @@
 import { isMap, isNode, isScalar, isSeq, type Node } from "yaml";
 import type { z } from "zod";
 import { describeError } from "../../src/errors.ts";
+import { MAX_ENDPOINTS, MAX_PORTS } from "../../src/istio/limits.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
-import { MAX_ENDPOINTS, MAX_PORTS } from "../istio.ts";
+import { namePart, serviceName } from "../fields.ts";
+import { few } from "../text.ts";
 import { brokenRules, type Problem } from "./rules.ts";
-import { type CheckForm, type ItemForm, type ItemSchema, itemSchema, namespaceName, serviceName } from "./schema.ts";
+import { type CheckForm, type ItemForm, itemSchema } from "./schema.ts";
 import { toService } from "./service.ts";
 import { offsetOf, parseSource, plainValue, resolved, type Source, startOf } from "./source.ts";
 
@@ -27,11 +29,11 @@ export interface FileReply {
   readonly problems: readonly string[];
 }
 
+/** How files are read. */
 export interface ReplyOptions {
   readonly registry: string;
   /** Namespace of services that name none. */
   readonly namespace: string;
-  readonly loopback: boolean;
 }
 
 /** How often one anchor may be used within one service, nested uses multiplied. */
@@ -56,17 +58,19 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
   const { source, problems: syntax } = parseSource(text, file);
   const broken = syntax.filter(({ code }) => code !== "DUPLICATE_KEY");
   if (broken.length > 0)
-    return { items: [], problems: few(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)) };
+    return {
+      items: [],
+      problems: shortened(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)),
+    };
 
   const twice = syntax.map((problem) => problem.offset);
   if (twice.length > MAX_DOUBLED)
     return {
       items: [],
-      problems: [`${source.spot(twice[0] ?? 0)}: this key stands twice, and ${twice.length - 1} more do`],
+      problems: [`${source.spot(twice[0] ?? 0)}: this key occurs twice, and ${twice.length - 1} more do`],
     };
 
   const { list, problems } = servicesOf(source);
-  const schema = itemSchema(options.loopback);
   const most = Math.max(MAX_FILE_VALUES, text.length);
   let values = 0;
   const onValue = (value: unknown) => {
@@ -75,13 +79,13 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
   const replies = list.map((node, index) =>
     values > most
       ? unread(node, source, `comes after ${most} values, those of aliases among them: use several files`)
-      : readItem({ node, index, source, schema, options, twice, onValue }),
+      : readItem({ node, index, source, options, twice, onValue }),
   );
   const outside = twice
     .filter((offset) => !list.some((node) => within(node, offset)))
-    .map((offset) => `${source.spot(offset)}: this key stands twice`);
+    .map((offset) => `${source.spot(offset)}: this key occurs twice`);
   const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
-  return { items: replies.filter(isItem), problems: few([...problems, ...outside, ...nameless]) };
+  return { items: replies.filter(isItem), problems: shortened([...problems, ...outside, ...nameless]) };
 }
 
 type Nameless = Omit<Item, "key"> & { readonly key: undefined };
@@ -112,7 +116,7 @@ function servicesOf(source: Source): {
     );
   const services = resolved(root.get("services", true), source);
   if (isSeq(services)) return { list: services.items.filter(isNode), problems };
-  const wrong = `${spot(offsetOf(root, ["services"], source))}: services: ${services === undefined ? (root.has("services") ? "leads to no anchor" : "is missing") : `must be a list, is ${shown(toValue(services, source))}`}`;
+  const wrong = `${spot(offsetOf(root, ["services"], source))}: services: ${services === undefined ? (root.has("services") ? "refers to an unknown anchor" : "is missing") : `must be a list, is ${shown(toValue(services, source))}`}`;
   return { list: [], problems: [...problems, wrong] };
 }
 
@@ -125,7 +129,6 @@ interface ItemReading {
   readonly node: Node;
   readonly index: number;
   readonly source: Source;
-  readonly schema: ItemSchema;
   readonly options: ReplyOptions;
   /** Offsets of keys that stand twice. */
   readonly twice: readonly number[];
@@ -133,7 +136,7 @@ interface ItemReading {
   readonly onValue: (value: unknown) => void;
 }
 
-function readItem({ node: written, index, source, schema, options, twice, onValue }: ItemReading): Item | Nameless {
+function readItem({ node: written, index, source, options, twice, onValue }: ItemReading): Item | Nameless {
   const { spot } = source;
   const place = source.place(startOf(written));
   const node = resolved(written, source) ?? written;
@@ -143,15 +146,15 @@ function readItem({ node: written, index, source, schema, options, twice, onValu
 
   const doubled = twice
     .filter((offset) => within(node, offset))
-    .map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key stands twice`);
+    .map((offset) => `${spot(offset)}: ${dotted(["services", index])}: this key occurs twice`);
   const key = keyOf(node, options, source);
   const value = toValue(node, source);
   if ("js" in value) onValue(value.js);
-  const form = formOf(value, schema);
+  const form = formOf(value);
   const problems = doubled.length > 0 ? doubled : form.problems.map(say);
-  if (key === undefined) return { key, place, problems: few(problems) };
+  if (key === undefined) return { key, place, problems: shortened(problems) };
   const id = serviceKey(options.registry, key.namespace, key.name);
-  if (form.item === undefined || problems.length > 0) return { key: id, place, problems: few(problems) };
+  if (form.item === undefined || problems.length > 0) return { key: id, place, problems: shortened(problems) };
 
   const places = { service: place, endpoint: (position: number) => source.place(at(["endpoints", position])) };
   const service = toService(form.item, { registry: options.registry, namespace: key.namespace }, places);
@@ -171,18 +174,18 @@ function keyOf(
     nodes.length === 1 && isScalar(nodes[0]) ? nodes[0].value : undefined;
   const own = values("namespace");
   const parsed = {
-    namespace: namespaceName.safeParse(own.length === 0 ? namespace : text(own)),
+    namespace: namePart.safeParse(own.length === 0 ? namespace : text(own)),
     name: serviceName.safeParse(text(values("name"))),
   };
   if (!parsed.namespace.success || !parsed.name.success) return undefined;
   return { namespace: parsed.namespace.data, name: parsed.name.data };
 }
 
-function formOf(value: Value, schema: ItemSchema): { readonly item?: ItemForm; readonly problems: readonly Problem[] } {
+function formOf(value: Value): { readonly item?: ItemForm; readonly problems: readonly Problem[] } {
   if ("problem" in value) return { problems: [{ path: [], message: value.problem }] };
   const large = tooMany(value.js);
   if (large.length > 0) return { problems: large };
-  const result = schema.safeParse(value.js);
+  const result = itemSchema.safeParse(value.js);
   const problems = [
     ...(result.error?.issues ?? []).flatMap((issue) => problemsOf(issue, value.js)),
     ...brokenRules(value.js),
@@ -252,7 +255,6 @@ function countValues(value: unknown): number {
   return count;
 }
 
-function few(problems: readonly string[]): readonly string[] {
-  if (problems.length <= MOST_PROBLEMS) return problems;
-  return [...problems.slice(0, MOST_PROBLEMS), `and ${problems.length - MOST_PROBLEMS} more`];
+function shortened(problems: readonly string[]): readonly string[] {
+  return few(problems, MOST_PROBLEMS, (rest) => `and ${rest} more`);
 }

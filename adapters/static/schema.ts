@@ -1,20 +1,17 @@
 import { z } from "zod";
-import { parseAddress } from "../address.ts";
-import { isNamePart, isPortName, isServiceName, MAX_WEIGHT, PROTOCOLS, protocolOf } from "../istio.ts";
+import { isNamePart, MAX_WEIGHT, PROTOCOLS, protocolOf } from "../../src/istio/limits.ts";
+import { checkedText, endpointAddress, namePart, portName, serviceName } from "../fields.ts";
 import { duration } from "../options.ts";
 
 // The document is read with YAML's failsafe schema: every scalar is the text that was written, so that
 // a version 1.10 or a service 64001.65536 arrives as it stands in the file. Empty values are null.
-const text = (must: string, check: (value: string) => boolean = () => true) =>
-  z.string({ error: must }).refine(check, must);
-
 const whole = (least: number, most: number) =>
-  text(
+  checkedText(
     `must be ${least}–${most}`,
     (value) => /^(0|[1-9]\d{0,9})$/.test(value) && Number(value) >= least && Number(value) <= most,
   ).transform(Number);
 
-const flag = text("must be true or false", (value) => /^(true|false)$/i.test(value)).transform(
+const flag = checkedText("must be true or false", (value) => /^(true|false)$/i.test(value)).transform(
   (value) => value.toLowerCase() === "true",
 );
 
@@ -31,47 +28,35 @@ const mapping = <Shape extends z.ZodRawShape>(shape: Shape) =>
         : "must be a mapping",
   });
 
-const texts = z.record(z.string(), text("must be a text"), { error: "must be a mapping" });
+const texts = z.record(z.string(), checkedText("must be a text"), { error: "must be a mapping" });
 
-export const serviceName = text("must be a printable text of at most 253 characters", isServiceName);
-export const namespaceName = text("must be a printable text of at most 253 characters without slash", isNamePart);
-
-const portName = text("must be a DNS label: a–z, 0–9 and -, at most 63 characters", isPortName);
-
-const protocol = text(
+const protocol = checkedText(
   `must be one of ${PROTOCOLS.join(", ")} or metaprotocol-<name>`,
   (value) => protocolOf(value) !== undefined,
 ).transform((value) => protocolOf(value) ?? value);
 
 const port = mapping({ name: portName, number: whole(1, 65535), protocol, targetPort: whole(1, 65535).optional() });
 
-const localityPart = text("must be a printable text without slash", isNamePart).optional();
+const localityPart = checkedText("must be a printable text without slash", isNamePart).optional();
 
-const address = (loopback: boolean) =>
-  z.string({ error: "must be an IPv4 or IPv6 address" }).transform((value, context) => {
-    const parsed = parseAddress(value, loopback);
-    if (parsed.address !== undefined) return parsed.address;
-    context.issues.push({ code: "custom", message: parsed.must, input: value });
-    return z.NEVER;
-  });
-
-const endpoint = (loopback: boolean) =>
-  mapping({
-    address: address(loopback),
-    ports: z.record(z.string(), whole(1, 65535), { error: "must be a mapping" }).optional(),
-    weight: whole(0, MAX_WEIGHT).optional(),
-    labels: texts.optional(),
-    region: localityPart,
-    zone: localityPart,
-    subzone: localityPart,
-    enabled: flag.optional(),
-  });
+const endpoint = mapping({
+  address: endpointAddress,
+  ports: z.record(z.string(), whole(1, 65535), { error: "must be a mapping" }).optional(),
+  weight: whole(0, MAX_WEIGHT).optional(),
+  labels: texts.optional(),
+  region: localityPart,
+  zone: localityPart,
+  subzone: localityPart,
+  enabled: flag.optional(),
+});
 
 const status = z.preprocess((value) => (typeof value === "string" ? [value] : value), list(whole(100, 599), 1));
 
 const http = mapping({
   port: portName,
-  path: text("must begin with a slash and hold no space", (value) => /^\/[\x21-\x7e]*$/.test(value)).default("/"),
+  path: checkedText("must begin with a slash and hold no space", (value) => /^\/[\x21-\x7e]*$/.test(value)).default(
+    "/",
+  ),
   status: status.default([200]),
 });
 
@@ -85,19 +70,17 @@ const check = mapping({
 });
 
 /** The form of one service in the file. */
-export function itemSchema(loopback: boolean) {
-  return mapping({
-    namespace: namespaceName.optional(),
-    name: serviceName,
-    ports: list(port, 1),
-    endpoints: list(endpoint(loopback)),
-    metadata: texts.optional(),
-    legacyNames: list(text("must be a name", (value) => value !== "")).optional(),
-    check: check.optional(),
-  });
-}
+export const itemSchema = mapping({
+  namespace: namePart.optional(),
+  name: serviceName,
+  ports: list(port, 1),
+  endpoints: list(endpoint),
+  metadata: texts.optional(),
+  legacyNames: list(checkedText("must be a name", (value) => value !== "")).optional(),
+  check: check.optional(),
+});
 
-export type ItemSchema = ReturnType<typeof itemSchema>;
-export type ItemForm = z.output<ItemSchema>;
+/** Forms as they are once they are checked: of a service, an endpoint and a health check. */
+export type ItemForm = z.output<typeof itemSchema>;
 export type EndpointForm = ItemForm["endpoints"][number];
 export type CheckForm = NonNullable<ItemForm["check"]>;

@@ -1,6 +1,8 @@
+import { addressAndPort } from "../../src/istio/address.ts";
+import { droppedLabel } from "../../src/istio/labels.ts";
 import { type Endpoint, type LeftOut, ownPort, type Service, type ServicePort } from "../../src/model/service.ts";
-import { addressAndPort } from "../address.ts";
-import { droppedLabel } from "../labels.ts";
+import { endpointOf } from "../mapping.ts";
+import { few } from "../text.ts";
 import type { EndpointForm, ItemForm } from "./schema.ts";
 
 const MOST_NOTES = 20;
@@ -38,7 +40,7 @@ export function toService(
     metadata: item.metadata ?? {},
     legacyNames: item.legacyNames ?? [],
     source: places.service,
-    notes: few([...notes]),
+    notes: few([...notes], MOST_NOTES, (rest) => `${rest} further labels are dropped`),
   };
 }
 
@@ -78,15 +80,14 @@ function toEndpoint(form: EndpointForm, ports: readonly ServicePort[], notes: Se
     return number === undefined || number === portOf({ address }, port) ? [] : [[port.name, number]];
   });
   const labels = usableLabels(form.labels ?? {}, notes);
-  return {
-    address,
-    ...(overrides.length === 0 ? {} : { ports: Object.fromEntries(overrides) }),
-    ...(weight === undefined ? {} : { weight }),
-    ...(labels.length === 0 ? {} : { labels: Object.fromEntries(labels) }),
-    ...(region === undefined ? {} : { region }),
-    ...(zone === undefined ? {} : { zone }),
-    ...(subzone === undefined ? {} : { subzone }),
-  };
+  return endpointOf(address, {
+    ports: overrides.length === 0 ? undefined : Object.fromEntries(overrides),
+    weight,
+    labels: labels.length === 0 ? undefined : Object.fromEntries(labels),
+    region,
+    zone,
+    subzone,
+  });
 }
 
 function usableLabels(labels: Readonly<Record<string, string>>, notes: Set<string>): [string, string][] {
@@ -95,9 +96,4 @@ function usableLabels(labels: Readonly<Record<string, string>>, notes: Set<strin
     if (why !== undefined) notes.add(`label ${key}: ${value} is dropped: ${why}`);
     return why === undefined;
   });
-}
-
-function few(notes: readonly string[]): readonly string[] {
-  if (notes.length <= MOST_NOTES) return notes;
-  return [...notes.slice(0, MOST_NOTES), `${notes.length - MOST_NOTES} further labels are dropped`];
 }

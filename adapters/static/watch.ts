@@ -1,6 +1,6 @@
 import { type FSWatcher, watch } from "node:fs";
 
-/** Open eyes on folders. */
+/** An open watch on folders. */
 export interface FolderWatch {
   /** Resolve at the first sign of a change since the watch was opened, at the latest after `timeoutMs`; reject when `signal` aborts. */
   sign(timeoutMs: number, signal: AbortSignal): Promise<void>;

@@ -1,0 +1,93 @@
+import type { ServiceRead, SkipKind } from "../../src/model/adapter.ts";
+import type { Service } from "../../src/model/service.ts";
+import type { Intern } from "../intern.ts";
+import type { Instance, NotOurs } from "./mapping/instance.ts";
+
+/** What one datacenter says of one service. */
+export type Part =
+  | {
+      readonly state: "ok";
+      readonly datacenter: string;
+      readonly instances: readonly Instance[];
+      /** Addresses of instances that came from Kubernetes. */
+      readonly kubernetes: readonly string[];
+    }
+  | { readonly state: "skipped"; readonly why: NotOurs }
+  | { readonly state: "failed"; readonly cause: unknown };
+
+/** One datacenter as the catalog sees it; without a name, the agent's own. */
+export interface Member {
+  readonly name: string | undefined;
+}
+
+/** By name in lower case, the name as it is written. */
+export type Spellings = ReadonlyMap<string, string>;
+
+/** The services of one datacenter. */
+export interface Listed {
+  /** Those that are for the mesh, as far as their names tell, in lower case: Consul compares names without case. */
+  readonly names: ReadonlySet<string>;
+  /** How those of them are written that the list does not have in lower case. */
+  readonly spellings?: Spellings;
+  /** How many are not, by the operator's filter. */
+  readonly filtered: number;
+  /** How many are Consul's own. */
+  readonly infrastructure: number;
+  /** Why there may be more. */
+  readonly incomplete: string | undefined;
+}
+
+/** What is kept of a datacenter. */
+export interface Kept {
+  /** `undefined` until it was listed once. */
+  services: ReadonlySet<string> | undefined;
+  spellings: Spellings;
+  readonly parts: Map<string, Part>;
+  filtered: number;
+  infrastructure: number;
+  incomplete: string | undefined;
+  /** Why its services are not known at the moment. */
+  lost: unknown;
+}
+
+/** What all datacenters together make of one service. */
+export type Composed = ServiceRead | { readonly state: "skipped"; readonly why: SkipKind };
+
+/** Whose services these are, and who wants to know of changes. */
+export interface CatalogOptions {
+  readonly registry: string;
+  readonly namespace: string;
+  readonly pool: Intern;
+  /** Told whenever the version counts up. */
+  readonly onChange: () => void;
+}
+
+/** All that is known of one registry. Datacenters put what they read into `kept`; composing makes the rest of it. */
+export interface State {
+  readonly options: CatalogOptions;
+  readonly kept: Map<Member, Kept>;
+  readonly composed: Map<string, Composed>;
+  /** Services as they were last read, also while they cannot be read. */
+  readonly good: Map<string, Service>;
+  /** Names of what is composed; `undefined` when they have to be sorted anew. */
+  sorted: readonly string[] | undefined;
+  version: number;
+}
+
+/** No datacenter has been counted in. */
+export function newState(options: CatalogOptions): State {
+  return { options, kept: new Map(), composed: new Map(), good: new Map(), sorted: undefined, version: 1 };
+}
+
+/** What is kept of a datacenter that was counted in. */
+export function keptOf({ kept }: State, member: Member): Kept {
+  const found = kept.get(member);
+  if (found === undefined) throw new Error("Cannot keep services of a datacenter that is not a member");
+  return found;
+}
+
+/** What a snapshot says has changed. */
+export function changed(state: State): void {
+  state.version++;
+  state.options.onChange();
+}

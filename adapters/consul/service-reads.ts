@@ -1,0 +1,123 @@
+import { each } from "../../src/async/each.ts";
+import { ReadError, readFailure } from "../../src/errors.ts";
+import type { Part } from "./catalog-state.ts";
+import type { Answer } from "./client/client.ts";
+import { ENTRIES_PARSER, type HealthEntry } from "./client/reply.ts";
+import type { State } from "./datacenter-state.ts";
+import { toInstance } from "./mapping/instance.ts";
+import { healthPath, understood } from "./tables.ts";
+
+/** An answer that holds the instances of a service. */
+export type ServiceAnswer = Answer<readonly HealthEntry[]>;
+
+/** Service reads at once. */
+export const READS_AT_ONCE = 16;
+/** So many reads in a row without an answer, and the rest is not even asked for. */
+const LOST_AFTER = 2 * READS_AT_ONCE;
+/** Which no instance has: the answer holds nothing but the service's index. */
+const PROBE_TAG = "x2istio-probe";
+
+/** Read services, and give up when one after the other does not answer. */
+export async function readAll(state: State, toRead: readonly string[], signal: AbortSignal): Promise<void> {
+  let unanswered = 0;
+  let last: unknown;
+  await each(toRead, READS_AT_ONCE, async (name) => {
+    if (unanswered >= LOST_AFTER) return fail(state, name, last);
+    const failure = await readService(state, name, signal);
+    if (failure === undefined) unanswered = 0;
+    else if (["timeout", "connection"].includes(readFailure(failure))) unanswered++;
+    last = failure;
+  });
+}
+
+/** Where the instances of a service are read: by its name as it is written, whoever compares it. */
+export function pathOf({ spellings }: State, name: string): string {
+  return healthPath(spellings.get(name) ?? name);
+}
+
+/** Read a service into the catalog. @returns Why it could not be read; `undefined` when it could. */
+export async function readService(state: State, name: string, signal: AbortSignal): Promise<unknown> {
+  const { client, options } = state.env;
+  try {
+    for (;;) {
+      const startedAt = ++state.clock;
+      const answer = await client.get(pathOf(state, name), queryOf(state), signal);
+      const before = state.held.get(name);
+      const isBack = before !== undefined && answer.index < before.index;
+      // Overtaken by a blocking query: which of the two is newer only a further read can tell.
+      if (isBack && startedAt < before.setAt) continue;
+      if (isBack && options.consistency !== "stale") state.isDoubtful = true;
+      take(state, name, answer);
+      return undefined;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    fail(state, name, cause);
+    return cause;
+  }
+}
+
+function queryOf({ name: dc, isSure }: State) {
+  return { dc, isSure, parser: ENTRIES_PARSER };
+}
+
+/** Take in a service that a blocking query gave. */
+export function acceptService(state: State, name: string, answer: ServiceAnswer): void {
+  try {
+    take(state, name, answer);
+  } catch (cause) {
+    fail(state, name, cause);
+  }
+}
+
+/** Whether a service's index differs from that of its last read. Costs Consul far less than a read. @throws {ReadError} */
+export async function hasChanged(state: State, name: string, signal: AbortSignal): Promise<boolean> {
+  const { env, held, name: dc } = state;
+  const query = { dc, params: { tag: PROBE_TAG }, isProbe: true } as const;
+  const answer = await env.client.get(pathOf(state, name), query, signal);
+  return answer.index !== held.get(name)?.index;
+}
+
+/** A service could not be read; its index goes on counting. */
+export function fail(state: State, name: string, cause: unknown): void {
+  const before = state.held.get(name);
+  state.held.set(name, { index: before?.index ?? 0, digest: "", isGood: false, setAt: ++state.clock });
+  state.env.catalog.put(state, name, { state: "failed", cause });
+}
+
+/** @throws {ReadError} When the answer cannot be understood or is not whole. */
+function take(state: State, name: string, answer: ServiceAnswer): void {
+  if (answer.filtered)
+    throw new ReadError(
+      "denied",
+      `GET ${pathOf(state, name)}: the token may not read all its instances (needs node:read)`,
+    );
+  const digest = answer.digest();
+  const before = state.held.get(name);
+  const isSame = before?.isGood === true && before.digest === digest;
+  if (!isSame) state.env.catalog.put(state, name, parsePart(state, name, answer));
+  const isOther = before !== undefined && before.index !== answer.index;
+  state.held.set(name, { index: answer.index, digest, isGood: true, setAt: ++state.clock });
+  state.env.onRead(name, isOther && !isSame);
+}
+
+function parsePart(state: State, name: string, answer: ServiceAnswer): Part {
+  const { options, pool } = state.env;
+  const entries = understood(pathOf(state, name), state.name, () => answer.result());
+  state.dcName = entries[0]?.datacenter || state.dcName;
+  return toPart(
+    state.dcName,
+    entries.map((entry) => toInstance(entry, options, pool, name)),
+  );
+}
+
+function toPart(datacenter: string, found: readonly ReturnType<typeof toInstance>[]): Part {
+  const instances = found.flatMap(({ instance }) => instance ?? []);
+  const others = found.flatMap((one) => (one.instance === undefined ? [one] : []));
+  const why = (["kubernetes", "infrastructure", "filter"] as const).find((kind) =>
+    others.some(({ notOurs }) => notOurs === kind),
+  );
+  if (instances.length === 0 && why !== undefined) return { state: "skipped", why };
+  const kubernetes = others.flatMap(({ notOurs, shown }) => (notOurs === "kubernetes" ? [shown] : []));
+  return { state: "ok", datacenter, instances, kubernetes };
+}

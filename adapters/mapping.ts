@@ -1,0 +1,53 @@
+import { MAX_ENDPOINTS } from "../src/istio/limits.ts";
+import type { Endpoint, LeftOut } from "../src/model/service.ts";
+import { few } from "./text.ts";
+
+const MOST_NOTES = 20;
+
+/** Instances of one service that are told to be left out, at most. */
+export const MOST_LEFT_OUT = MAX_ENDPOINTS;
+
+const MOST_LABELS = 64;
+
+/** At most 64 labels of an instance, by their keys: every endpoint is written with its own. */
+export function fewLabels(labels: readonly (readonly [string, string])[], notes: string[]): Record<string, string> {
+  if (labels.length > MOST_LABELS) notes.push(`of ${labels.length} labels of an instance ${MOST_LABELS} are kept`);
+  return Object.fromEntries(labels.toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST_LABELS));
+}
+
+/** Whose instances these are. */
+export interface ServicePlace {
+  readonly registry: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly source: string;
+}
+
+/** Why a further instance of an endpoint is none. */
+export const DUPLICATE: Omit<LeftOut, "address"> = { kind: "duplicate", reason: "registered more than once" };
+/** Why an instance is no endpoint that would be one too many. */
+export const PAST_LIMIT: Omit<LeftOut, "address"> = {
+  kind: "disabled",
+  reason: `past the ${MAX_ENDPOINTS} endpoints that Istio takes`,
+};
+
+/** At most twenty notes, and how many there would be more. */
+export function fewNotes(notes: readonly string[]): readonly string[] {
+  return few(notes, MOST_NOTES, (rest) => `${rest} further notes are left out`);
+}
+
+type EndpointParts = { readonly [Field in Exclude<keyof Endpoint, "address">]?: Endpoint[Field] | undefined };
+
+/** An endpoint without the fields that nobody gave. */
+export function endpointOf(address: string, parts: EndpointParts): Endpoint {
+  const { ports, weight, labels, region, zone, subzone } = parts;
+  return {
+    address,
+    ...(ports === undefined ? {} : { ports }),
+    ...(weight === undefined ? {} : { weight }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(region === undefined ? {} : { region }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(subzone === undefined ? {} : { subzone }),
+  };
+}

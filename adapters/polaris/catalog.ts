@@ -1,0 +1,111 @@
+import { ReadError } from "../../src/errors.ts";
+import { adopt, listsNow } from "./adopt.ts";
+import { ask, askAll } from "./ask.ts";
+import { type Care, type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
+import type { Entry } from "./entry.ts";
+import { ALL, type ListResult } from "./lists.ts";
+import type { Outside } from "./scope.ts";
+import { verify } from "./verify.ts";
+
+/** All names that Polaris lists, and what they stand for. */
+export interface Catalog {
+  /** Live, in no order. */
+  readonly entries: ReadonlyMap<string, Entry>;
+  /** Counts up with every change, of content or of what can be read. */
+  version(): number;
+  /**
+   * Read all lists, then ask for all names.
+   *
+   * @throws {ReadError} When no list can be read, or one request after the other fails.
+   */
+  poll(signal: AbortSignal): Promise<void>;
+  /** Read the lists that have changed and ask for the names that are new on them or gone from them. */
+  pollLists(signal: AbortSignal): Promise<void>;
+  /** Ask for one name; a failure leaves it as it is. `listed` is false when the server does not know it. */
+  askAgain(entry: Entry, signal: AbortSignal): Promise<{ readonly listed: boolean }>;
+  /** Why the lists are known only in part. */
+  incomplete(): string | undefined;
+  /** Listed names that are none of ours. */
+  skipped(): Readonly<Record<Outside, number>>;
+}
+
+/** Nothing is known at first. */
+export function catalog(options: CatalogOptions): Catalog {
+  const state = newState(options);
+  return {
+    entries: state.entries,
+    version: () => state.version,
+    poll: (signal) => poll(state, signal),
+    pollLists: (signal) => pollLists(state, signal),
+    async askAgain(entry, signal) {
+      return { listed: (await ask(state, entry, "hint", signal)) !== "absent" };
+    },
+    incomplete: () => incomplete(state),
+    skipped: () => skipped(state),
+  };
+}
+
+/** Obey the lists: on a hint, ask only for what is new. @returns Listed entries that the server does not know. */
+async function follow(
+  state: State,
+  results: readonly ListResult[],
+  care: Care,
+  signal: AbortSignal,
+): Promise<readonly Entry[]> {
+  const { fresh, missing } = adopt(state, results);
+  const unlisted = new Set(missing);
+  const asked = care === "hint" ? fresh : [...state.entries.values()].filter((entry) => !unlisted.has(entry));
+  const absent = await askAll(state, asked, signal);
+  await verify(state, missing, care, signal);
+  return absent;
+}
+
+/** Names that a list has and the server does not know: the list is read again before one of the two is believed. */
+async function resolveAbsent(state: State, absent: readonly Entry[], signal: AbortSignal): Promise<void> {
+  if (absent.length === 0) return;
+  const unknown = new Set(absent);
+  const { fresh, missing } = adopt(state, await listsNow(state, "poll", signal));
+  for (const entry of missing) if (unknown.delete(entry)) remove(state, entry);
+  for (const entry of unknown)
+    fail(
+      state,
+      entry,
+      new ReadError("answer", `${entry.id} is listed, but the server answers that there is no such service`),
+    );
+  const gone = await askAll(state, fresh, signal);
+  for (const entry of gone) remove(state, entry); // came and went meanwhile; the next poll sees
+}
+
+async function poll(state: State, signal: AbortSignal): Promise<void> {
+  try {
+    const results = await listsNow(state, "poll", signal);
+    const failures = results.filter((result) => result.state === "failed");
+    const [first] = failures;
+    if (first !== undefined && failures.length === state.scopes.length) throw first.cause;
+    await resolveAbsent(state, await follow(state, results, "poll", signal), signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!(cause instanceof ReadError)) throw cause;
+    throw new ReadError(cause.failure, `Cannot read services of registry "${state.options.registry}"`, { cause });
+  }
+}
+
+async function pollLists(state: State, signal: AbortSignal): Promise<void> {
+  const results = (await listsNow(state, "hint", signal)).filter((result) => result.state === "ok");
+  await resolveAbsent(state, await follow(state, results, "hint", signal), signal);
+}
+
+function incomplete({ options, lists, failedLists, entries }: State): string | undefined {
+  const failed = [...failedLists.values()].map(({ message }) => message);
+  if (failed.length > 0) return failed.join("; ");
+  // Polaris is a service of its own, so that its list is never empty.
+  if (options.namespaces === undefined && lists.get(ALL)?.count === 0 && entries.size === 0)
+    return "no service is listed, not even Polaris's own: the token may lack the right to read";
+  return undefined;
+}
+
+function skipped({ lists }: State): Readonly<Record<Outside, number>> {
+  const all = [...lists.values()].map((list) => list.skipped);
+  const sum = (kind: Outside) => all.reduce((total, counts) => total + counts[kind], 0);
+  return { infrastructure: sum("infrastructure"), filter: sum("filter") };
+}

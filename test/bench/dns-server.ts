@@ -1,6 +1,6 @@
 /** One of this runtime's servers of the DNS comparison: `dns-server.ts KIND PORT NAMES [WORKERS] [CHANGES A SECOND]`; NAMES of `forward` is an upstream's port. */
 import { createSocket } from "node:dgram";
-import { dnsServer } from "../../src/dns/server.ts";
+import { dnsServer } from "../../src/dns/serve/server.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import { nameTable, service, ZONE } from "./dns-names.ts";
 

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import type { RawObject } from "../../src/kube/raw.ts";
-import { type ClusterState, clusterState } from "../../src/kube/state.ts";
+import type { RawObject } from "../../src/kube/client/raw.ts";
+import { type ClusterState, clusterState } from "../../src/kube/watch/state.ts";
 import { API_VERSIONS, type OwnedObject } from "../../src/model/objects.ts";
 import type { LedgerWrite } from "../../src/model/target.ts";
-import { NAMESPACE } from "./estate.ts";
+import { NAMESPACE } from "./fixture.ts";
 
 /** What `src/kube` keeps of a cluster, without the cluster. */
 export interface MemoryCluster {
@@ -13,7 +13,12 @@ export interface MemoryCluster {
 }
 
 export function memoryCluster(owner: string): MemoryCluster {
-  const state = clusterState({ owner, clusterDomain: "cluster.local", namespace: NAMESPACE });
+  const state = clusterState({
+    owner,
+    clusterDomain: "cluster.local",
+    namespace: NAMESPACE,
+    aliasNamespaces: new Set(),
+  });
   let revision = 0;
   const metadata = () => ({ uid: randomUUID(), resourceVersion: String(++revision), creationTimestamp: AT });
   state.sinks.Namespace.put({ metadata: { name: NAMESPACE } });

@@ -12,7 +12,7 @@ import { startMesh } from "../mesh/mesh.ts";
 import { ownNetwork } from "../mesh/network.ts";
 import { watchResources } from "../mesh/xds.ts";
 import { type Consul, startConsul } from "../servers/consul.ts";
-import { change, fillConsul, placesOf } from "./consul-estate.ts";
+import { change, fillConsul, placesOf } from "./consul-fixture.ts";
 import { figuresLine, median } from "./table.ts";
 import { type EntryWatch, watchEntries } from "./watch-entries.ts";
 

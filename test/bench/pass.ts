@@ -2,16 +2,19 @@
  * CPU and memory of a pass that finds everything unchanged: `node test/bench/pass.ts SERVICES ENDPOINTS`. A process of its
  * own, so that its memory is its own. Writes one JSON line: {@link PassFigures}.
  */
+
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { adapters } from "../../adapters/adapters.ts";
-import { type Config, parseConfig } from "../../src/config.ts";
-import { type Computation, type ComputeInput, createPipeline } from "../../src/controller/compute.ts";
-import type { PartialDecision } from "../../src/controller/some.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/parse.ts";
 import type { Service } from "../../src/model/service.ts";
-import type { Reading } from "../../src/plan/merge.ts";
-import { runSteps } from "../../src/plan/steps.ts";
-import { estate, estateConfig, REGISTRY } from "./estate.ts";
+import type { Reading } from "../../src/plan/catalog/catalog.ts";
+import { decide } from "../../src/plan/decide.ts";
+import type { Decision, DecisionInput } from "../../src/plan/decision.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import { decidePartly, type PartialDecision } from "../../src/plan/partial.ts";
+import { fixture, fixtureConfig, REGISTRY } from "./fixture.ts";
 import { memoryCluster } from "./memory-cluster.ts";
 import { stagesOf } from "./stages.ts";
 import { median } from "./table.ts";
@@ -36,17 +39,16 @@ if (import.meta.main) {
 }
 
 function measure(services: number, endpoints: number): PassFigures {
-  const config = parseConfig(estateConfig(), "x2istio.yaml", { env: {}, adapters });
-  const list = estate(services, endpoints);
+  const config = parseConfig(fixtureConfig(), "x2istio.yaml", { env: {}, adapters });
+  const list = fixture(services, endpoints);
   const cluster = memoryCluster(config.owner);
-  const { all, some } = createPipeline(config);
-  const compute = (input: ComputeInput) => runSteps(all(input));
+  const memory = planMemory();
+  const compute = (input: DecisionInput) => decide(config, input, memory);
   const inputOf = (current: readonly Service[]) => ({
     readings: readingsOf(current),
     standing: cluster.state.standing,
     nowMs: Date.now(),
     allowDeletes: new Set<string>(),
-    endpointPeaks: new Map<string, number>(),
   });
   const first = compute(inputOf(list));
   cluster.write(
@@ -59,9 +61,11 @@ function measure(services: number, endpoints: number): PassFigures {
   const changed = Array.from({ length: PASSES }, (_, round) => withOneChange(list, round));
   return {
     cpuMs: later.slice(-PASSES),
-    changedMs: changed.map((current) => cpuOf(() => oneUpdate(some(inputOf(current), new Set())))).slice(1),
+    changedMs: changed
+      .map((current) => cpuOf(() => oneUpdate(decidePartly(config, inputOf(current), new Set(), memory))))
+      .slice(1),
     stageMs: stages(config, list, inputOf),
-    ...memory(),
+    ...processMemory(),
   };
 }
 
@@ -74,7 +78,7 @@ function oneUpdate(decided: PartialDecision | undefined): void {
   if (decided?.decision.plan.update.length !== 1) throw new Error("A changed service must be decided on by itself");
 }
 
-function unchanged({ plan, ledger }: Computation): void {
+function unchanged({ plan, ledger }: Decision): void {
   const { create, update, delete: remove, hold } = plan;
   const writes = create.length + update.length + remove.length + hold.length + (ledger?.writes.length ?? 0);
   if (writes > 0) throw new Error(`A pass over unchanged input must do nothing, but plans ${writes} changes or holds`);
@@ -96,7 +100,7 @@ function cpuOf(task: () => void): number {
 function stages(
   config: Config,
   list: readonly Service[],
-  inputOf: (current: readonly Service[]) => ComputeInput,
+  inputOf: (current: readonly Service[]) => DecisionInput,
 ): Readonly<Record<string, number>> {
   const run = stagesOf(config);
   const rounds = Array.from({ length: WARM_UP + PASSES }, () => run(inputOf(list))).slice(WARM_UP);
@@ -104,7 +108,7 @@ function stages(
   return Object.fromEntries(names.map((name) => [name, median(rounds.map((round) => round[name] ?? 0))]));
 }
 
-function memory(): { readonly rssMiB: number; readonly heapMiB: number } {
+function processMemory(): { readonly rssMiB: number; readonly heapMiB: number } {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   collect();

@@ -3,7 +3,7 @@
  * changes a weight for each {@link Change} that it is sent, and answers with the {@link Changed} once the service was asked for.
  */
 import { startPolaris } from "../polaris/polaris.ts";
-import { placesOf } from "./consul-estate.ts";
+import { placesOf } from "./consul-fixture.ts";
 
 /** Which instance gets which weight. */
 export interface Change {

@@ -3,9 +3,10 @@
  * prints for each read {@link ReadFigures} as JSON.
  */
 import { adapters } from "../../adapters/adapters.ts";
-import { loadConfig } from "../../src/config.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
+import { createSecrets } from "../../src/secrets.ts";
 
 const POLLS = 5;
 
@@ -28,6 +29,7 @@ const adapter = await kind.create(registry.options, {
   dir: config.dir,
   log: createLog({ level: "warn", pretty: false }),
   metrics,
+  secrets: createSecrets(),
 });
 const figures: ReadFigures[] = [];
 for (let at = 0; at <= POLLS; at++) {

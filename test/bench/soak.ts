@@ -15,8 +15,8 @@ import { freePorts, type Ports } from "../e2e/cli.ts";
 import { type Consul, startConsul } from "../servers/consul.ts";
 import { startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
-import { change, fillConsul, KINDS, type Kind, type Place, placesOf, removeFromConsul } from "./consul-estate.ts";
-import { NAMESPACE, standingEntries } from "./estate.ts";
+import { change, fillConsul, KINDS, type Kind, type Place, placesOf, removeFromConsul } from "./consul-fixture.ts";
+import { NAMESPACE, standingEntries } from "./fixture.ts";
 import { type BenchReplica, buildReplica, cpuMs, memoryMiB, type Stall, startBenchReplica } from "./replica.ts";
 import { figuresLine } from "./table.ts";
 
@@ -131,7 +131,7 @@ async function look({ pid }: BenchReplica, { http }: Ports, startedMs: number): 
 
 /**
  * Change something so often a second, until told to stop. Soon so much is changed that every further change takes the oldest
- * back: the estate stays as large as it is.
+ * back: the fixture stays as large as it is.
  */
 async function churn(consul: Consul, load: Load, signal: AbortSignal): Promise<void> {
   const changed = new Map<string, readonly [number, Place, Kind]>();

@@ -1,30 +1,30 @@
-import type { Config } from "../../src/config.ts";
-import type { ComputeInput } from "../../src/controller/compute.ts";
+import { finish } from "../../src/async/slices.ts";
+import type { Config } from "../../src/config/config.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
-import { type Catalog, merge } from "../../src/plan/merge.ts";
-import { buildNameTable } from "../../src/plan/name-table.ts";
-import { type NameMemo, type Naming, nameHosts } from "../../src/plan/names.ts";
-import { buildObjects, type ObjectMemo } from "../../src/plan/objects.ts";
-import { type EqualMemo, plan } from "../../src/plan/plan.ts";
-import { applyPolicy } from "../../src/plan/policy.ts";
+import { merge } from "../../src/plan/catalog/merge.ts";
+import type { Decision, DecisionInput } from "../../src/plan/decision.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import { nameHosts } from "../../src/plan/names/name-hosts.ts";
+import { buildNameTable } from "../../src/plan/names/name-table.ts";
+import { buildObjects } from "../../src/plan/objects/build-objects.ts";
+import { plan } from "../../src/plan/plan.ts";
+import { applyPolicy } from "../../src/plan/policy/policy.ts";
 import { indexStanding } from "../../src/plan/standing.ts";
-import { allocateVips, type LedgerMemo } from "../../src/plan/vips.ts";
+import { allocateVips } from "../../src/plan/vips/allocate-vips.ts";
 
-/** One pass, stage by stage as in src/controller/compute.ts, and the name table beside it: milliseconds of each. */
-export function stagesOf(config: Config): (input: ComputeInput) => Record<string, number> {
-  const naming = {
+/** One pass, stage by stage as in src/plan/decide.ts, and the name table beside it: milliseconds of each. */
+export function stagesOf(config: Config): (input: DecisionInput) => Record<string, number> {
+  const options = {
     template: config.hosts.template,
     clusterDomain: config.target.clusterDomain,
     legacyNames: new Map(config.registries.map(({ name, legacyNames }) => [name, legacyNames])),
     aliases: config.aliases,
   };
   const registries = new Map(config.registries.map((registry) => [registry.name, registry]));
-  const nameMemo: NameMemo = { wishes: new WeakMap(), names: new WeakMap() };
-  const ledgerMemo: LedgerMemo = new WeakMap();
-  const equal: EqualMemo = new WeakMap();
-  let before: { catalog: Catalog; names: Naming; memo: ObjectMemo; table: NameTable } | undefined;
+  const memory = planMemory();
+  let table: NameTable | undefined;
 
-  return ({ readings, standing: live, nowMs, allowDeletes, endpointPeaks }) => {
+  return ({ readings, standing: live, nowMs, allowDeletes }) => {
     const spent: Record<string, number> = {};
     const timed = <Result>(stage: string, task: () => Result): Result => {
       const started = performance.now();
@@ -41,18 +41,19 @@ export function stagesOf(config: Config): (input: ComputeInput) => Record<string
       nowMs,
     };
     const standing = timed("index", () => indexStanding(live));
-    const catalog = timed("merge", () => merge(readings, standing, config.merge, before?.catalog));
-    const names = timed("names", () => nameHosts(catalog, standing, naming, before?.names, nameMemo));
-    const hosts = new Map([...names.services].map(([key, { host }]) => [host, key]));
-    const ledger = timed("vips", () => allocateVips(hosts, standing, { ...vips, owner, nowMs }, ledgerMemo));
+    const catalog = timed("merge", () => merge(readings, standing, config.merge, memory));
+    const naming = timed("names", () => finish(nameHosts(catalog, standing, options, memory)));
+    const hosts = new Map([...naming.services].map(([key, { host }]) => [host, key]));
+    const vipOptions = { ...vips, owner, registries: config.registries, nowMs };
+    const ledger = timed("vips", () => finish(allocateVips(hosts, standing, vipOptions, memory)));
     const desired = timed("objects", () =>
-      buildObjects(catalog, names, ledger.vips, standing, objectOptions, before?.memo),
+      finish(buildObjects(catalog, naming, ledger.vips, standing, objectOptions, memory)),
     );
-    const raw = timed("plan", () => plan(desired, standing, equal));
+    const raw = timed("plan", () => finish(plan(desired, standing, memory)));
     const policyOptions = { ...policy, allowDeletes, nowMs };
-    timed("policy", () => applyPolicy(raw, standing, catalog.authorities, endpointPeaks, policyOptions));
-    const table = timed("name table", () => buildNameTable(live, { settleMs: 1000, nowMs }, before?.table));
-    before = { catalog, names, memo: desired.memo, table };
+    timed("policy", () => applyPolicy(raw, standing, catalog.authorities, policyOptions));
+    table = timed("name table", () => finish(buildNameTable(live, { settleMs: 1000, nowMs }, table)));
+    memory.decision = { catalog, naming, desired } as Decision;
     return spent;
   };
 }

@@ -6,8 +6,8 @@ import { type Consul, startConsul } from "../servers/consul.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type Ended, runScript } from "./child.ts";
-import { fillConsul } from "./consul-estate.ts";
-import { emptyNamespace, NAMESPACE, standingEntries } from "./estate.ts";
+import { fillConsul } from "./consul-fixture.ts";
+import { emptyNamespace, NAMESPACE, standingEntries } from "./fixture.ts";
 import { fillForeign } from "./foreign.ts";
 import type { ReadFigures } from "./read.ts";
 import { buildReplica, cpuMs, memoryMiB, type Stall, startBenchReplica } from "./replica.ts";
@@ -39,7 +39,7 @@ interface Running {
   readonly idleShare: number;
 }
 
-/** Services of the estates that are measured. */
+/** Services of the fixtures that are measured. */
 const SIZES = [500, 10_000];
 /** Rounds scatter less than those from a file: most of the time goes to the API server. */
 const MOST_ROUNDS = 5;
@@ -48,7 +48,7 @@ const MOST_ROUNDS = 5;
  * First sync from a real Consul into a real kube-apiserver, against a bare loop of the same requests; what its reads cost; what
  * a running controller needs, also in a cluster full of other people's objects.
  *
- * @param rounds of the first sync, 5 at most; the largest estate has one
+ * @param rounds of the first sync, 5 at most; the largest fixture has one
  */
 export async function consulReport(
   dir: string,

@@ -8,13 +8,13 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { adapters } from "../../adapters/adapters.ts";
-import { loadConfig } from "../../src/config.ts";
-import { createCompute } from "../../src/controller/compute.ts";
+import { loadConfig } from "../../src/config/load.ts";
 import type { Manifest } from "../../src/model/objects.ts";
+import { decider } from "../plan/at-once.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type Ended, runScript } from "./child.ts";
-import { emptyNamespace, estate, estateConfig, estateFile, NAMESPACE, REGISTRY } from "./estate.ts";
+import { emptyNamespace, fixture, fixtureConfig, fixtureFile, NAMESPACE, REGISTRY } from "./fixture.ts";
 import { memoryCluster } from "./memory-cluster.ts";
 import type { PassFigures } from "./pass.ts";
 import { passReport, type Run, syncReport, type Writer } from "./report.ts";
@@ -54,17 +54,16 @@ try {
 
 /** Write the files that the runs read; tells how many objects there will be. */
 async function prepare(): Promise<number> {
-  const services = estate(SERVICES, ENDPOINTS);
-  await writeFile(join(dir, "services.yaml"), estateFile(services));
-  await writeFile(join(dir, "x2istio.yaml"), estateConfig());
+  const services = fixture(SERVICES, ENDPOINTS);
+  await writeFile(join(dir, "services.yaml"), fixtureFile(services));
+  await writeFile(join(dir, "x2istio.yaml"), fixtureConfig());
   const config = await loadConfig(join(dir, "x2istio.yaml"), { env: {}, adapters });
   const reads = services.map((service) => ({ state: "ok", service }) as const);
-  const { plan } = createCompute(config)({
+  const { plan } = decider(config)({
     readings: new Map([[REGISTRY, { state: "read", snapshot: { registry: REGISTRY, services: reads, revision: "" } }]]),
     standing: memoryCluster(config.owner).state.standing,
     nowMs: Date.now(),
     allowDeletes: new Set(),
-    endpointPeaks: new Map(),
   });
   const manifests = plan.create.map(({ object }) => object.manifest);
   // In the order in which x2istio writes them.

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { Agent, request as httpRequest } from "undici";
 import type { Kube } from "../servers/kube.ts";
-import { NAMESPACE } from "./estate.ts";
+import { NAMESPACE } from "./fixture.ts";
 
 /** ServiceEntries as the API server stores them. */
 export interface EntryWatch {

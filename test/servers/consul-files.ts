@@ -70,6 +70,7 @@ export interface AgentConfig {
 export function agentConfig(config: AgentConfig): Record<string, unknown> {
   const { ports, wan, tls, managementToken: token } = config;
   const at = (port: number) => `127.0.0.1:${port}`;
+  const { ports: furtherPorts, ...extra } = config.extra ?? {};
   return {
     datacenter: config.datacenter,
     node_name: config.node,
@@ -87,6 +88,7 @@ export function agentConfig(config: AgentConfig): Record<string, unknown> {
       serf_lan: ports.serfLan,
       serf_wan: wan === undefined ? -1 : ports.serfWan,
       server: ports.server,
+      ...(furtherPorts as object | undefined),
     },
     ...(config.join !== undefined && { retry_join: [at(config.join.serfLan)], retry_interval: "100ms" }),
     ...(typeof wan === "object" && { retry_join_wan: [at(wan.serfWan)], retry_interval_wan: "100ms" }),
@@ -107,7 +109,7 @@ export function agentConfig(config: AgentConfig): Record<string, unknown> {
     autopilot: { server_stabilization_time: "100ms" },
     log_level: "warn",
     disable_update_check: true,
-    ...config.extra,
+    ...extra,
   };
 }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type TestContext, test } from "node:test";
+import ConsulClient from "consul";
 import { Agent, request } from "undici";
 import { ensureServers, noServers } from "./build.ts";
 import { type Consul, type ConsulOptions, consulServers, startConsul } from "./consul.ts";
@@ -71,9 +72,12 @@ test("startConsul() changes its catalog", { skip }, async (t) => {
 
 test("an agent's maintenance is the checks that maintenance() makes", { skip }, async (t) => {
   const consul = await started(t);
-  await consul.request("PUT", "/v1/agent/service/register", { ID: "web-1", Name: "web", Port: 8080 });
-  await consul.request("PUT", "/v1/agent/service/maintenance/web-1?enable=true");
-  await consul.request("PUT", "/v1/agent/maintenance?enable=true");
+  const { hostname, port } = new URL(consul.address);
+  // As the registrars of users do, most of which are made with this package.
+  const { agent } = new ConsulClient({ host: hostname, port: Number(port) });
+  await agent.service.register({ id: "web-1", name: "web", port: 8080 });
+  await agent.service.maintenance({ id: "web-1", enable: true });
+  await agent.maintenance(true);
   assert.deepEqual(checks(await health(consul, "web")), [
     ["_node_maintenance critical", "_service_maintenance:web-1 critical", "serfHealth passing"],
   ]);

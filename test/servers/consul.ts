@@ -30,7 +30,7 @@ export interface ConsulOptions {
   /** Have a second server, without which this one has no leader; takes two seconds more. */
   readonly peer?: boolean;
   /**
-   * Further fields of the agent's configuration: `{limits: {http_max_conns_per_client: 10}}`, of which the methods
+   * Further fields of the agent's configuration, of `ports` those beside its own: `{limits: {http_max_conns_per_client: 10}}`, of which the methods
    * of {@link Consul} need one, and 16 to register more than one instance at once.
    */
   readonly config?: Readonly<Record<string, unknown>>;

@@ -66,7 +66,7 @@ export async function adminClient(url: string, caFile: string, adminToken: strin
  *
  * @throws After `timeoutMs`, naming `what` and the last thing thrown.
  */
-export async function until(what: string, isTrue: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+export async function until(what: string, isTrue: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> {
   const deadlineMs = Date.now() + timeoutMs;
   let cause: unknown;
   while (Date.now() < deadlineMs) {

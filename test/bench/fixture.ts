@@ -10,7 +10,7 @@ export const REGISTRY = "vms";
 const LEGACY_EVERY = 5;
 
 /** The same services in each run. Endpoints are in 198.18.0.0/15, which is set aside for benchmarks (RFC 2544). */
-export function estate(services: number, endpoints: number): Service[] {
+export function fixture(services: number, endpoints: number): Service[] {
   return Array.from({ length: services }, (_, index) => {
     const name = `orders-${String(index).padStart(5, "0")}`;
     return {
@@ -38,7 +38,7 @@ export function estate(services: number, endpoints: number): Service[] {
 }
 
 /** The services as the file of a static registry. */
-export function estateFile(services: readonly Service[]): string {
+export function fixtureFile(services: readonly Service[]): string {
   const lines = services.map(({ registry: _, leftOut: __, source: ___, notes: ____, ...written }) =>
     JSON.stringify(written),
   );
@@ -46,7 +46,7 @@ export function estateFile(services: readonly Service[]): string {
 }
 
 /** A configuration that reads it and gives each service an alias. */
-export function estateConfig(): string {
+export function fixtureConfig(): string {
   return `owner: bench
 registries:
   - {kind: static, name: ${REGISTRY}, file: services.yaml}

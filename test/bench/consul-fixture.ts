@@ -5,7 +5,7 @@ const OPERATIONS = 64;
 /** Instances on one node: a machine that runs several services. */
 const PER_NODE = 50;
 
-/** One instance of the estate, by which the benchmark changes it. */
+/** One instance of the fixture, by which the benchmark changes it. */
 export interface Place {
   readonly service: string;
   readonly id: string;

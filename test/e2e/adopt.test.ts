@@ -25,7 +25,7 @@ import {
   wipe,
 } from "./cluster.ts";
 import { dnsQuery } from "./dns.ts";
-import { type Estate, estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -55,7 +55,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
   after(() => kube?.stop());
   afterEach(() => wipe(kube, entriesPath(), entriesPath(FAR), routesPath, servicesPath(), configMapsPath));
   const env = () => ({ KUBECONFIG: kube.kubeconfigPath });
-  const cli = (where: Estate, ...args: readonly string[]) =>
+  const cli = (where: Fixture, ...args: readonly string[]) =>
     runCli(["--config", where.config, ...args], { env: env() });
   const exits = (result: CliResult, code: number) =>
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
@@ -64,7 +64,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
   const names = async () => [...(await list(kube, entriesPath())).keys()].sort();
 
   test("x2istio adopt takes over what stands in the place of ours, and nothing else", async (t) => {
-    const where = await estate(t, [orders, stock, tcpService("orders-db", "198.51.100.1")]);
+    const where = await fixture(t, [orders, stock, tcpService("orders-db", "198.51.100.1")]);
     const host = hostOf(orders);
     const VIP = "10.9.8.7";
     const theirs = await admin(kube, "POST", entriesPath(), entryOf(host, host, "192.0.2.99", { addresses: [VIP] }));
@@ -87,7 +87,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
     assert.match(listed.stdout, /^\+ ServiceEntry\/mesh-services\/orders\S+ +becomes ours, for vms\/shop\/orders$/m);
     assert.match(
       listed.stdout,
-      /^! Service\/shop\/stock +it is of type ClusterIP: its callers would be led elsewhere$/m,
+      /^! Service\/shop\/stock +it is of type ClusterIP: its callers would be sent elsewhere$/m,
     );
     assert.match(listed.stdout, /Nothing was written\.$/m);
     assert.equal(
@@ -115,7 +115,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
   });
 
   test("x2istio adopt refuses what would be a loss", async (t) => {
-    const where = await estate(t, [orders, stock]);
+    const where = await fixture(t, [orders, stock]);
     const [one, two] = [hostOf(orders), hostOf(stock)];
     await admin(kube, "POST", entriesPath(), {
       ...entryOf(one, one, "192.0.2.99"),
@@ -130,22 +130,22 @@ suite("objects change hands", { skip, concurrency: false }, () => {
     const result = await cli(where, "adopt", "--all");
     exits(result, 1);
     assert.match(result.stdout, /Helm manages it by its label/);
-    assert.match(result.stdout, /ServiceEntry\/istio-system\/both +it also speaks for more\.example\.org/);
+    assert.match(result.stdout, /ServiceEntry\/istio-system\/both +it also has the hosts more\.example\.org/);
     const unknown = await cli(where, "adopt", "ServiceEntry/mesh-services/nothing", "orders");
     exits(unknown, 1);
-    assert.match(unknown.stdout, /nothing +it is in nobody's way$/m);
+    assert.match(unknown.stdout, /nothing +it conflicts with nothing$/m);
     assert.match(unknown.stdout, /^! orders +an object is named/m);
   });
 
   test(
     faultRow({
       target: "API server",
-      fault: "entries of another controller speak for our names, in another namespace",
+      fault: "entries of another controller have our names, in another namespace",
       expect: "they hand their names over and are deleted once nobody needs them: no answer is missed",
       peer: "consul2istio",
     }),
     async (t) => {
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const [legacy = ""] = orders.legacyNames ?? [];
       await admin(kube, "POST", entriesPath(FAR), entryOf(legacy, legacy, "192.0.2.1"));
       const replica = startReplica(t, { ...where, env: env() });
@@ -171,7 +171,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
   );
 
   test("x2istio release gives objects up and answers for them, until they are stripped or adopted again", async (t) => {
-    const where = await estate(t, [orders, stock]);
+    const where = await fixture(t, [orders, stock]);
     const replica = startReplica(t, { ...where, env: env() });
     await ready(replica);
     await until("all is written", async () => (await list(kube, servicesPath())).size === 2);
@@ -217,7 +217,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
     }),
     async (t) => {
       const services = [orders, stock, tcpService("orders-db", "198.51.100.1")];
-      const where = await estate(t, services, { owner: "before" });
+      const where = await fixture(t, services, { owner: "before" });
       exits(await cli(where, "apply"), 2);
       const stood = [versionsOf(await list(kube, entriesPath())), versionsOf(await list(kube, servicesPath()))];
       const vips = vipsOf(await entries(kube));
@@ -247,7 +247,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
       peer: "consul-k8s #280",
     }),
     async (t) => {
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       exits(await cli(where, "apply"), 2);
       const stood = versionsOf(await list(kube, entriesPath()));
       const vips = vipsOf(await entries(kube));
@@ -275,8 +275,8 @@ suite("objects change hands", { skip, concurrency: false }, () => {
   );
 
   test("x2istio uninstall lists, then removes what is ours and nothing else", async (t) => {
-    const where = await estate(t, [orders, stock]);
-    const west = await estate(t, [tcpService("other", "198.51.100.1")], {
+    const where = await fixture(t, [orders, stock]);
+    const west = await fixture(t, [tcpService("other", "198.51.100.1")], {
       owner: "west",
       registries: [{ kind: "static", name: "metal", file: "services.yaml" }],
       aliases: [],
@@ -302,7 +302,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
     await until("it leads", async () => ((await get(kube, leasePath()))?.spec.holderIdentity ?? "") !== "");
     const busy = await cli(where, "uninstall");
     exits(busy, 1);
-    assert.match(busy.stderr, /^Cannot uninstall as .* is at work on this target: stop it first$/m);
+    assert.match(busy.stderr, /^Cannot uninstall as .* is running on this target: stop it first$/m);
     assert.equal(await replica.stop(), 0);
 
     await where.setText("services: ["); // no registry is asked
@@ -322,7 +322,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
 });
 
 test("what changes hands by hand needs a cluster", async (t) => {
-  const where = await estate(t, [tcpService("one", "198.51.100.1")], { target: { kind: "directory", path: "out" } });
+  const where = await fixture(t, [tcpService("one", "198.51.100.1")], { target: { kind: "directory", path: "out" } });
   const cli = (...args: readonly string[]) => runCli(["--config", where.config, ...args]);
   for (const args of [["adopt"], ["release", "vms/data/one"]]) {
     const { code, stderr } = await cli(...args);

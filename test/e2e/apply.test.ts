@@ -23,7 +23,7 @@ import {
   split,
   vipsOf,
 } from "./cluster.ts";
-import { type Estate, estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -39,13 +39,13 @@ suite("x2istio apply", { skip, concurrency: false }, () => {
   });
   after(() => kube?.stop());
 
-  const cli = (where: Estate, ...args: readonly string[]) =>
+  const cli = (where: Fixture, ...args: readonly string[]) =>
     runCli(["--config", where.config, ...args], { env: { KUBECONFIG: kube.kubeconfigPath } });
   const exits = (result: CliResult, code: number) =>
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
 
   test("creates what is missing, then writes nothing, then one object for one endpoint", async (t) => {
-    const where = await estate(t, [orders, stock, database]);
+    const where = await fixture(t, [orders, stock, database]);
 
     exits(await cli(where, "plan"), 2);
     assert.equal((await entries(kube)).size, 0, "plan writes nothing");
@@ -80,7 +80,7 @@ suite("x2istio apply", { skip, concurrency: false }, () => {
   });
 
   test("exits with 3 when something is held, with 1 when a registry cannot be read", async (t) => {
-    const where = await estate(t, [orders, stock, database]);
+    const where = await fixture(t, [orders, stock, database]);
     await cli(where, "apply");
     await admin(kube, "POST", servicesPath(), {
       metadata: { name: "cart" },
@@ -123,14 +123,14 @@ suite("x2istio apply", { skip, concurrency: false }, () => {
     const owner = "south";
     const south = { owner, registries: [{ kind: "static", name: owner, file: "services.yaml" }], aliases: [] };
     const services = ["a", "b", "c", "d", "e"].map((name) => tcpService(name, "198.51.100.1"));
-    const where = await estate(t, services, south);
+    const where = await fixture(t, services, south);
     const replica = startReplica(t, { ...where, env: { KUBECONFIG: kube.kubeconfigPath } });
     await ready(replica);
     await until("the leader has written", async () => (await ours(owner)).length === 5);
     const name = (await leader(kube, owner)) ?? "";
     assert.ok(name.includes(String(replica.pid)), name);
 
-    const other = await estate(t, [...services, tcpService("f", "198.51.100.2")], south);
+    const other = await fixture(t, [...services, tcpService("f", "198.51.100.2")], south);
     const refused = await cli(other, "apply");
     exits(refused, 1);
     assert.ok(refused.stderr.includes(name), `it names ${name}: ${refused.stderr}`);

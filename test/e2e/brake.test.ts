@@ -5,7 +5,7 @@ import { faultRow } from "../faults/row.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type Replica, ready, runCli, startReplica } from "./cli.ts";
 import { apiServices, folderEndpoints } from "./embedded.ts";
-import { type Estate, estate, hostOf, tcpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, tcpService } from "./fixture.ts";
 
 const COUNT = 10;
 const names = Array.from({ length: COUNT }, (_, at) => `s${at}`);
@@ -20,7 +20,7 @@ interface PlanBrakes {
 /** Ten services of one registry in a folder, and a process that keeps them. */
 async function tenServices(t: TestContext, policy: object = {}) {
   const all = names.map((name) => tcpService(name, addressOf(name)));
-  const place = await estate(t, all, {
+  const place = await fixture(t, all, {
     ...{ registries: [only], aliases: [], target: { kind: "directory", path: "out" }, policy },
   });
   const replica = startReplica(t, place);
@@ -37,7 +37,7 @@ async function tenServices(t: TestContext, policy: object = {}) {
 }
 
 /** Replace the services: each with the addresses that `of` gives, or not at all. */
-function say(place: Estate, of: (name: string) => readonly string[] | undefined): Promise<void> {
+function say(place: Fixture, of: (name: string) => readonly string[] | undefined): Promise<void> {
   const services = names.flatMap((name) => {
     const addresses = of(name);
     return addresses === undefined ? [] : [tcpService(name, ...addresses)];
@@ -134,7 +134,7 @@ test("the brake", async (t) => {
     assert.equal((await endpoints("s0"))?.length, 1);
     const told = await runCli(["--config", place.config, "apply", "--allow-deletes", "vms"]);
     assert.equal(told.code, 0, told.stderr);
-    assert.match(told.stdout, /leads and was told: its next pass obeys --allow-deletes vms\.$/m);
+    assert.match(told.stdout, /is the leader and was notified: its next pass applies --allow-deletes vms\.$/m);
     for (const name of names.slice(0, 5)) await untilEndpoints(name);
     await untilFree();
     await say(place, () => undefined);
@@ -148,7 +148,7 @@ test(
   faultRow({
     target: "static",
     fault: "the list is empty for longer than policy.releaseAfter",
-    expect: "it is believed then; killed and started again, the process goes on with the same tombstones",
+    expect: "it is accepted then; killed and started again, the process goes on with the same tombstones",
   }),
   async (t) => {
     const policy = { releaseAfter: "2s", keepEmpty: "6s" };
@@ -157,7 +157,10 @@ test(
     await untilBraked("services");
     assert.deepEqual(await endpoints("s0"), [addressOf("s0")]);
     for (const name of names) await untilEndpoints(name);
-    assert.equal(replica.logged("the registry's brake was on for policy.releaseAfter and has been released").length, 1);
+    const released = () =>
+      replica.logged("the registry's brake was on for policy.releaseAfter and has been released").length;
+    await until("it is said", async () => released() > 0);
+    assert.equal(released(), 1);
     await replica.kill();
     const second = startReplica(t, place);
     await ready(second);

@@ -88,7 +88,7 @@ export function startReplica(t: TestContext, { config, ports, env = {}, entry = 
     if (!isRunning) return exited;
     child.kill("SIGTERM");
     const timer = new AbortController();
-    const late = sleep(10_000, "late" as const, { signal: timer.signal }).catch(() => null);
+    const late = sleep(60_000, "late" as const, { signal: timer.signal }).catch(() => null);
     const first = await Promise.race([exited, late]);
     timer.abort();
     if (first !== "late") return first;

@@ -8,7 +8,7 @@ import { consulServers, startConsul } from "../servers/consul.ts";
 import { kubeServers } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { startMesh } from "./consul-mesh.ts";
-import { tempDir } from "./estate.ts";
+import { tempDir } from "./fixture.ts";
 
 const skip = (await ensureServers([...kubeServers, ...consulServers])) === undefined && noServers;
 

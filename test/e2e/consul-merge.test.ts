@@ -6,7 +6,7 @@ import { consulServers, startConsul } from "../servers/consul.ts";
 import { kubeServers, startKube } from "../servers/kube.ts";
 import { runCli } from "./cli.ts";
 import { endpointsOf, entries, MESH } from "./cluster.ts";
-import { type Estate, estate, type FileService } from "./estate.ts";
+import { type FileService, type Fixture, fixture } from "./fixture.ts";
 
 const skip = (await ensureServers([...kubeServers, ...consulServers])) === undefined && noServers;
 
@@ -33,8 +33,8 @@ test("a service that Consul and a file have", { skip }, async (t) => {
     { kind: "static", name: "vms", file: "services.yaml" },
   ];
   const place = (owner: string, sections: object = {}) =>
-    estate(t, [onFile("192.0.2.1")], { registries, aliases: [], owner, ...sections });
-  const apply = async ({ config }: Estate, code: number) => {
+    fixture(t, [onFile("192.0.2.1")], { registries, aliases: [], owner, ...sections });
+  const apply = async ({ config }: Fixture, code: number) => {
     const result = await runCli(["--config", config, "apply"], { env: { KUBECONFIG: kube.kubeconfigPath } });
     assert.equal(result.code, code, result.stdout + result.stderr);
   };

@@ -6,7 +6,7 @@ import { until } from "../servers/kube-admin.ts";
 import { auditedWrites, operators } from "./audit.ts";
 import { type Replica, ready, startReplica } from "./cli.ts";
 import { entriesPath, get, type Live, MESH } from "./cluster.ts";
-import { estate } from "./estate.ts";
+import { fixture } from "./fixture.ts";
 
 /** A ServiceEntry's spec as it is compared here. */
 export interface Spec {
@@ -63,7 +63,7 @@ export async function startMesh(
   const kube = await startKube({ audit: true, namespaces: [MESH] });
   t.after(() => kube.stop());
   const { [USER]: user } = await operators(kube, USER);
-  const place = await estate(t, [], { registries, aliases: [], ...sections });
+  const place = await fixture(t, [], { registries, aliases: [], ...sections });
   const replica = startReplica(t, { ...place, env: { KUBECONFIG: await kube.kubeconfigFor(user.token) } });
   await ready(replica);
 

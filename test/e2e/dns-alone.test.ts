@@ -10,7 +10,7 @@ import { freePorts, type Replica, ready, runCli, startReplica } from "./cli.ts";
 import { MESH, SHOP } from "./cluster.ts";
 import { dnsQuery } from "./dns.ts";
 import { copyExample, digests, type Example, edit, folderEndpoints } from "./embedded.ts";
-import { estate, hostOf, httpService } from "./estate.ts";
+import { fixture, hostOf, httpService } from "./fixture.ts";
 
 const ORDERS = "orders.corp.example.com";
 
@@ -86,6 +86,35 @@ test("x2istio dns answers from another x2istio, and goes on when that is away", 
   assert.deepEqual(await answers(third, "sell.corp.example.com"), vip, "from one that has them from another");
 });
 
+test("x2istio dns takes names that another x2istio proves, and of those the ones in its zones", async (t) => {
+  const example = await copyExample(t);
+  const secret = join(example.dir, "names.secret");
+  await writeFile(secret, "a secret of the test\n", { mode: 0o600 });
+  await edit(example.config, (text) => text.replace("\ndns:\n", "\ndns:\n  names: {secretFile: names.secret}\n"));
+  const main = startReplica(t, example);
+  await ready(main);
+  const [vip] = await answers(main, ORDERS);
+  const { config, ports } = await aloneConfig(example, "zones: [mesh.internal], names: {secretFile: names.secret}");
+  const alone = startReplica(t, { config, ports, args: ["dns", "--config", config, "--from", main.http] });
+  await ready(alone);
+  assert.deepEqual(await answers(alone, "orders.shop.vms.mesh.internal"), [vip]);
+  assert.equal((await dnsQuery(alone.dns, ORDERS)).rcode, 5, "a name in none of its zones");
+  assert.equal(
+    alone.logged("names are not answered as they are in none of dns.zones and dns.names.suffixes").length,
+    1,
+  );
+  assert.match(await (await fetch(`${alone.http}/metrics`)).text(), /^x2istio_dns_names_left_out_count [1-9]/m);
+
+  await writeFile(secret, "another secret of it\n");
+  const third = await aloneConfig(example, "names: {secretFile: old.secret}");
+  await writeFile(join(example.dir, "old.secret"), "a secret of the test\n");
+  const args = ["dns", "--config", third.config, "--from", main.http];
+  const refusing = startReplica(t, { ...third, args });
+  const away = "the names cannot be fetched; the last ones are answered";
+  await until("it says so", async () => refusing.logged(away).length > 0);
+  assert.equal((await fetch(`${refusing.http}/readyz`)).status, 503);
+});
+
 test("x2istio dns gives endpoints of another x2istio, directly and by way of a third", async (t) => {
   const example = await copyExample(t);
   const main = startReplica(t, example);
@@ -139,7 +168,7 @@ test("x2istio dns says what is wrong with --from", async (t) => {
   const example = await copyExample(t);
   const { code, stderr } = await runCli(["dns", "--config", example.config, "--from", "x2istio.example.org"]);
   assert.equal(code, 1);
-  assert.match(stderr, /--from must be an HTTP address such as http:\/\/x2istio\.example\.org:8080/);
+  assert.match(stderr, /--from must be an HTTP address such as https:\/\/x2istio\.example\.org:8080/);
 });
 
 /** A kubeconfig that may read what x2istio reads, and write nothing. */
@@ -165,10 +194,10 @@ test("x2istio dns answers from a cluster with rights to read, also while the API
 }, async (t) => {
   const kube = await startKube({ namespaces: [MESH, SHOP] });
   t.after(() => kube.stop());
-  const { setServices, ...place } = await estate(t, [httpService("orders", "192.0.2.1")]);
+  const { setServices, ...place } = await fixture(t, [httpService("orders", "192.0.2.1")]);
   const main = startReplica(t, { ...place, env: { KUBECONFIG: kube.kubeconfigPath } });
   await ready(main);
-  const alone = await estate(t, [], { registries: [], aliases: [] });
+  const alone = await fixture(t, [], { registries: [], aliases: [] });
   const args = ["dns", "--config", alone.config];
   const replica = startReplica(t, { ...alone, args, env: { KUBECONFIG: await reader(kube) } });
   await ready(replica);
@@ -185,7 +214,7 @@ test("x2istio dns answers from a cluster with rights to read, also while the API
 });
 
 test("x2istio run gives endpoints to those of a view, and follows them", async (t) => {
-  const { setServices, setConfig, ...place } = await estate(t, [httpService("orders", "192.0.2.1", "192.0.2.2")], {
+  const { setServices, setConfig, ...place } = await fixture(t, [httpService("orders", "192.0.2.1", "192.0.2.2")], {
     target: { kind: "directory" },
     aliases: [],
   });
@@ -207,7 +236,7 @@ test("x2istio run gives endpoints to those of a view, and follows them", async (
 
 test("a full range of VIPs changes no answer that was right", async (t) => {
   const standing = [httpService("orders", "192.0.2.1"), httpService("stock", "192.0.2.2")];
-  const { setServices, ...place } = await estate(t, standing, {
+  const { setServices, ...place } = await fixture(t, standing, {
     target: { kind: "directory" },
     aliases: [],
     vips: { ranges: ["240.241.0.0/30"] },

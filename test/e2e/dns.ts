@@ -19,7 +19,7 @@ export async function dnsQuery(
   port: number,
   name: string,
   type: "A" | "AAAA" = "A",
-  timeoutMs = 3000,
+  timeoutMs = 30_000,
 ): Promise<DnsAnswer> {
   const packet = new Packet();
   packet.header.id = Math.floor(Math.random() * 0xffff);

@@ -24,7 +24,7 @@ import {
   pod,
   populate,
 } from "./cluster-objects.ts";
-import { estate, httpService, tcpService } from "./estate.ts";
+import { fixture, httpService, tcpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 const kubectl = await findKubectl();
@@ -38,7 +38,7 @@ interface Found {
   readonly check: string;
   readonly state: "fine" | "problem" | "unchecked";
   readonly message: string;
-  readonly mend?: string;
+  readonly fix?: string;
 }
 
 async function doctor(kubeconfig: string, config: string, ...args: readonly string[]): Promise<readonly Found[]> {
@@ -53,7 +53,7 @@ async function doctor(kubeconfig: string, config: string, ...args: readonly stri
 
 const withState = (findings: readonly Found[], wanted: Found["state"]) =>
   findings.filter(({ state }) => state === wanted);
-/** `check: message`, sorted. Which rights exactly is a matter of test/doctor/rights.test.ts. */
+/** `check: message`, sorted. Which rights exactly is a matter of test/doctor/checks/rights.test.ts. */
 const said = (findings: readonly Found[]) =>
   findings
     .map(({ check, message }) => `${check}: ${message.replace(/^(\S+) may not .* in /, "$1 may not … in ")}`)
@@ -88,15 +88,15 @@ const injector = (includeIPRanges: string) =>
 const coredns = "ConfigMap kube-system/coredns";
 const nodeDns = "ConfigMap kube-system/node-local-dns";
 
-// What no command of kubectl mends.
+// What no command of kubectl fixes.
 const tillExcludes =
-  'capture: Deployment shop/till does not take what is sent to 240.241.0.0/16: annotations of 1 pod say: include "*", exclude "192.0.2.0/24", "240.0.0.0/4"';
+  'capture: Deployment shop/till does not capture traffic to 240.241.0.0/16: annotations of 1 pod say: include "*", exclude "192.0.2.0/24", "240.0.0.0/4"';
 const webIsBare =
-  "pods: 1 of 2 pods in namespace shop has no sidecar and is not ambient, so that aliases lead nowhere from there: web-1";
+  "pods: 1 of 2 pods in namespace shop has no sidecar and is not ambient, so that calls by alias fail from there: web-1";
 const byHand = [
-  'capture: sidecars do not take what is sent to 240.241.0.0/16: ConfigMap istio-sidecar-injector says: include "10.0.0.0/8"',
-  "dns: dns.allow does not let in 10.244.0.3, from which the cluster's DNS asks: it is answered REFUSED",
-  "dns: dns.forward names 10.96.0.10, which is the cluster's DNS: a question that comes from there goes back to it, again and again",
+  'capture: sidecars do not capture traffic to 240.241.0.0/16: ConfigMap istio-sidecar-injector says: include "10.0.0.0/8"',
+  "dns: dns.allow does not include 10.244.0.3, from which the cluster's DNS asks: it is answered REFUSED",
+  "dns: dns.forward names 10.96.0.10, which is the cluster's DNS: queries from there would loop",
   "istiod: no istiod uses this cluster as its config cluster: none runs in istio-system, and none has held an election there lately",
   "vips: vips.ranges has 10.96.0.0/16, but Services get their addresses from 10.96.0.0/16 (and 4 more)",
 ];
@@ -104,7 +104,7 @@ const byHand = [
 test("x2istio doctor", { skip }, async (t) => {
   const kube = await startKube({ audit: true, namespaces: ["shop", "istio-system", "x2istio-system"] });
   t.after(() => kube.stop());
-  const place = await estate(t, [
+  const place = await fixture(t, [
     { ...orders, legacyNames: ["orders.corp.example.com", "stock.shop"] },
     { ...tcpService("pay", "192.0.2.12"), legacyNames: ["pay.old.example.net"] },
     { ...tcpService("stock", "192.0.2.14"), namespace: "shop" },
@@ -136,10 +136,10 @@ test("x2istio doctor", { skip }, async (t) => {
   );
   const look = (...args: readonly string[]) => doctor(kube.kubeconfigPath, place.config, "--as", PROGRAM, ...args);
 
-  await t.test("finds all that is wrong with a cluster, each with what mends it", async () => {
+  await t.test("finds all that is wrong with a cluster, each with what fixes it", async () => {
     const findings = await look();
     const problems = withState(findings, "problem");
-    for (const { message, mend = "" } of problems) assert.notEqual(mend, "", `mends: ${message}`);
+    for (const { message, fix = "" } of problems) assert.notEqual(fix, "", `fixes: ${message}`);
     const notSent =
       "dns: mesh.internal and corp.example.com are not sent to X2Istio, so that hosts and aliases have no address";
     const wanted = [
@@ -183,14 +183,14 @@ test("x2istio doctor", { skip }, async (t) => {
     assert.deepEqual(written, []);
   });
 
-  await t.test("its commands mend what a command can mend", { skip: kubectl }, async () => {
-    // What is mended may bring to light what it hid.
+  await t.test("its commands fix what a command can fix", { skip: kubectl }, async () => {
+    // What is fixed may bring to light what it hid.
     for (let round = 1; round <= 3; round++) {
-      const mends = withState(await look(), "problem").map(({ mend = "" }) => mend);
-      for (const mend of mends.filter((one) => /^kubectl (?!edit|rollout status|apply -k)/.test(one))) {
-        const done = run("sh", ["-ec", mend], { cwd: root, env: { ...process.env, ...env } });
-        const { stderr } = await done.catch((error: unknown) => assert.fail(`${mend}: ${error}`));
-        assert.doesNotMatch(stderr, /error/i, mend);
+      const fixes = withState(await look(), "problem").map(({ fix = "" }) => fix);
+      for (const fix of fixes.filter((one) => /^kubectl (?!edit|rollout status|apply -k)/.test(one))) {
+        const done = run("sh", ["-ec", fix], { cwd: root, env: { ...process.env, ...env } });
+        const { stderr } = await done.catch((error: unknown) => assert.fail(`${fix}: ${error}`));
+        assert.doesNotMatch(stderr, /error/i, fix);
       }
     }
     const outside = "dns: 1 name is in none of dns.zones";
@@ -198,7 +198,7 @@ test("x2istio doctor", { skip }, async (t) => {
       ...byHand,
       // Nobody makes other pods here.
       tillExcludes,
-      "capture: Deployment shop/till sends port 5432 past its sidecar, and entries have that port: their VIPs lead nowhere from 1 pod: till-1",
+      "capture: Deployment shop/till sends port 5432 around its sidecar, and entries have that port: calls to their VIPs fail from 1 pod: till-1",
       webIsBare,
       `${outside}, and ${coredns} does not send it to X2Istio: pay.old.example.net`,
       `${outside}, and ${nodeDns} does not send it to X2Istio: pay.old.example.net`,
@@ -238,7 +238,7 @@ test("x2istio doctor", { skip }, async (t) => {
     assert.equal(code, 0);
     assert.match(stdout, /^ {2}istiod +istiod-0 reads its configuration from this cluster$/m);
     assert.match(stdout, /^ {2}dns +2 replicas are ready behind Service x2istio-system\/x2istio-dns$/m);
-    assert.match(stdout, /^\d+ checks: \d+ fine, 0 to mend\. Nothing was written\.$/m);
+    assert.match(stdout, /^\d+ checks: \d+ fine, 0 to fix\. Nothing was written\.$/m);
   });
 
   await t.test(
@@ -252,7 +252,7 @@ test("x2istio doctor", { skip }, async (t) => {
       assert.deepEqual(
         many.filter((one) => !few.includes(one)),
         [
-          "exports: 2001 entries are exported to everyone, 2001 of them X2Istio's (2001 not yet written): more than 2000 make every sidecar large and every change dear",
+          "exports: 2001 entries are exported to everyone, 2001 of them X2Istio's (2001 not yet written): more than 2000 cost memory in every sidecar, and each change is pushed to all of them",
         ],
       );
       await place.setServices([orders]);
@@ -305,7 +305,7 @@ test("x2istio doctor", { skip }, async (t) => {
 });
 
 test("x2istio doctor wants a cluster to check", async (t) => {
-  const place = await estate(t, []);
+  const place = await fixture(t, []);
   await place.setConfig({ target: { kind: "directory", path: "out" } });
   const { code, stderr } = await runCli(["doctor", "--config", place.config]);
   assert.equal(code, 1);

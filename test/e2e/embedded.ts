@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import type { TestContext } from "node:test";
 import { parse } from "yaml";
 import { freePorts, type Ports } from "./cli.ts";
-import { tempDir } from "./estate.ts";
+import { tempDir } from "./fixture.ts";
 
 const EXAMPLE = resolve(import.meta.dirname, "../../deploy/example");
 

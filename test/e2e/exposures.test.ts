@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { parseAllDocuments } from "yaml";
-import { createCompute } from "../../src/controller/compute.ts";
+import { each } from "../../src/async/each.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { each } from "../../src/kube/each.ts";
+import { decider } from "../plan/at-once.ts";
 import { NOW_MS, readings, service, standing } from "../plan/build.ts";
 import { config } from "../plan/memory.ts";
 import { admissionServers, startAdmission } from "../servers/admission.ts";
@@ -16,7 +16,7 @@ import { installDefinitions } from "../servers/kube-admin.ts";
 import { addedWrites } from "../servers/kube-writes.ts";
 import { runCli } from "./cli.ts";
 import { admin, get, list, MESH, quiet, routesPath, SHOP, split } from "./cluster.ts";
-import { estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 
 const paths = await ensureServers([...kubeServers, "gateway-crds"]);
 const skip = paths === undefined && noServers;
@@ -39,7 +39,7 @@ test("exposures on a cluster that gets the Gateway API only later", { skip }, as
   const kube = await startKube({ namespaces: [MESH, SHOP] });
   t.after(() => kube.stop());
   await quiet(kube);
-  const where = await estate(t, [orders, database], { exposures: [web, db, plain] });
+  const where = await fixture(t, [orders, database], { exposures: [web, db, plain] });
   const apply = async (code: number) => {
     const before = await kube.writeCount();
     const env = { KUBECONFIG: kube.kubeconfigPath };
@@ -111,7 +111,7 @@ test("exposures on a cluster that gets the Gateway API only later", { skip }, as
 test("exposures in a folder, and what is said of them", async (t) => {
   const target = { kind: "directory", path: "out" };
   const exposures = [plain, web, db];
-  const where = await estate(t, [orders, database], { target, exposures });
+  const where = await fixture(t, [orders, database], { target, exposures });
   const cli = async (code: number, ...args: readonly string[]) => {
     const result = await runCli(["--config", where.config, ...args]);
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
@@ -184,7 +184,7 @@ test("what the configuration accepts is admitted without a warning", { skip: noA
   const seed = Date.now();
   const compute = (rule: object) => {
     try {
-      return createCompute(config(["vms"], { exposures: [rule] }));
+      return decider(config(["vms"], { exposures: [rule] }));
     } catch (error) {
       assert.ok(error instanceof ConfigError);
       return undefined;
@@ -200,7 +200,6 @@ test("what the configuration accepts is admitted without a warning", { skip: noA
       standing: standing(),
       nowMs: NOW_MS,
       allowDeletes: new Set(),
-      endpointPeaks: new Map(),
     });
     const [route] = plan.create.map(({ object }) => object.manifest).filter((one) => one.kind !== "ServiceEntry");
     assert.ok(route !== undefined, JSON.stringify(plan.hold));

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, suite, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
@@ -28,7 +27,7 @@ import {
   wipe,
 } from "./cluster.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
-import { estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 import { pausingProxy } from "./proxy.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
@@ -38,6 +37,15 @@ const stock = httpService("stock", "192.0.2.2");
 const database = tcpService("orders-db", "198.51.100.1");
 const entryPath = `${entriesPath()}/${hostOf(orders)}`;
 const aliasPath = `${servicesPath()}/orders`;
+
+/** How often its registry was read with this result. */
+async function readsOf({ http }: { readonly http: string }, result: string): Promise<number> {
+  const text = await (await fetch(`${http}/metrics`)).text();
+  return Number(
+    new RegExp(`^x2istio_registry_reads_total\\{registry="vms",result="${result}"\\} (\\d+)$`, "m").exec(text)?.[1] ??
+      0,
+  );
+}
 
 suite("x2istio run goes on", { skip, concurrency: false }, () => {
   let kube: Kube;
@@ -55,7 +63,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
       expect: "DNS answers go on; what changed meanwhile is written when it is back",
     }),
     async (t) => {
-      const where = await estate(t, [orders, stock, database]);
+      const where = await fixture(t, [orders, stock, database]);
       const replica = startReplica(t, { ...where, env: env() });
       await ready(replica);
       await until("all is written", async () => (await entries(kube)).size === 3);
@@ -64,7 +72,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
         const answers = await Promise.all([...vips.keys()].map((host) => dnsQuery(replica.dns, host)));
         return answers.every(({ addresses }) => addresses.length === 1);
       });
-      const latecomer = await estate(t, [tcpService("late", "203.0.113.1")], {
+      const latecomer = await fixture(t, [tcpService("late", "203.0.113.1")], {
         owner: "late",
         registries: [{ kind: "static", name: "late", file: "services.yaml" }],
         aliases: [],
@@ -78,7 +86,8 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
         const one = second;
         await until("it answers", async () => (await readiness(one)) !== undefined);
         assert.deepEqual(await readiness(one), { ready: false, reasons: ["the target has not been read yet"] });
-        await sleep(1000);
+        const before = poll.good;
+        await until("questions are answered meanwhile", async () => poll.good > before + 20);
         assert.equal((await readiness(replica))?.ready, true, "what is known goes on being served");
       });
       const tookMs = await untilEndpoints(kube, hostOf(orders), ["192.0.2.11"], 60_000);
@@ -100,7 +109,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
       expect: "its aliases are held, all else is written",
     }),
     async (t) => {
-      const where = await estate(t, [orders, stock], {
+      const where = await fixture(t, [orders, stock], {
         aliases: [{ registry: "vms", namespace: "shop", as: "{service}", in: "later" }],
       });
       const held = await runCli(["--config", where.config, "apply", "-o", "json"], { env: env() });
@@ -131,13 +140,13 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
     faultRow({
       target: "API server",
       fault: "the namespace of our own objects is about to go",
-      expect: "what stands is changed, what is new is refused and said, and nothing points to it",
+      expect: "existing objects are changed, new ones are refused and reported, and nothing points to them",
     }),
     async (t) => {
       const namespace = "leaving";
       await admin(kube, "POST", "/api/v1/namespaces", { metadata: { name: namespace } });
       t.after(() => wipe(kube, entriesPath(namespace), routesPath.replace(MESH, namespace)));
-      const where = await estate(t, [orders], { target: { kind: "kubernetes", namespace } });
+      const where = await fixture(t, [orders], { target: { kind: "kubernetes", namespace } });
       const apply = () => runCli(["--config", where.config, "apply"], { env: env() });
       assert.equal((await apply()).code, 2);
       await admin(kube, "DELETE", `/api/v1/namespaces/${namespace}`);
@@ -159,7 +168,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
     async (t) => {
       const definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
       const path = `${definition}/serviceentries.networking.istio.io`;
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const replica = startReplica(t, { ...where, env: env() });
       await ready(replica);
       await until("all is written", async () => (await list(kube, servicesPath())).size === 2);
@@ -192,7 +201,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
       expect: "it goes on leading, reading and writing; no tombstone ends early and no address is given away",
     }),
     async (t) => {
-      const where = await estate(t, [orders, stock], {
+      const where = await fixture(t, [orders, stock], {
         registries: [{ kind: "static", name: "vms", file: "services.yaml", poll: "* * * * * *" }],
       });
       const jump = new URL("clock-jump.ts", import.meta.url);
@@ -202,17 +211,13 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
       const vips = vipsOf(await entries(kube));
       await where.setServices([orders]);
       await untilEndpoints(kube, hostOf(stock), []);
-      const reads = async () => {
-        const text = await (await fetch(`${replica.http}/metrics`)).text();
-        return Number(/^x2istio_registry_reads_total\{registry="vms",result="ok"\} (\d+)$/m.exec(text)?.[1] ?? 0);
-      };
       for (const [at, which] of ["forward", "back"].entries()) {
         replica.signal("SIGUSR2");
         await until(`the clock is set ${which}`, async () => replica.output().includes(`the clock is set ${which}`));
-        const before = await reads();
+        const before = await readsOf(replica, "ok");
         await where.setServices([httpService("orders", `192.0.2.${at + 11}`)]);
         await untilEndpoints(kube, hostOf(orders), [`192.0.2.${at + 11}`]);
-        await until("it reads on", async () => (await reads()) > before + 2, 20_000);
+        await until("it reads on", async () => (await readsOf(replica, "ok")) > before + 2);
         assert.deepEqual(vipsOf(await entries(kube)), vips, "the tombstone stands");
         assert.deepEqual((await dnsQuery(replica.dns, hostOf(stock))).addresses, [vips.get(hostOf(stock))]);
       }
@@ -225,11 +230,11 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
     faultRow({
       target: "API server",
       fault: "watches break off, or are refused with 410 Gone",
-      expect: "they are listed anew; an edit by others is found and put back",
+      expect: "they are listed again; an edit by others is found and put back",
     }),
     async (t) => {
       const proxy = await pausingProxy(t, kube);
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const replica = startReplica(t, { ...where, env: { KUBECONFIG: await proxy.kubeconfigFor(kube.adminToken) } });
       await ready(replica);
       await until("all is written", async () => (await entries(kube)).size === 2);
@@ -256,7 +261,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
   );
 
   test("without a registry, and puts back or leaves alone what others did to its objects", async (t) => {
-    const where = await estate(t, [orders, stock, database]);
+    const where = await fixture(t, [orders, stock, database]);
     const replica = startReplica(t, { ...where, env: env() });
     await ready(replica);
     await until("all is written", async () => (await entries(kube)).size === 3);
@@ -269,7 +274,8 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
       "it says so",
       async () => replica.logged("the registry cannot be read; its objects stay as they are").length > 0,
     );
-    await sleep(2000);
+    const failed = await readsOf(replica, "failed");
+    await until("it has tried again", async () => (await readsOf(replica, "failed")) > failed + 1);
     assert.deepEqual(split(addedWrites(before, await kube.writeCount())), { mesh: 0, other: {} });
     assert.equal((await dnsQuery(replica.dns, hostOf(orders))).addresses.length, 1);
 

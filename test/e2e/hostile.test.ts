@@ -7,17 +7,19 @@ import { startPolaris } from "../polaris/polaris.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers, startConsul } from "../servers/consul.ts";
 import { runCli } from "./cli.ts";
-import { estate } from "./estate.ts";
+import { fixture } from "./fixture.ts";
 
 const skip = (await ensureServers(consulServers)) === undefined && noServers;
 
 const GOOD = "192.0.2.1";
 const MUST = /must be an IPv4 or IPv6 address/;
-const LOCAL = /must be reachable from the mesh \(not link-local\)/;
+const LOCAL = /^its address must be reachable from the mesh \(not link-local\)/;
 const GROUP = /not multicast/;
 const ONE = /not the unspecified address/;
-const LOOP = /is in a range of VIPs: a call to it would come back into the mesh/;
-const OWN = /loopback is the caller's own; the registry option loopback allows it/;
+const LOOP = /is in a range of VIPs: a call to it would loop back into the mesh/;
+const OWN = /^its address must .*loopback is the caller's own; endpoints.allow may admit it/;
+const METADATA = /must not be a cloud's metadata service/;
+const TWICE = /registered more than once/;
 
 /** What an endpoint may be said to be, and why it is out. */
 const addresses: readonly (readonly [address: string, why: RegExp])[] = [
@@ -25,16 +27,20 @@ const addresses: readonly (readonly [address: string, why: RegExp])[] = [
   ["::", ONE],
   ["127.0.0.1", OWN],
   ["::1", OWN],
-  ["::ffff:127.0.0.1", OWN],
+  ["::ffff:127.0.0.1", TWICE],
+  ["64:ff9b::7f00:1", /leads to 127\.0\.0\.1, which must be reachable from the mesh/],
   ["169.254.169.254", LOCAL],
-  ["::ffff:169.254.169.254", LOCAL],
+  ["::ffff:169.254.169.254", TWICE],
+  ["2002:a9fe:a9fe::1", /leads to 169\.254\.169\.254, which must be reachable from the mesh/],
+  ["168.63.129.16", METADATA],
+  ["fd00:ec2::254", METADATA],
   ["fe80::1", LOCAL],
   ["224.0.0.1", GROUP],
   ["ff02::1", GROUP],
   ["255.255.255.255", /not broadcast/],
   ["240.241.7.7", LOOP],
   ["240.240.0.9", LOOP],
-  ["::ffff:240.241.7.7", /registered more than once/],
+  ["::ffff:240.241.7.7", TWICE],
   ["2001:2::9", LOOP],
   ["db.example.org", MUST],
   ["0x7f.1", MUST],
@@ -93,7 +99,7 @@ interface Hostile {
 }
 
 async function assertLeftOut(t: TestContext, registry: Hostile): Promise<void> {
-  const place = await estate(t, [], {
+  const place = await fixture(t, [], {
     registries: [registry.options],
     aliases: [],
     target: { kind: "directory", path: "out" },
@@ -135,7 +141,7 @@ async function hostilePolaris(after: (stop: () => Promise<void>) => void): Promi
   for (const [host] of addresses) polaris.register({ ...base, host });
   for (const [at, port] of ports.entries()) polaris.register({ ...base, host: `192.0.2.${at + 2}`, port });
   const options = { kind: "polaris", name: "live", address: polaris.address, namespaces: ["prod"] };
-  const badPort = (port: number) => `^port ${port} is none, 1 to 65535 are`;
+  const badPort = (port: number) => `^port ${port} is invalid, 1 to 65535 are allowed`;
   return { options, addresses, badPort, service: "live/prod/shop", host: "shop.prod.live.mesh.internal" };
 }
 

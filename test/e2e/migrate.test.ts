@@ -5,7 +5,7 @@ import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type CliResult, ready, runCli, startReplica } from "./cli.ts";
 import { admin, configMapsPath, entriesPath, get, MESH, routesPath, SHOP, servicesPath, wipe } from "./cluster.ts";
-import { type Estate, estate, hostOf, httpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -39,7 +39,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
   after(() => kube?.stop());
   afterEach(() => wipe(kube, entriesPath(), routesPath, servicesPath(), slicesPath, configMapsPath));
   const env = () => ({ KUBECONFIG: kube.kubeconfigPath });
-  const cli = (where: Estate, ...args: readonly string[]) =>
+  const cli = (where: Fixture, ...args: readonly string[]) =>
     runCli(["--config", where.config, "migrate", ...args], { env: env() });
   const exits = (result: CliResult, code: number) =>
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
@@ -52,7 +52,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
     );
 
   test("walks a service inside and back, each step until it is effective", async (t) => {
-    const where = await estate(t, [orders, stock], { migration });
+    const where = await fixture(t, [orders, stock], { migration });
     const replica = startReplica(t, { ...where, env: env() });
     await ready(replica);
     await claimant(kube, "orders-v2", { replaces: "vms/shop/orders" });
@@ -101,7 +101,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
   });
 
   test("refuses a step that could not work with one sentence, and changes nothing", async (t) => {
-    const where = await estate(t, [orders, stock], { migration });
+    const where = await fixture(t, [orders, stock], { migration });
     const applied = await runCli(["--config", where.config, "apply"], { env: env() });
     exits(applied, 2);
     const nobody = await cli(where, "split", "vms/shop/orders", "--weight", "10");
@@ -138,7 +138,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
   });
 
   test("names whatever is in the way, and each time nothing changes", async (t) => {
-    const where = await estate(t, [orders], { migration });
+    const where = await fixture(t, [orders], { migration });
     exits(await runCli(["--config", where.config, "apply"], { env: env() }), 2);
     await claimant(kube, "orders-v2", { replaces: "vms/shop/orders" });
     const own = `${servicesPath()}/orders-v2`;
@@ -217,7 +217,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
   });
 
   test("leaves annotations alone that someone else owns, and says what to commit", async (t) => {
-    const where = await estate(t, [orders], { migration });
+    const where = await fixture(t, [orders], { migration });
     exits(await runCli(["--config", where.config, "apply"], { env: env() }), 2);
     await claimant(kube, "orders-v2", { replaces: "vms/shop/orders" });
     const path = `${servicesPath()}/orders-v2`;
@@ -243,7 +243,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
     exits(late, 1);
     assert.match(
       late.stdout,
-      /^vms\/shop\/orders is not split 10 % after 1 s: it is outside\. It stays asked for; is x2istio run at work\?$/m,
+      /^vms\/shop\/orders is not split 10 % after 1 s: it is outside\. The request stays in place; is x2istio run running\?$/m,
     );
     exits(await runCli(["--config", where.config, "apply"], { env: env() }), 2);
     const there = await cli(where, "split", "orders", "--weight", "10", "--istiod", "http://127.0.0.1:9");

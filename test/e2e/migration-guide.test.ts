@@ -12,7 +12,7 @@ import { findKubectl } from "../servers/kubectl.ts";
 import { freePorts, ready, startReplica } from "./cli.ts";
 import { admin, entries, entriesPath, get, MESH, SHOP, servicesPath } from "./cluster.ts";
 import { deployment, endpointSlice, populate } from "./cluster-objects.ts";
-import { hostOf, httpService, tempDir } from "./estate.ts";
+import { hostOf, httpService, tempDir } from "./fixture.ts";
 
 const skip = (await findKubectl()) || ((await ensureServers(kubeServers)) === undefined && noServers);
 const root = join(import.meta.dirname, "../..");

@@ -14,7 +14,7 @@ import { type NetworkFault, startTcpProxy, type TcpProxy } from "../servers/tcp-
 import { type Replica, ready, startReplica } from "./cli.ts";
 import { configMapsPath, entries, entriesPath, MESH, SHOP, untilEndpoints, vipsOf, wipe } from "./cluster.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
-import { type Estate, estate, tempDir } from "./estate.ts";
+import { type Fixture, fixture, tempDir } from "./fixture.ts";
 
 const skip = (await ensureServers([...kubeServers, ...consulServers])) === undefined && noServers;
 
@@ -55,7 +55,7 @@ suite("on the way to a server everything goes wrong", { skip, concurrency: false
   /** Start a replica that reads the registry behind the proxy, and a file that must not be delayed by it. */
   async function startBeside(t: TestContext, options: object, { registry, hosts }: Behind) {
     wipeAfter(t);
-    const place = await estate(t, [witness("198.51.100.1")], {
+    const place = await fixture(t, [witness("198.51.100.1")], {
       owner: registry,
       registries: [{ kind: "static", name: "vms", file: "services.yaml" }, options],
       aliases: [],
@@ -85,7 +85,7 @@ suite("on the way to a server everything goes wrong", { skip, concurrency: false
   };
 
   /** Let each fault be for a while, and look at what must not change, and at what must. */
-  async function throughAll(t: TestContext, behind: Behind, place: Estate, replica: Replica): Promise<void> {
+  async function throughAll(t: TestContext, behind: Behind, place: Fixture, replica: Replica): Promise<void> {
     const standing = ["192.0.2.1"];
     for (const [at, fault] of FAULTS.entries()) {
       await t.test(fault, async (one) => {
@@ -194,7 +194,7 @@ suite("on the way to a server everything goes wrong", { skip, concurrency: false
       wipeAfter(t);
       const proxy = await startTcpProxy(kube.port);
       t.after(() => proxy.stop());
-      const place = await estate(t, [witness("198.51.100.1")], { owner: "far", aliases: [] });
+      const place = await fixture(t, [witness("198.51.100.1")], { owner: "far", aliases: [] });
       const kubeconfig = await kubeconfigTo(t, kube, proxy.port);
       const replica = startReplica(t, { ...place, env: { KUBECONFIG: kubeconfig } });
       await ready(replica);

@@ -23,7 +23,7 @@ import {
   vipsOf,
   wipe,
 } from "./cluster.ts";
-import { type Estate, estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 import { pausingProxy } from "./proxy.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
@@ -44,7 +44,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     await wipe(kube, entriesPath(), entriesPath("west-mesh"), routesPath, servicesPath(), configMapsPath, eventsPath());
   });
 
-  const cli = (where: Estate, args: readonly string[], kubeconfig = kube.kubeconfigPath) =>
+  const cli = (where: Fixture, args: readonly string[], kubeconfig = kube.kubeconfigPath) =>
     runCli(["--config", where.config, ...args], { env: { KUBECONFIG: kubeconfig } });
   const exits = (result: CliResult, code: number) =>
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
@@ -67,7 +67,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     async (t) => {
       const services = Array.from({ length: 8 }, (_, index) => tcpService(`s${index}`, "198.51.100.1"));
       const owner = "lasting";
-      const first = await estate(t, services, { owner });
+      const first = await fixture(t, services, { owner });
       exits(await cli(first, ["apply"]), 2);
       const vips = vipsOf(await entries(kube));
       const ledger = await ledgerLines(kube);
@@ -75,7 +75,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
       for (const [host, vip] of vips) assert.equal(ledger.get(vip), `${host} ${owner} used`);
 
       await rm(first.dir, { recursive: true });
-      const second = await estate(t, services, { owner });
+      const second = await fixture(t, services, { owner });
       exits(await cli(second, ["apply"]), 0);
       assert.deepEqual(vipsOf(await entries(kube)), vips);
 
@@ -99,7 +99,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     // Fourteen addresses for twelve hosts: most first candidates clash.
     const vips = { ranges: ["240.241.9.0/28"], ledgerNamespace: MESH };
     const installation = (owner: string, registry: string, namespace: string, names: readonly string[]) =>
-      estate(
+      fixture(
         t,
         names.map((name) => tcpService(name, "198.51.100.1")),
         {
@@ -172,7 +172,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     }),
     async (t) => {
       const made = await admin(kube, "POST", servicesPath(), handMade("orders"));
-      const where = await estate(t, [httpService("orders", "192.0.2.11"), httpService("stock", "192.0.2.21")]);
+      const where = await fixture(t, [httpService("orders", "192.0.2.11"), httpService("stock", "192.0.2.21")]);
       const unmoved = async () => assert.deepEqual(await get(kube, `${servicesPath()}/orders`), made);
 
       exits(await cli(where, ["apply"]), 3);
@@ -211,7 +211,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
       const proxy = await pausingProxy(t, kube);
       const kubeconfig = await proxy.kubeconfigFor(kube.adminToken);
       const orders = httpService("orders", "192.0.2.11");
-      const where = await estate(t, [orders, httpService("stock", "192.0.2.21")]);
+      const where = await fixture(t, [orders, httpService("stock", "192.0.2.21")]);
 
       const made: Promise<Live>[] = [];
       proxy.before = async (request) => {

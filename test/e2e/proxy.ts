@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { stringify } from "yaml";
 import type { Kube } from "../servers/kube.ts";
-import { tempDir } from "./estate.ts";
+import { tempDir } from "./fixture.ts";
 
 /** What to answer instead of forwarding. */
 export interface Refusal {

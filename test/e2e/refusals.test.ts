@@ -27,7 +27,7 @@ import {
   wipe,
 } from "./cluster.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
-import { type Estate, estate, hostOf, httpService, tcpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService, tcpService } from "./fixture.ts";
 import { pausingProxy } from "./proxy.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
@@ -57,23 +57,23 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
   const clean = (t: TestContext) =>
     t.after(() => wipe(kube, entriesPath(), routesPath, servicesPath(), configMapsPath, eventsPath(MESH)));
   const env = () => ({ KUBECONFIG: kube.kubeconfigPath });
-  const apply = (where: Estate) => runCli(["--config", where.config, "apply", "-o", "json"], { env: env() });
+  const apply = (where: Fixture) => runCli(["--config", where.config, "apply", "-o", "json"], { env: env() });
   const exits = (result: CliResult, code: number) =>
     assert.equal(result.code, code, `${result.stdout}\n${result.stderr}`);
   const failedOf = ({ stdout }: CliResult) =>
     (JSON.parse(stdout) as Outcomes).outcomes.filter(({ outcome }) => outcome !== "written");
-  const both = async (place: Estate, last: number) =>
+  const both = async (place: Fixture, last: number) =>
     place.setServices([httpService("orders", `192.0.2.${last}`), httpService("stock", `192.0.2.${last + 1}`)]);
 
   test(
     faultRow({
       target: "API server",
       fault: "a quota is used up",
-      expect: "what stands goes on being changed, the new is said and made once there is room",
+      expect: "existing objects are still changed, new ones are reported, and created once there is room",
     }),
     async (t) => {
       clean(t);
-      const where = await estate(t, [orders]);
+      const where = await fixture(t, [orders]);
       exits(await apply(where), 2);
       const count = "count/serviceentries.networking.istio.io";
       const path = `/api/v1/namespaces/${MESH}/resourcequotas`;
@@ -106,11 +106,11 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     faultRow({
       target: "API server",
       fault: "an admission policy refuses one object",
-      expect: "the others are written; it is tried again, and said once",
+      expect: "the others are written; it is tried again, and reported once",
     }),
     async (t) => {
       clean(t);
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       await admin(kube, "POST", `${ADMISSION}/validatingadmissionpolicies`, {
         metadata: { name: "no-stock" },
         spec: {
@@ -142,7 +142,7 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
       assert.match(String(said[0]?.error), /no stock here/);
       await until("it is held", async () => (await holdsOf(replica)).some(({ reason }) => reason === "refused"));
       const held = (await holdsOf(replica)).find(({ reason }) => reason === "refused");
-      assert.match(`${held?.subject}: ${held?.message}`, /ServiceEntry\/.*\/stock.*: it is tried again.*no stock here/);
+      assert.match(`${held?.subject}: ${held?.message}`, /ServiceEntry\/.*\/stock.*: it is retried.*no stock here/);
       assert.equal((await list(kube, servicesPath())).has("stock"), false, "nothing points to it");
       for (const kind of ["validatingadmissionpolicybindings", "validatingadmissionpolicies"])
         await admin(kube, "DELETE", `${ADMISSION}/${kind}/no-stock`);
@@ -159,7 +159,7 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     }),
     async (t) => {
       clean(t);
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const replica = startReplica(t, { ...where, env: env() });
       await ready(replica);
       await until("all is written", async () => (await entries(kube)).size === 2);
@@ -205,13 +205,13 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     faultRow({
       target: "API server",
       fault: "the answers to writes get lost, though they were carried out",
-      expect: "each object is made once, each VIP given once",
+      expect: "each object is created once, each VIP allocated once",
     }),
     async (t) => {
       clean(t);
       const proxy = await pausingProxy(t, kube);
       const services = Array.from({ length: 6 }, (_, at) => httpService(`s${at}`, `192.0.2.${at + 1}`));
-      const where = await estate(t, services);
+      const where = await fixture(t, services);
       const lost = new Set<string>();
       // The first answer to each kind of write to each path.
       proxy.before = (request) => {
@@ -244,7 +244,7 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     async (t) => {
       clean(t);
       const { east } = await operators(kube, "east");
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const replica = startReplica(t, { ...where, env: { KUBECONFIG: await kube.kubeconfigFor(east.token) } });
       await ready(replica);
       await until("all is written", async () => (await entries(kube)).size === 2);
@@ -276,7 +276,7 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     }),
     async (t) => {
       clean(t);
-      const where = await estate(t, [orders, stock]);
+      const where = await fixture(t, [orders, stock]);
       const replica = startReplica(t, { ...where, env: env() });
       await ready(replica);
       await until("all is written", async () => (await list(kube, servicesPath())).size === 2);
@@ -315,12 +315,12 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     faultRow({
       target: "static",
       fault: "most services vanish at once, and an operator releases the brake of the process that leads",
-      expect: "an Event on the Lease says so once; the release is obeyed once",
+      expect: "an Event on the Lease says so once; the release is applied once",
     }),
     async (t) => {
       clean(t);
       const services = ["a", "b", "c", "d", "e"].map((name) => tcpService(name, "192.0.2.1"));
-      const where = await estate(t, services, { aliases: [] });
+      const where = await fixture(t, services, { aliases: [] });
       const replica = startReplica(t, { ...where, env: env() });
       await ready(replica);
       await until("all is written", async () => (await entries(kube)).size === services.length);
@@ -363,7 +363,7 @@ suite("the API server refuses", { skip, concurrency: false }, () => {
     }),
     async (t) => {
       clean(t);
-      const where = await estate(t, [orders, stock, tcpService("orders-db", "198.51.100.1")], {
+      const where = await fixture(t, [orders, stock, tcpService("orders-db", "198.51.100.1")], {
         registries: [
           { kind: "static", name: "vms", file: "services.yaml" },
           { kind: "consul", name: "dc1", address: "http://127.0.0.1:1" },

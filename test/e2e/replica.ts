@@ -4,12 +4,14 @@ import { adapters } from "../../adapters/adapters.ts";
 import { runCommand } from "../../src/cli/run.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
+import { createSecrets } from "../../src/secrets.ts";
 
 const [configFile = "", identity = ""] = process.argv.slice(2);
 const stop = new AbortController();
 process.on("SIGTERM", () => stop.abort(new Error("stopped by SIGTERM")));
 
 const metrics = createMetrics();
+const secrets = createSecrets();
 const log = createLog({ level: "info", pretty: false });
 process.exitCode = await runCommand({
   configFile,
@@ -18,10 +20,11 @@ process.exitCode = await runCommand({
   async createAdapter(registry, { dir }) {
     const kind = adapters[registry.kind];
     if (kind === undefined) throw new Error(`Cannot read registry ${registry.name} of kind ${registry.kind}`);
-    return kind.create(registry.options, { registry: registry.name, dir, metrics, log });
+    return kind.create(registry.options, { registry: registry.name, dir, metrics, secrets, log });
   },
   log,
   metrics,
+  secrets,
   signal: stop.signal,
   version: "test",
   identity,

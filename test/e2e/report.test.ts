@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { UsageJson } from "../../src/cli/usage-json.ts";
+import type { UsageJson } from "../../src/usage/json.ts";
 import { until } from "../servers/kube-admin.ts";
 import { ready, runCli, startReplica } from "./cli.ts";
 import { dnsQuery } from "./dns.ts";
@@ -51,6 +51,6 @@ test("x2istio report tells who asks for which names, and the metrics do", async 
     );
   const nobody = await runCli(["--config", example.config, "report", "--from", "http://127.0.0.1:9"]);
   assert.equal(nobody.code, 1);
-  assert.match(nobody.stderr, /^Cannot read the usage from http:\/\/127\.0\.0\.1:9: is x2istio run at work there\?/);
+  assert.match(nobody.stderr, /^Cannot read the usage from http:\/\/127\.0\.0\.1:9: is x2istio run running there\?/);
   assert.equal(await replica.stop(), 0);
 });

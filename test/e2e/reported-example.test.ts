@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { freePorts, ready, startReplica } from "./cli.ts";
 import { dnsQuery } from "./dns.ts";
-import { tempDir } from "./estate.ts";
+import { tempDir } from "./fixture.ts";
 
 const EXAMPLE = fileURLToPath(new URL("../../deploy/examples/reported/", import.meta.url));
 
@@ -44,7 +44,7 @@ test("the example of services on demand does what its README says", async (t) =>
   );
   assert.deepEqual(answers[2]?.[1].nearest, ["payments.corp.example.com"]);
   const [, name = ""] = /-p 5353 (\S+)/.exec(readme) ?? [];
-  const { rcode, addresses } = await dnsQuery(ports.dns, name, "A", 5000);
+  const { rcode, addresses } = await dnsQuery(ports.dns, name);
   assert.deepEqual([rcode, addresses.length], [0, 1]);
   assert.deepEqual(
     await written(),

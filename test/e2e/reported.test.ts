@@ -10,7 +10,7 @@ import { until } from "../servers/kube-admin.ts";
 import { type Replica, ready, startReplica } from "./cli.ts";
 import { configMapsPath, entries, get, leader, MESH, SHOP, vipsOf } from "./cluster.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
-import { type Estate, estate, hostOf, httpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -37,7 +37,7 @@ async function askUntilAnswered({ dns }: Replica, name: string): Promise<string>
   const rcodes: number[] = [];
   let address = "";
   await until(`${name} is answered`, async () => {
-    const answer = await dnsQuery(dns, name, "A", 5000);
+    const answer = await dnsQuery(dns, name);
     rcodes.push(answer.rcode);
     address = answer.addresses[0] ?? "";
     return answer.rcode !== 2;
@@ -81,9 +81,9 @@ test("services that run on demand: reports and questions at any replica, restart
     aliases: [],
     policy: { keepEmpty: "2s" },
   };
-  const places: Estate[] = [];
+  const places: Fixture[] = [];
   for (let n = 0; n < 2; n++) {
-    const place = await estate(t, services, sections);
+    const place = await fixture(t, services, sections);
     await writeFile(join(place.dir, "token"), "shared-secret\n");
     const reports = { tokenFile: "token", tokenReview: { audiences: ["x2istio"] }, wait: "8s" };
     await place.setConfig({ http: { listen: `127.0.0.1:${place.ports.http}`, reports } });
@@ -153,8 +153,8 @@ test("services that run on demand: reports and questions at any replica, restart
 
   // Silence: only what is asked for stays, without one wrong answer, and what is asked for again has its VIP.
   const polls = replicas.map(({ dns }) => pollDns(dns, new Map([["orders.corp.example.com", orders]])));
-  for (const place of places) await place.setConfig({ registries: [{ ...registry, demandTtl: "4s" }] });
-  await until("the others have gone", async () => (await entries(kube)).size === 1, 60_000);
+  for (const place of places) await place.setConfig({ registries: [{ ...registry, demandTtl: "12s" }] });
+  await until("the others have gone", async () => (await entries(kube)).size === 1, 120_000);
   await Promise.all(polls.map((poll) => poll.stop()));
   for (const { bad } of polls) assert.deepEqual(bad.slice(0, 3), []);
   assert.deepEqual([...(await entries(kube)).keys()], [host("orders")]);

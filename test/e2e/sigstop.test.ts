@@ -20,7 +20,7 @@ import {
   servicesPath,
   vipsOf,
 } from "./cluster.ts";
-import { type Estate, estate, hostOf, httpService } from "./estate.ts";
+import { type Fixture, fixture, hostOf, httpService } from "./fixture.ts";
 import { pausingProxy } from "./proxy.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
@@ -65,7 +65,7 @@ const MESH_WRITE =
 test(faultRow(
   {
     target: "own process",
-    fault: "the leader stands still in mid-pass (SIGSTOP) until another leads",
+    fault: "the leader is suspended in mid-pass (SIGSTOP) until another leads",
     expect: "it writes nothing more; each object is written once",
   },
   `${ROUNDS} times`,
@@ -140,10 +140,10 @@ async function startBoth(t: TestContext, kubeconfigOf: (name: Name) => Promise<s
     vips: { ranges: ["240.241.9.0/26"], quarantine: "2s" },
     policy: { keepEmpty: "2s", minDeletes: 1000 },
   };
-  const shared = await estate(t, [], sections);
+  const shared = await fixture(t, [], sections);
   const registries = [{ kind: "static", name: "vms", file: join(shared.dir, "services.yaml") }];
   const start = async (name: Name): Promise<Replica> => {
-    const { config, ports } = await estate(t, [], { ...sections, registries });
+    const { config, ports } = await fixture(t, [], { ...sections, registries });
     const entry = join(import.meta.dirname, "replica.ts");
     const replica = startReplica(t, {
       config,
@@ -189,7 +189,7 @@ function turnOver(book: Map<string, Entry>, round: number, random: (below: numbe
     book.set(`r${round}-${index}`, { address: `192.0.2.${round}`, changes: 0, isGone: false });
 }
 
-function setBook(files: Estate, book: ReadonlyMap<string, Entry>): Promise<void> {
+function setBook(files: Fixture, book: ReadonlyMap<string, Entry>): Promise<void> {
   const live = [...book].filter(([, { isGone }]) => !isGone);
   return files.setServices(live.map(([name, { address }]) => httpService(name, address)));
 }

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { securityRow } from "../security/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { ready, runCli, startReplica } from "./cli.ts";
 import { admin, entriesPath, eventsPath, get, list, MESH, routesPath, SHOP, servicesPath } from "./cluster.ts";
 import { dnsQuery } from "./dns.ts";
-import { estate, hostOf, httpService } from "./estate.ts";
+import { fixture, hostOf, httpService } from "./fixture.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -33,7 +34,7 @@ interface Place {
 test("a service that is moved on a cluster", { skip }, async (t) => {
   const kube: Kube = await startKube({ namespaces: [MESH, SHOP, "edge"] });
   t.after(() => kube.stop());
-  const where = await estate(t, [orders, httpService("stock", "192.0.2.2")], { migration });
+  const where = await fixture(t, [orders, httpService("stock", "192.0.2.2")], { migration });
   const replica = startReplica(t, { ...where, env: { KUBECONFIG: kube.kubeconfigPath } });
   await ready(replica);
   await claimant("orders-v2");
@@ -90,14 +91,10 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
 
   async function reaches(want: Place): Promise<void> {
     let now: Place | undefined;
-    await until(
-      JSON.stringify(want),
-      async () => {
-        now = await place();
-        return JSON.stringify(now) === JSON.stringify(want);
-      },
-      10_000,
-    ).catch((error: unknown) => {
+    await until(JSON.stringify(want), async () => {
+      now = await place();
+      return JSON.stringify(now) === JSON.stringify(want);
+    }).catch((error: unknown) => {
       throw new Error(`it is ${JSON.stringify(now)}`, { cause: error });
     });
   }
@@ -172,8 +169,8 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
     await setReady(false);
     await reaches({ stage: "outside", alias: HOST, inside: 0 });
     await setReady(true);
-    await until("it is said", async () => (await refused()).includes("ask anew"));
-    assert.match(await explained(), /^outside; shop\/orders-v2 claims it, inside refused: .* ask anew/);
+    await until("it is said", async () => (await refused()).includes("request the step again"));
+    assert.match(await explained(), /^outside; shop\/orders-v2 claims it, inside refused: .* request the step again/);
     assert.deepEqual(await place(), { stage: "outside", alias: HOST, inside: 0 });
     await annotate({ request: "again" });
     await reaches({ stage: "inside", alias: INSIDE, inside: 100 });
@@ -230,14 +227,21 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
       await until("nothing is in the way", async () => (await refused()) === "");
     });
 
-  await t.test("is not drawn away by a Service that nobody lets claim it, whose owner is told", async () => {
-    const stood = await versions();
-    await claimant("thief", "edge", { "x2istio.io/stage": "inside" });
-    await until("there is an Event", async () => {
-      const events = [...(await list<never>(kube, eventsPath("edge"))).values()] as unknown as { message: string }[];
-      return events.some(({ message }) => message.includes(`Service edge/thief may not replace ${KEY}`));
-    });
-    assert.deepEqual(await versions(), stood);
-    await remove("thief", "edge");
-  });
+  await t.test(
+    securityRow({
+      who: "cluster tenant",
+      attack: "annotates a Service as the replacement of a service that migration.allow does not let it claim",
+      outcome: "nobody is led there, and its owner is told",
+    }),
+    async () => {
+      const stood = await versions();
+      await claimant("thief", "edge", { "x2istio.io/stage": "inside" });
+      await until("there is an Event", async () => {
+        const events = [...(await list<never>(kube, eventsPath("edge"))).values()] as unknown as { message: string }[];
+        return events.some(({ message }) => message.includes(`Service edge/thief may not replace ${KEY}`));
+      });
+      assert.deepEqual(await versions(), stood);
+      await remove("thief", "edge");
+    },
+  );
 });

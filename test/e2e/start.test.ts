@@ -9,7 +9,7 @@ import { until } from "../servers/kube-admin.ts";
 import { ready, runCli, startReplica } from "./cli.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
 import { apiServices, folderEndpoints } from "./embedded.ts";
-import { estate, hostOf, tcpService } from "./estate.ts";
+import { fixture, hostOf, tcpService } from "./fixture.ts";
 
 const vms = { kind: "static", name: "vms", file: "services.yaml" };
 const theirs = ["one", "two", "three"].map((name) => tcpService(name, "198.51.100.1"));
@@ -54,11 +54,11 @@ test(
   faultRow({
     target: "own process",
     fault: "a file that it wrote is damaged by a merge, or made unreadable",
-    expect: "what stood in it is answered, and the file is left alone until it can be read; the others are written",
+    expect: "its names are still answered, and the file is not touched until it can be read; the others are written",
   }),
   async (t) => {
     const services = (last: number) => ["one", "two"].map((name) => tcpService(name, `192.0.2.${last}`));
-    const place = await estate(t, services(1), { aliases: [], target: { kind: "directory", path: "out" } });
+    const place = await fixture(t, services(1), { aliases: [], target: { kind: "directory", path: "out" } });
     const out = join(place.dir, "out");
     const [one, two] = services(1).map((service) => hostOf(service));
     if (one === undefined || two === undefined) assert.fail();
@@ -90,7 +90,7 @@ async function assertHeldAlone(t: TestContext, options: object): Promise<void> {
   const address = await silentServer(t);
   const sections = { aliases: [], target: { kind: "directory", path: "out" }, policy: { keepEmpty: "1s" } };
   const files = [vms, { kind: "static", name: "metal", file: "metal.yaml" }];
-  const place = await estate(t, [tcpService("ours", "192.0.2.1")], { ...sections, registries: files });
+  const place = await fixture(t, [tcpService("ours", "192.0.2.1")], { ...sections, registries: files });
   await writeFile(join(place.dir, "metal.yaml"), stringify({ services: theirs }));
   assert.equal((await runCli(["--config", place.config, "apply"])).code, 2);
   const out = join(place.dir, "out");
@@ -117,10 +117,19 @@ async function assertHeldAlone(t: TestContext, options: object): Promise<void> {
         .join() === [...hosts].sort().join()
     );
   });
-  await new Promise((done) => setTimeout(done, 1500)); // longer than keepEmpty
+  await seesKeepEmptyEnd();
   await poll.stop();
   assert.deepEqual(poll.bad.slice(0, 5), []);
   assert.ok(poll.good > 0);
   assert.deepEqual(await Promise.all(hosts.map(textOf)), before);
   assert.equal(await replica.stop(), 0);
+
+  async function seesKeepEmptyEnd(): Promise<void> {
+    const [ours, brief] = [tcpService("ours", "192.0.2.2"), tcpService("brief", "192.0.2.3")];
+    const stands = () => readFile(join(out, "mesh-services", `${hostOf(brief)}.yaml`)).then(Boolean, () => false);
+    await place.setServices([ours, brief]);
+    await until("a service comes", stands);
+    await place.setServices([ours]);
+    await until("it goes once keepEmpty has passed", async () => !(await stands()));
+  }
 }

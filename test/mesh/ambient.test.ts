@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runCli } from "../e2e/cli.ts";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
@@ -63,10 +63,10 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
   await t.test("every endpoint, with its own ports, weight and zone", () => mesh.becomes([first, second], endpoints));
 
   await t.test("emptied and filled: the service stays", async () => {
-    await mesh.estate.setServices([{ ...orders, endpoints: [] }, shards]);
+    await mesh.fixture.setServices([{ ...orders, endpoints: [] }, shards]);
     await mesh.becomes([], endpoints);
     assert.deepEqual(ztunnel.service(hostOf(orders))?.vips, [vip]);
-    await mesh.estate.setServices([orders, shards]);
+    await mesh.fixture.setServices([orders, shards]);
     await mesh.becomes([first, second], endpoints);
   });
 
@@ -90,7 +90,7 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
   const env = { KUBECONFIG: mesh.kube.kubeconfigPath };
   /** What x2istio doctor says is wrong. */
   const found = async () => {
-    const { stdout } = await runCli(["doctor", "--config", mesh.estate.config, "-o", "json"], { env });
+    const { stdout } = await runCli(["doctor", "--config", mesh.fixture.config, "-o", "json"], { env });
     const { findings } = JSON.parse(stdout) as {
       readonly findings: readonly { readonly check: string; readonly state: string; readonly message: string }[];
     };
@@ -108,9 +108,9 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
 
   await t.test("waypoint: none", async () => {
     const registries = [{ kind: "static", name: "vms", file: "services.yaml", waypoint: "none" }];
-    await mesh.estate.setConfig({ registries });
+    await mesh.fixture.setConfig({ registries });
     await mesh.becomes(undefined, async () => ztunnel.service(hostOf(orders))?.waypoint);
-    const { stdout } = await runCli(["explain", "shards", "--config", mesh.estate.config], { env });
+    const { stdout } = await runCli(["explain", "shards", "--config", mesh.fixture.config], { env });
     assert.match(stdout, /192\.0\.2\.21 has 3 endpoints: an ambient mesh would use one of them only/);
     assert.match(await found(), /vms\/shop\/shards has 3 on 192\.0\.2\.21/);
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type FileService, hostOf } from "../e2e/estate.ts";
+import { type FileService, hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
@@ -76,7 +76,7 @@ test("a service with thousands of endpoints is served, and held as it is when it
       ...fleet,
       endpoints: [...others, { address: "198.19.0.1", weight: 50, region: "us", zone: "us-1b" }],
     };
-    await mesh.estate.setServices([changed, stock]);
+    await mesh.fixture.setServices([changed, stock]);
     const found = async () =>
       (await known()).filter(({ address }) => address === "198.19.0.1" || address === "198.18.0.0");
     await mesh.becomes([{ address: "198.19.0.1", weight: 50, region: "us", zone: "us-1b" }], found);
@@ -84,12 +84,12 @@ test("a service with thousands of endpoints is served, and held as it is when it
     const { eds = 0, ...after } = await mesh.istiod.pushes();
     assert.deepEqual(after, before, "nothing but endpoints was pushed");
     assert.equal(eds - edsBefore, 1);
-    await mesh.estate.setServices([fleet, stock]);
+    await mesh.fixture.setServices([fleet, stock]);
     await mesh.becomes([{ address: "198.18.0.0", weight: 10, region: "eu", zone: "eu-1a" }], found);
   });
 
   await t.test("one endpoint too many holds the service as it is, says why, and holds no other", async () => {
-    await mesh.estate.setServices([
+    await mesh.fixture.setServices([
       fleetOf(MOST + 1, few),
       { ...stock, endpoints: [...stock.endpoints, { address: "192.0.2.22" }] },
     ]);
@@ -107,18 +107,18 @@ test("a service with thousands of endpoints is served, and held as it is when it
         const names = Array.from({ length: 4 }, (_, at) => [`pad-${at}`, "x".repeat(length)]);
         return fleetOf(MOST, few, Object.fromEntries(names));
       };
-      await mesh.estate.setServices([padded(49), stock]);
+      await mesh.fixture.setServices([padded(49), stock]);
       await mesh.becomes([], held);
       const bytes = JSON.stringify(await mesh.entry(hostOf(fleet))).length;
       assert.ok(bytes > 1_350_000, `${bytes}`);
       await mesh.istiod.settled();
       assert.equal(await count(), MOST);
       assert.deepEqual(await web.tally({ kind: "http", url, count: 50 }), { fleet: 50 });
-      await mesh.estate.setServices([padded(51), stock]);
+      await mesh.fixture.setServices([padded(51), stock]);
       await mesh.becomes(true, async () =>
         /^invalid vms\/shop\/fleet: it would have \d+ bytes, 1400000 are allowed$/.test((await held()).join()),
       );
-      await mesh.estate.setServices([fleet, stock]);
+      await mesh.fixture.setServices([fleet, stock]);
       await mesh.becomes([], held);
       assert.deepEqual(await web.tally({ kind: "http", url, count: 50 }), { fleet: 50 });
     },

@@ -3,7 +3,7 @@ import { createServer } from "node:https";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { tempDir } from "../e2e/estate.ts";
+import { tempDir } from "../e2e/fixture.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers } from "../servers/consul.ts";
 import { makeConsulTls } from "../servers/consul-files.ts";

@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { runCli } from "../e2e/cli.ts";
 import { configMap, corefile, dnsService, injectorValues, node, pod, populate } from "../e2e/cluster-objects.ts";
-import { hostOf, httpService, tempDir } from "../e2e/estate.ts";
+import { hostOf, httpService, tempDir } from "../e2e/fixture.ts";
 import { ensureServers } from "../servers/build.ts";
 import { startChild } from "../servers/child.ts";
 import { findKubectl } from "../servers/kubectl.ts";
@@ -46,10 +46,10 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
     dnsService("kube-system", "kube-dns", "10.96.0.10", { "k8s-app": "kube-dns" }),
   );
   const doctor = async () => {
-    const { stdout } = await runCli(["doctor", "--config", mesh.estate.config, "-o", "json"], { env });
+    const { stdout } = await runCli(["doctor", "--config", mesh.fixture.config, "-o", "json"], { env });
     const { ok, findings } = JSON.parse(stdout) as {
       readonly ok: boolean;
-      readonly findings: readonly { readonly state: string; readonly message: string; readonly mend?: string }[];
+      readonly findings: readonly { readonly state: string; readonly message: string; readonly fix?: string }[];
     };
     return { ok, wrong: findings.filter(({ state }) => state !== "fine") };
   };
@@ -57,7 +57,7 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
     const { wrong } = await doctor();
     assert.equal(wrong.length, 1, JSON.stringify(wrong));
     assert.match(wrong[0]?.message ?? "", message);
-    return wrong[0]?.mend ?? "";
+    return wrong[0]?.fix ?? "";
   };
   const byAlias = () => web.http("http://orders.shop.svc.cluster.local:8080");
   const byHost = () => web.http(`http://${hostOf(orders)}:8080`);
@@ -81,7 +81,7 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
     { name: "imports a host alone", hosts: [`mesh-services/${hostOf(orders)}`], says: /single hosts/, host: true },
   ];
   for (const { name, hosts, says, host } of scopes)
-    await t.test(`finds a Sidecar that ${name}, and mends it`, { skip: kubectl }, async () => {
+    await t.test(`finds a Sidecar that ${name}, and fixes it`, { skip: kubectl }, async () => {
       await mesh.apply(scope(...hosts));
       await isLost(byAlias);
       if (host) await mesh.becomes("orders", byHost);
@@ -94,21 +94,21 @@ test("x2istio doctor on a whole mesh", { skip }, async (t) => {
 
   await t.test("finds entries that are not exported to where their aliases stand", async () => {
     const registry = { kind: "static", name: "vms", file: "services.yaml" };
-    await mesh.estate.setConfig({ registries: [{ ...registry, exportTo: ["."] }] });
+    await mesh.fixture.setConfig({ registries: [{ ...registry, exportTo: ["."] }] });
     await isLost(byAlias);
-    assert.match(await finds(/aliases of registry vms stand in namespace shop/), /exportTo: \[\., shop\]/);
-    await mesh.estate.setConfig({ registries: [{ ...registry, exportTo: [".", "shop"] }] });
+    assert.match(await finds(/aliases of registry vms are in namespace shop/), /exportTo: \[\., shop\]/);
+    await mesh.fixture.setConfig({ registries: [{ ...registry, exportTo: [".", "shop"] }] });
     await mesh.becomes("orders", byAlias);
     assert.deepEqual(await doctor(), { ok: true, wrong: [] });
   });
 
-  await t.test("mends a Corefile so that CoreDNS finds a host", { skip: kubectl }, async () => {
+  await t.test("fixes a Corefile so that CoreDNS finds a host", { skip: kubectl }, async () => {
     const paths = await ensureServers(["coredns"]);
     assert.ok(paths);
     const port = 1053;
     await populateCorefile(`.:${port} {\n    template ANY ANY {\n        rcode NXDOMAIN\n    }\n}\n`);
-    const mend = await finds(/^mesh.internal and corp.example.com are not sent to X2Istio/);
-    await run("sh", ["-ec", mend], { env: { ...process.env, ...env } });
+    const fix = await finds(/^mesh.internal and corp.example.com are not sent to X2Istio/);
+    await run("sh", ["-ec", fix], { env: { ...process.env, ...env } });
     assert.deepEqual(await doctor(), { ok: true, wrong: [] });
     const { body } = await mesh.kube.request<{ readonly data: { readonly Corefile: string } }>("GET", coreDnsMap);
     const dir = await tempDir(t);

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse, parseAllDocuments } from "yaml";
-import type { FileService } from "../e2e/estate.ts";
+import type { FileService } from "../e2e/fixture.ts";
 import type { Backend } from "./backends.ts";
 import type { Manifest } from "./manifests.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
@@ -86,12 +86,12 @@ test("calls go to the nearest endpoints, and to the next nearest when these are 
     const near = { address: "192.0.2.16", region: "eu", zone: "eu-1a", subzone: "hall-1" };
     await mesh.backends({ protocol: "http", who: at(16), address: near.address, port: 8080 });
     const [, ...others] = orders.endpoints;
-    await mesh.estate.setServices([{ ...orders, endpoints: [near, ...others] }]);
+    await mesh.fixture.setServices([{ ...orders, endpoints: [near, ...others] }]);
     await mesh.becomes([at(16)], tally);
     // Half of the nearest are left: Envoy gives them 1.4 times their share of the calls.
-    await mesh.estate.setServices([{ ...orders, endpoints: [...orders.endpoints, near] }]);
+    await mesh.fixture.setServices([{ ...orders, endpoints: [...orders.endpoints, near] }]);
     await mesh.becomes([at(15), at(16)], async () => (await tally()).sort());
-    await mesh.estate.setServices([orders]);
+    await mesh.fixture.setServices([orders]);
     await mesh.becomes([at(15)], tally);
   });
 

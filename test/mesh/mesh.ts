@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { type Replica, ready, startReplica } from "../e2e/cli.ts";
 import { type EntrySpec, entriesPath, get, MESH, SHOP } from "../e2e/cluster.ts";
-import { type Estate, estate, type FileService, hostOf } from "../e2e/estate.ts";
+import { type FileService, type Fixture, fixture, hostOf } from "../e2e/fixture.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Child, onDeathOfThisProcess } from "../servers/child.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
@@ -22,7 +22,7 @@ import { type App, startApp } from "./pod.ts";
 export interface MeshOptions {
   /** Services of the static registry `vms`. */
   readonly services?: readonly FileService[];
-  /** Sections of x2istio's configuration, in place of those of {@link estate}; where it listens is not theirs to say. */
+  /** Sections of x2istio's configuration, in place of those of {@link fixture}; where it listens is not theirs to say. */
   readonly sections?: Readonly<Record<string, unknown>>;
   readonly istiod?: IstiodOptions;
   /** Created besides mesh-services, shop and istio-system. */
@@ -50,7 +50,7 @@ export interface Mesh {
   readonly kube: Kube;
   readonly istiod: Istiod;
   readonly replica: Replica;
-  readonly estate: Estate;
+  readonly fixture: Fixture;
   /** Start a program in a pod with a sidecar that all it sends by TCP goes through. */
   withSidecar(name: string, options?: PodOptions): Promise<App & { readonly envoy: Envoy }>;
   /** Start a program in a pod without sidecar; its gRPC client knows istiod. */
@@ -127,7 +127,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
   await installDefinitions(kube, paths["gateway-crds"]);
   // Proxies have no certificates here: without this they wait for them.
   await apply(plainText, ...(options.manifests ?? []));
-  const place = await listening(await estate(t, options.services ?? [], options.sections), options.sections);
+  const place = await listening(await fixture(t, options.services ?? [], options.sections), options.sections);
   const replica = startReplica(t, { ...place, env: { KUBECONFIG: kube.kubeconfigPath } });
   running.replica = replica;
   const [istiod] = await Promise.all([
@@ -168,7 +168,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     kube,
     istiod,
     replica,
-    estate: place,
+    fixture: place,
     async withSidecar(name, podOptions = {}) {
       const { network, workload, app } = await pod(name, podOptions);
       await redirectToSidecar(network, paths.redirect);
@@ -216,7 +216,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
 const PORTS = { dns: 5353, http: 8088 } as const;
 
 /** On its ports, whatever its sections say; answers are soon forgotten, so that nobody has to wait for that. */
-async function listening(place: Estate, sections: MeshOptions["sections"]): Promise<Estate> {
+async function listening(place: Fixture, sections: MeshOptions["sections"]): Promise<Fixture> {
   const setConfig = (changed: Readonly<Record<string, unknown>>) => {
     const { dns = { zones: ["mesh.internal", "corp.example.com"] }, http } = { ...sections, ...changed } as Readonly<
       Record<"dns" | "http", object | undefined>

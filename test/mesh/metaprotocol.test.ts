@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { entriesPath, get } from "../e2e/cluster.ts";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import type { Manifest } from "./manifests.ts";
 import { startMesh } from "./mesh.ts";

@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { runCli } from "../e2e/cli.ts";
-import { tempDir } from "../e2e/estate.ts";
+import { tempDir } from "../e2e/fixture.ts";
 import { type Consul, startConsul } from "../servers/consul.ts";
 import type { LoadTally } from "./calls.ts";
 import type { Manifest } from "./manifests.ts";
@@ -56,7 +56,7 @@ export async function startMove(t: TestContext): Promise<Move> {
   await mesh.backends(...at("outside", OUTSIDE), ...at("inside", INSIDE));
   const env = { KUBECONFIG: mesh.kube.kubeconfigPath };
   const x2istio = async (...args: readonly string[]) => {
-    const { code, stdout, stderr } = await runCli(["--config", mesh.estate.config, ...args], { env });
+    const { code, stdout, stderr } = await runCli(["--config", mesh.fixture.config, ...args], { env });
     assert.equal(code, 0, `x2istio ${args.join(" ")}:\n${stdout}${stderr}`);
     return stdout;
   };

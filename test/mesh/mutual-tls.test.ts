@@ -48,14 +48,14 @@ test("each endpoint is called as it can be, with mutual TLS or without", { skip 
   };
   /** What x2istio doctor would have applied. */
   const remedies = async () => {
-    const args = ["doctor", "--config", mesh.estate.config, "-o", "json"];
+    const args = ["doctor", "--config", mesh.fixture.config, "-o", "json"];
     const { stdout } = await runCli(args, { env: { KUBECONFIG: mesh.kube.kubeconfigPath } });
     const { findings } = JSON.parse(stdout) as {
-      readonly findings: readonly { readonly check: string; readonly mend?: string }[];
+      readonly findings: readonly { readonly check: string; readonly fix?: string }[];
     };
-    const mends = findings.filter(({ check }) => check === "tls").map(({ mend = "" }) => mend);
-    return mends.flatMap((mend) => {
-      const [, text] = /^echo '(.*)' \| kubectl apply -f -$/.exec(mend) ?? [];
+    const fixes = findings.filter(({ check }) => check === "tls").map(({ fix = "" }) => fix);
+    return fixes.flatMap((fix) => {
+      const [, text] = /^echo '(.*)' \| kubectl apply -f -$/.exec(fix) ?? [];
       return text === undefined ? [] : [JSON.parse(text) as Manifest];
     });
   };
@@ -117,9 +117,9 @@ test("each endpoint is called as it can be, with mutual TLS or without", { skip 
     await mesh.remove(everything);
     await mesh.apply(inShop(everything));
     await onlySidecars();
-    const mends = await remedies();
-    assert.deepEqual(mends, [inShop(byEndpoint)]);
-    await mesh.apply(...mends);
+    const fixes = await remedies();
+    assert.deepEqual(fixes, [inShop(byEndpoint)]);
+    await mesh.apply(...fixes);
     await both();
     assert.deepEqual(await remedies(), []);
   });

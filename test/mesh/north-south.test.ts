@@ -133,7 +133,7 @@ test("gateways lead callers from outside to services that are exposed", { skip }
     const exposures = example.sections.exposures as readonly object[];
     const held = { ...exposures[0], name: "theirs", path: "/held" };
     const rest = { ...exposures[1], name: "all", hosts: ["shop.example.com"] };
-    await mesh.estate.setConfig({ exposures: [...exposures, held, rest] });
+    await mesh.fixture.setConfig({ exposures: [...exposures, held, rest] });
     await mesh.becomes(true, async () => /theirs exists and is not ours/.test(mesh.replica.output()));
     await mesh.becomes("stock/http@192.0.2.21", () => at(istio, "/held"));
     assert.equal(await at(istio, "/theirs"), "stock/http@192.0.2.21");
@@ -145,7 +145,7 @@ test("gateways lead callers from outside to services that are exposed", { skip }
     const within = { ...exposures[1], hosts: ["shop.example.com"], path: "/orders/stock" };
     const first = { ...within, name: "within", listen: undefined };
     const second = { ...within, name: "within-web", listen: undefined, api: "gateway", gateway: "edge/web" };
-    await mesh.estate.setConfig({ exposures: [...exposures, first, second] });
+    await mesh.fixture.setConfig({ exposures: [...exposures, first, second] });
     await mesh.becomes("stock/http@192.0.2.21", () => at(web, "/orders/stock"));
     assert.equal(await at(web, "/orders/other"), "orders/http@192.0.2.11");
     await mesh.becomes(true, () => there(istioRoute("within")));
@@ -154,7 +154,7 @@ test("gateways lead callers from outside to services that are exposed", { skip }
   });
 
   await t.test("what is no longer exposed is closed, and nobody else's", async () => {
-    await mesh.estate.setConfig({ exposures: [] });
+    await mesh.fixture.setConfig({ exposures: [] });
     for (const path of OURS) await mesh.becomes(false, () => there(path));
     for (const gateway of [istio, web]) {
       await mesh.becomes(true, async () => (await at(gateway, "/orders")).startsWith("failed: "));

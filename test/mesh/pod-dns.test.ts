@@ -76,7 +76,7 @@ test("a pod's DNS leads from every name to the VIP, and the VIP to the endpoint"
   await t.test("a service that is new is found although its name was asked for before", async () => {
     const late = { ...users, name: "late", legacyNames: ["late.corp.example.com"] };
     assert.match(await web.lookUp("late.corp.example.com"), /ENOTFOUND/);
-    await mesh.estate.setServices([...example.services, late]);
+    await mesh.fixture.setServices([...example.services, late]);
     const vip = await mesh.vip(late);
     await mesh.becomes(vip, () => web.lookUp("late.corp.example.com"));
   });

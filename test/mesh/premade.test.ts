@@ -145,7 +145,7 @@ test("entries written by hand are filled from a registry, and stay their author'
         .filter(({ reason }) => reason === "EntryHeld")
         .map(({ message }) => message.replace(/^.*: it is/, "it is"));
     };
-    const why = "it is not filled: its resolution is NONE, and must be STATIC for addresses out of a registry";
+    const why = "it is not filled: its resolution is NONE, and must be STATIC to take endpoints from a registry";
     await mesh.becomes([why], events);
     assert.deepEqual((await get(mesh.kube, pathOf(none)))?.spec, spec);
   });

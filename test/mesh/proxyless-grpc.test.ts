@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { startConsul } from "../servers/consul.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
@@ -91,7 +91,7 @@ test("who sees a service is for exportTo and Sidecars to say", { skip }, async (
 
   await t.test("a namespace that is added sees it without more ado", async () => {
     const [other] = pods.filter(({ namespace }) => namespace === "other");
-    await mesh.estate.setConfig({ registries: [{ ...registry, exportTo: ["*"] }] });
+    await mesh.fixture.setConfig({ registries: [{ ...registry, exportTo: ["*"] }] });
     await mesh.becomes("orders/http@192.0.2.11", async () => (await other?.app.http(`http://${vip}:8080`)) ?? "");
     await mesh.becomes("orders/mysql@192.0.2.11", async () => (await other?.app.tcp(vip, 3306)) ?? "");
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hostOf } from "../e2e/estate.ts";
+import { hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
@@ -20,8 +20,8 @@ test("a service without endpoints is refused at once, and comes back, by pushes 
   const target = `xds:///${hostOf(orders)}:9090`;
   const url = `http://${vip}:8080`;
   const answers = (call: Promise<string>) => call.then((who) => who.replace(/@.*| at .*/, ""));
-  const empty = () => mesh.estate.setServices([{ ...orders, endpoints: [] }, stock]);
-  const refill = () => mesh.estate.setServices([orders, stock]);
+  const empty = () => mesh.fixture.setServices([{ ...orders, endpoints: [] }, stock]);
+  const refill = () => mesh.fixture.setServices([orders, stock]);
   await mesh.becomes("orders/http", () => answers(web.http(url)));
 
   await t.test("a sidecar", async () => {

@@ -1,15 +1,22 @@
+import { EFFECTIVE_STAGE_ANNOTATION, EFFECTIVE_WEIGHT_ANNOTATION } from "../../src/model/claim.ts";
 import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION } from "../../src/model/objects.ts";
 import { serviceKey } from "../../src/model/service.ts";
-import type { Kept } from "./api-server.ts";
+import type { Kept } from "./cluster/api-server.ts";
+import { claimantOf } from "./cluster/claimants.ts";
 import { isOurs } from "./events.ts";
-import { NAMESPACE, type Registry } from "./registry.ts";
-import { MESH, type Replica } from "./replica.ts";
+import { addressesOf } from "./names.ts";
+import { NAMES, NAMESPACE, type Registry } from "./registry.ts";
+import { MESH } from "./replica.ts";
+import type { Replica, World } from "./types.ts";
 import { isMainEntry } from "./witness.ts";
-import type { World } from "./world.ts";
 
 /** Back-off, election, and a Lease that has to run out: what may pass before the first pass without fault. */
 const MOST_WAIT_MS = 180_000;
 const PASSES = 2;
+/** A claimed service goes one step a pass, and its names follow in one of their own. */
+const STEPS = 6;
+/** What was refused is tried again within this, and what a watch could not open is opened. */
+const REFUSED_MS = 45_000;
 
 /** (5) End all faults; after two passes everything must stand as the registries say. */
 export async function calmDown(world: World): Promise<void> {
@@ -18,14 +25,21 @@ export async function calmDown(world: World): Promise<void> {
   const sinceMs = clock.nowMs();
   const leader = await until(world, () => world.replicas.find((one) => one.isLeader() && isFresh(world, one, sinceMs)));
   if (leader === undefined) return witness.accuse(5, "nobody leads and reads after three minutes without fault");
+  if (clock.nowMs() - world.refusedMs() < REFUSED_MS) await clock.advance(REFUSED_MS);
   // What is really gone at once needs an operator.
   if ((leader.controller()?.latest()?.plan.brakes.length ?? 0) > 0) world.release();
+  // Whoever wants a service asks again.
+  for (const service of world.wanted) for (const replica of world.replicas) replica.ask(service);
   const first = leader.passes();
-  const passed = await until(world, () => (leader.passes() >= first + PASSES + 1 ? leader : undefined));
+  const needed = PASSES + 1 + (world.claims.size > 0 ? STEPS : 0) + (world.wanted.size > 0 ? PASSES : 0);
+  const passed = await until(world, () => (leader.passes() >= first + needed ? leader : undefined));
   if (passed === undefined) return witness.accuse(5, `${leader.process.name} makes no pass`);
-  await clock.advance(1000); // news of the last writes
+  // News of the last writes: a watch that was silent is opened anew after a while.
+  const knows = (one: Replica) => isFresh(world, one, 0);
+  await until(world, () => (world.replicas.every(knows) ? true : undefined));
+  await clock.advance(1000);
   for (const entry of unclaimed(world)) witness.accuse(2, entry);
-  for (const difference of differences(world)) witness.accuse(5, difference);
+  for (const difference of differences(world, leader)) witness.accuse(5, difference);
 }
 
 async function until<T>({ clock, witness }: World, found: () => T | undefined): Promise<T | undefined> {
@@ -68,14 +82,17 @@ function* unclaimed(world: World): Generator<string> {
   }
 }
 
-function* differences(world: World): Generator<string> {
+function* differences(world: World, leader: Replica): Generator<string> {
+  for (const [name, asked] of world.claims) yield* ofClaim(world, leader, name, asked);
   for (const registry of world.registries) {
     for (const name of registry.services.keys()) yield* ofService(world, registry, name);
   }
+  for (const name of NAMES) yield* ofUselessClaimant(world, name);
   for (const entry of world.api.objects("serviceentries").filter(isEntryOfOurs)) {
     const [registry = "", , name = ""] = (entry.metadata.annotations?.["x2istio.io/service"] ?? "").split("/");
     const isListed = world.registries.find((one) => one.name === registry)?.services.has(name) === true;
-    if (!isListed && (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || endpointsOf(entry).length > 0))
+    const isMoved = markOf(entry, EFFECTIVE_STAGE_ANNOTATION) !== undefined;
+    if (!isListed && !isMoved && (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || endpointsOf(entry).length > 0))
       yield `${entry.metadata.name} stands though ${registry} does not list ${name}`;
   }
 }
@@ -86,9 +103,16 @@ function* ofService(world: World, registry: Registry, name: string): Generator<s
   const host = `${name}.${NAMESPACE}.${registry.name}.mesh.internal`;
   const entry = api.get("serviceentries", MESH, host);
   if (entry !== undefined && !isOurs(entry)) return; // its name is taken
-  const [vip] = vipsOf(entry);
+  const key = serviceKey(registry.name, NAMESPACE, name);
+  const isReported = world.settings.registries.find((one) => one.name === registry.name)?.demand === "reported";
+  if (isReported && !world.wanted.has(key)) {
+    if (entry !== undefined) yield `${key} stands, and nobody asked for it`;
+    return;
+  }
+  if (isReported && entry !== undefined) world.took("what was asked for is made");
+  const [vip] = entry === undefined ? [] : addressesOf(entry);
   if (entry === undefined || vip === undefined) {
-    if (!isFull(world)) yield `${serviceKey(registry.name, NAMESPACE, name)} has no entry, or none with a VIP`;
+    if (!isFull(world)) yield `${key} has no entry, or none with a VIP`;
     return;
   }
   const wanted = service?.endpoints.map(({ address }) => address).toSorted() ?? [];
@@ -107,7 +131,40 @@ function* ofAlias({ api }: World, registry: Registry, name: string, host: string
   const alias = api.get("services", NAMESPACE, registry.name === "dc1" ? name : `${name}-p`);
   const { type, externalName } = (alias?.spec ?? {}) as { type?: string; externalName?: string };
   if (alias !== undefined && (!isOurs(alias) || type !== "ExternalName")) return; // it is someone's
-  if (externalName !== host) yield `the alias of ${host} leads to ${externalName ?? "nothing"}`;
+  const entry = api.get("serviceentries", MESH, host);
+  const isInside = ["inside", "retired"].includes(
+    entry === undefined ? "" : (markOf(entry, EFFECTIVE_STAGE_ANNOTATION) ?? ""),
+  );
+  const target = isInside ? `${claimantOf(name)}.${NAMESPACE}.svc.cluster.local` : host;
+  if (externalName !== target) yield `the alias of ${host} leads to ${externalName ?? "nothing"}`;
+}
+
+/** One that has none of the ports has asked for all calls, and gets none. */
+function* ofUselessClaimant({ api, took }: World, name: string): Generator<string> {
+  const entry = api.get("serviceentries", MESH, `${name}.${NAMESPACE}.dc1.mesh.internal`);
+  if (entry === undefined || api.get("services", NAMESPACE, claimantOf(name, false)) === undefined) return;
+  const stage = markOf(entry, EFFECTIVE_STAGE_ANNOTATION);
+  if (stage === undefined) took("a claimant of no use is refused");
+  else yield `${name} stands ${stage} by a claimant of no use`;
+}
+
+/** What a claimant asks for is done, unless something is in the way of it, which is then said. */
+function* ofClaim(
+  { api, took }: World,
+  leader: Replica,
+  name: string,
+  asked: { readonly stage: string; readonly weight?: number },
+): Generator<string> {
+  const key = serviceKey("dc1", NAMESPACE, name);
+  const decision = leader.controller()?.latest()?.stages.get(key);
+  const entry = api.get("serviceentries", MESH, `${name}.${NAMESPACE}.dc1.mesh.internal`);
+  if (entry === undefined || !isOurs(entry) || decision === undefined || decision.blockers.length > 0) return;
+  const stage = markOf(entry, EFFECTIVE_STAGE_ANNOTATION) ?? "outside";
+  if (stage !== asked.stage) yield `${key} stands ${stage}, and is to stand ${asked.stage}`;
+  if (stage === "split" && Number(markOf(entry, EFFECTIVE_WEIGHT_ANNOTATION)) !== asked.weight)
+    yield `${key} has weight ${markOf(entry, EFFECTIVE_WEIGHT_ANNOTATION)}, and is to have ${asked.weight}`;
+  if (stage === "split") took("calls are split with a claimant");
+  if (stage === "inside") took("calls are led inside");
 }
 
 /** Whether every address is held: then a new service waits. */

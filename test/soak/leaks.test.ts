@@ -10,16 +10,18 @@ import { runInNewContext } from "node:vm";
 import { adapters } from "../../adapters/adapters.ts";
 import type { CliContext } from "../../src/cli/context.ts";
 import { runCommand } from "../../src/cli/run.ts";
+import { serviceMetrics } from "../../src/cli/serve/metrics.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
-import { estate, estateFile } from "../bench/estate.ts";
+import { createSecrets } from "../../src/secrets.ts";
+import { fixture, fixtureFile } from "../bench/fixture.ts";
 import { query } from "../dns/wire.ts";
 import { freePorts, type Ports } from "../e2e/cli.ts";
 import { startPolaris } from "../polaris/polaris.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers, startConsul } from "../servers/consul.ts";
 import { until } from "../servers/kube-admin.ts";
-import { serveApi } from "./serve.ts";
+import { serveApi } from "./cluster/serve.ts";
 
 const skip = (await ensureServers(consulServers)) === undefined && noServers;
 
@@ -56,7 +58,7 @@ for (const target of [`{kind: kubernetes, namespace: ${MESH}}`, "{kind: director
     ]);
     t.after(() => Promise.all([consul.stop(), polaris.stop(), api.stop(), rm(dir, { recursive: true, force: true })]));
     polaris.register({ namespace: "Production", service: "pay", host: "192.0.2.9", port: 8080 });
-    await writeFile(join(dir, "services.yaml"), estateFile(estate(SERVICES, 5)));
+    await writeFile(join(dir, "services.yaml"), fixtureFile(fixture(SERVICES, 5)));
     await writeFile(join(dir, "kubeconfig"), kubeconfig(api.address));
     const registries = `
   - {kind: static, name: vms, file: services.yaml}
@@ -120,10 +122,17 @@ function contextOf(configFile: string, dir: string, metrics: Metrics, signal: Ab
     async createAdapter(registry, { dir: folder }) {
       const kind = adapters[registry.kind];
       assert.ok(kind);
-      return kind.create(registry.options, { registry: registry.name, dir: folder, metrics, log });
+      return kind.create(registry.options, {
+        registry: registry.name,
+        dir: folder,
+        metrics,
+        secrets: createSecrets(),
+        log,
+      });
     },
     log,
     metrics,
+    secrets: createSecrets(),
     signal,
     version: "test",
     identity: "one",
@@ -145,7 +154,7 @@ async function ask({ dns }: Ports): Promise<void> {
 }
 
 async function reloads(metrics: Metrics): Promise<number> {
-  const { values } = await metrics.configReloads.get();
+  const { values } = await metrics.once(serviceMetrics).configReloads.get();
   return values.reduce((sum, { value }) => sum + value, 0);
 }
 

@@ -1,7 +1,7 @@
-import type { KubeClient } from "../../src/kube/client.ts";
+import type { KubeClient } from "../../src/kube/client/client.ts";
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
 import type { Target } from "../../src/model/target.ts";
-import type { Mutation } from "./replica.ts";
+import type { Mutation } from "./types.ts";
 import type { Violation } from "./witness.ts";
 
 /** A build that is broken on purpose, with what the soak must say of it. */

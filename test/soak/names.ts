@@ -1,9 +1,8 @@
 import { parseServiceKey } from "../../src/model/service.ts";
-import type { Kept } from "./api-server.ts";
+import type { Kept } from "./cluster/api-server.ts";
 import { isOurs } from "./events.ts";
-import type { Replica } from "./replica.ts";
+import type { Replica, World } from "./types.ts";
 import { isMainEntry } from "./witness.ts";
-import type { World } from "./world.ts";
 
 /** How long a table may be behind what its replica sees. */
 const RENEWAL_MS = 200;
@@ -29,15 +28,30 @@ export async function checkNames(world: World): Promise<void> {
 }
 
 function seenBy({ target }: Replica): ReadonlyMap<string, string> {
-  return holdersOf([...target.standing().objects.values()].map(({ manifest }) => manifest).filter(isMainEntry));
+  const entries = [...target.standing().objects.values()].filter(({ manifest }) => isMainEntry(manifest));
+  return holdersOf(
+    entries.map(({ manifest, statusAddresses }) => ({
+      spec: manifest.spec,
+      status: { addresses: statusAddresses.map((value) => ({ value })) },
+    })),
+  );
 }
 
+/** The VIPs of an entry: its own, or those that Istio gave it. */
+export function addressesOf({ spec, status }: Entry): readonly string[] {
+  const { addresses = [] } = (spec ?? {}) as { readonly addresses?: readonly string[] };
+  const { addresses: given = [] } = (status ?? {}) as { readonly addresses?: readonly { readonly value: string }[] };
+  return addresses.length > 0 ? addresses : given.map(({ value }) => value);
+}
+
+type Entry = Pick<Kept, "spec" | "status">;
+
 /** Which host has which VIP. */
-function holdersOf(entries: readonly Pick<Kept, "spec">[]): ReadonlyMap<string, string> {
+function holdersOf(entries: readonly Entry[]): ReadonlyMap<string, string> {
   return new Map(
     entries.flatMap((entry) => {
-      const { hosts = [], addresses = [] } = entry.spec as { hosts?: string[]; addresses?: string[] };
-      return addresses.map((vip) => [vip, hosts[0] ?? ""] as const);
+      const { hosts = [] } = entry.spec as { hosts?: string[] };
+      return addressesOf(entry).map((vip) => [vip, hosts[0] ?? ""] as const);
     }),
   );
 }
@@ -53,12 +67,12 @@ function misled({ process, table }: Replica, holders: ReadonlyMap<string, string
 
 function unanswered({ process, target, table, controller }: Replica): string | undefined {
   if (process.state !== "running" || controller() === undefined) return undefined;
-  for (const { manifest, service } of target.standing().objects.values()) {
+  for (const { manifest, service, statusAddresses } of target.standing().objects.values()) {
     if (!isMainEntry(manifest) || manifest.kind !== "ServiceEntry" || parseServiceKey(service ?? "") === undefined)
       continue;
-    const { hosts, addresses } = manifest.spec;
+    const { hosts, addresses = statusAddresses } = manifest.spec;
     const row = table()?.names.get(hosts[0] ?? "");
-    if (addresses !== undefined && row?.a.join() !== addresses.join()) return hosts[0];
+    if (addresses.length > 0 && row?.a.join() !== addresses.join()) return hosts[0];
   }
   return undefined;
 }

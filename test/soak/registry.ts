@@ -2,20 +2,10 @@ import type { Adapter, ServiceRead, Snapshot } from "../../src/model/adapter.ts"
 import { type Service, serviceKey } from "../../src/model/service.ts";
 import { endpoint, port, service } from "../plan/build.ts";
 import type { Clock, Process } from "./clock.ts";
+import type { Effect, Mode } from "./effects.ts";
 
 export const NAMES = ["a", "b", "c", "d", "e", "f", "g", "h"] as const;
 export const NAMESPACE = "shop";
-
-/** How a registry answers at the moment. */
-export type Mode =
-  | "well"
-  | "refused" // no list at all
-  | "slow" // it answers after a while
-  | "partial" // some of the list is missing, and it says so
-  | "some-failed" // the list, but some services cannot be read
-  | "empties" // an empty list, as if it were true (a token without rights)
-  | "halves" // most of the list is missing, as if it were true (a restored backup)
-  | "drained"; // all services, most without endpoints, as if it were true (all checks fail at once)
 
 /** What a registry said last to one process; `failed` when it could not be read. */
 export type Said =
@@ -39,7 +29,12 @@ export interface Registry {
 
 const SLOW_MS = 8000;
 
-export function createRegistry(name: string, clock: Clock, random: () => number): Registry {
+export function createRegistry(
+  name: string,
+  clock: Clock,
+  random: () => number,
+  took: (effect: Effect) => void,
+): Registry {
   const services = new Map<string, Service>();
   const waiting = new Set<() => void>();
   let revision = 1;
@@ -54,6 +49,7 @@ export function createRegistry(name: string, clock: Clock, random: () => number)
       else services.set(one, wanted);
       revision++;
       if (registry.hints) for (const wake of [...waiting]) wake();
+      else if (waiting.size > 0) took("a hint is lost");
     },
     adapter: (process, onAnswer) => ({
       registry: name,
@@ -66,6 +62,7 @@ export function createRegistry(name: string, clock: Clock, random: () => number)
           const takesMs = registry.mode === "slow" ? SLOW_MS * (0.5 + random()) : 1 + random() * 20;
           clock.after(takesMs / 2, undefined, () => {
             const answer = answerOf(registry, revision);
+            if (registry.mode !== "well") took(`a registry answers: ${registry.mode}`);
             clock.after(takesMs / 2, process, () => {
               signal.removeEventListener("abort", abort);
               if (signal.aborted) return;

@@ -1,49 +1,29 @@
-import { createChanges } from "../../src/controller/changes.ts";
+import { backOff } from "../../src/async/back-off.ts";
+import { createChanges } from "../../src/async/changes.ts";
+import { finish } from "../../src/async/slices.ts";
 import { type Controller, startController } from "../../src/controller/controller.ts";
+import { createDemand } from "../../src/controller/demand.ts";
+import { relayDemand } from "../../src/controller/demand-relay.ts";
 import type { Leadership } from "../../src/controller/leadership.ts";
-import { backOff } from "../../src/controller/loop.ts";
-import type { KubeClient } from "../../src/kube/client.ts";
+import { demandChannel } from "../../src/kube/demand.ts";
 import { kubernetesTarget } from "../../src/kube/kubernetes.ts";
-import { leaseElector } from "../../src/kube/lease.ts";
+import { leaseElector } from "../../src/kube/lease/lease.ts";
 import type { Log } from "../../src/log.ts";
 import type { Metrics } from "../../src/metrics.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import type { PremadeRule } from "../../src/model/premade.ts";
 import type { Target } from "../../src/model/target.ts";
-import { nameTables } from "../../src/plan/name-table.ts";
-import { runSteps } from "../../src/plan/steps.ts";
+import { demandTtls, knows } from "../../src/plan/known.ts";
+import { nameTables } from "../../src/plan/names/name-tables.ts";
 import type { config } from "../plan/memory.ts";
 import type { Clock, Process } from "./clock.ts";
-import { type Network, networkClient } from "./network.ts";
-import type { Registry } from "./registry.ts";
+import { type Network, networkClient } from "./cluster/network.ts";
+import { NAMESPACE } from "./registry.ts";
+import type { Mutation, Replica, World } from "./types.ts";
 import type { Witness } from "./witness.ts";
-import type { World } from "./world.ts";
 
 export const LEASE = "x2istio-east";
 export const MESH = "mesh-services";
-
-/** Ways to break the product from outside, each as a fault in its code would. */
-export interface Mutation {
-  readonly client?: (client: KubeClient, world: World) => KubeClient;
-  readonly target?: (target: Target) => Target;
-  readonly leadership?: (leadership: Leadership) => Leadership;
-  readonly adapter?: (adapter: ReturnType<Registry["adapter"]>) => ReturnType<Registry["adapter"]>;
-  readonly settings?: (settings: ReturnType<typeof config>) => ReturnType<typeof config>;
-}
-
-/** One life of one replica: the product's own controller, target, Lease and name table. */
-export interface Replica {
-  readonly process: Process;
-  readonly network: Network;
-  readonly target: Target;
-  isLeader(): boolean;
-  table(): NameTable | undefined;
-  controller(): Controller | undefined;
-  /** Looks at everything that have ended, with their writes. */
-  passes(): number;
-  /** SIGTERM; resolves when it has ended. */
-  end(): Promise<void>;
-}
 
 export interface ReplicaOptions {
   readonly world: World;
@@ -63,9 +43,17 @@ export function startReplica(options: ReplicaOptions): Replica {
   const { world, clock, process, network, witness, mutation, log, metrics } = options;
   const settings = mutation.settings?.(options.settings) ?? options.settings;
   const plain = networkClient(world.api, clock, process, network, world.random, {
-    onSend: (request) => witness.onSend(process, request),
+    onSend(request) {
+      if (request.method !== "GET" && request.operation !== "lease") world.onWrite(process);
+      return witness.onSend(process, request);
+    },
+    isForbidden: world.isForbidden,
+    took: world.took,
   });
   const client = mutation.client?.(plain, world) ?? plain;
+  const { allow } = settings.migration;
+  const ttlMs = demandTtls(settings.registries);
+  const demand = createDemand();
   const changes = createChanges();
   const ending = new AbortController();
   const tables = nameTables();
@@ -77,8 +65,10 @@ export function startReplica(options: ReplicaOptions): Replica {
     client,
     owner: settings.owner,
     namespace: MESH,
+    aliasNamespaces: new Set(settings.aliases.map((rule) => rule.in)),
     ledgerNamespace: MESH,
     premade: options.premade,
+    claims: allow.length === 0 ? undefined : { claims: [], mayClaim: (namespace) => namespace === NAMESPACE },
     pageSize: 20,
     log,
   });
@@ -103,6 +93,7 @@ export function startReplica(options: ReplicaOptions): Replica {
       return released;
     },
     releaseDone() {
+      world.took("a brake is released");
       obeyedAtMs = elector.allowDeletes()?.atMs;
     },
   };
@@ -114,9 +105,12 @@ export function startReplica(options: ReplicaOptions): Replica {
       witness.onDecision(process, standing, target.nowMs());
       return standing;
     },
-    write(changes, how) {
+    async write(changes, how) {
       witness.onIntent(process, changes);
-      return target.write(changes, how);
+      const report = await target.write(changes, how);
+      if (!elector.isLeader() && report.results.some(({ outcome }) => outcome === "skipped"))
+        world.took("leadership is lost between two writes");
+      return report;
     },
     async report(holds, how) {
       await target.report(holds, how);
@@ -146,19 +140,27 @@ export function startReplica(options: ReplicaOptions): Replica {
       adapters,
       target: watched,
       leadership: mutation.leadership?.(leadership) ?? leadership,
+      demand,
       signal,
       log,
       metrics,
     });
+    const channel = demandChannel({ client, owner: settings.owner, namespace: MESH, log });
+    const { latest } = controller;
+    const relay =
+      ttlMs.size === 0
+        ? undefined
+        : relayDemand({ channel, demand, leadership, latest, ttlMs, nowMs: inner.nowMs, signal, log });
     let version = -1;
     while (!signal.aborted) {
       const changed = inner.changesSince(version);
       version = inner.version();
-      table = runSteps(tables.renew(inner.standing(), changed, { settleMs: 0, nowMs: Date.now() }));
+      table = finish(tables.renew(inner.standing(), changed, { settleMs: 0, nowMs: Date.now() }));
       await inner.waitForChange(version, signal).catch(() => undefined);
       await new Promise<void>((resolve) => clock.after(20, process, resolve));
     }
     await controller.done;
+    await relay;
   }
 
   const done = clock.runAs(process, () => {
@@ -173,6 +175,11 @@ export function startReplica(options: ReplicaOptions): Replica {
     table: () => table,
     controller: () => controller,
     passes: () => passes,
+    ask(service) {
+      const decision = controller?.latest();
+      if (process.state === "running" && decision !== undefined && knows(decision, service))
+        clock.runAs(process, () => demand.ask(service, { caller: "web", via: "report" }, inner.nowMs()));
+    },
     async end() {
       ending.abort();
       await done;

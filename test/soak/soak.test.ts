@@ -1,22 +1,28 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { sized } from "../size.ts";
+import { EFFECTS, type Effect } from "./effects.ts";
+import { installationOf } from "./installations.ts";
 import { createTools, live } from "./soak.ts";
 import { historyOf } from "./steps.ts";
 import { INVARIANTS } from "./witness.ts";
 
-/** X2ISTIO_SOAK_SEED=17 runs that seed alone; X2ISTIO_SOAK_SEEDS=1000 so many. */
-const { X2ISTIO_SOAK_SEED: only, X2ISTIO_SOAK_SEEDS: count = "52" } = process.env;
-const seeds = only === undefined ? Array.from({ length: Number(count) }, (_, at) => at + 1) : [Number(only)];
+/** X2ISTIO_SOAK_SEED=17 runs that seed alone. */
+const only = process.env.X2ISTIO_SOAK_SEED;
+const count = sized(52, { quick: 2, full: 1000 });
+const seeds = only === undefined ? Array.from({ length: count }, (_, at) => at + 1) : [Number(only)];
 const STEPS = 200;
 
 const tools = createTools();
 let lived = 0;
+const took = new Map<Effect, number>();
 
 for (const seed of seeds) {
   test(`a random history of registries, faults and processes breaks nothing, seed ${seed}`, async () => {
-    const history = historyOf(seed, STEPS);
-    const { steps, violation } = await live(seed, history, tools);
+    const history = historyOf(seed, STEPS, installationOf(seed).kinds);
+    const { steps, violation, effects } = await live(seed, history, tools);
     lived += steps;
+    for (const [effect, times] of effects) took.set(effect, (took.get(effect) ?? 0) + times);
     if (violation === undefined) return;
     const { invariant, message } = violation;
     const done = history.slice(0, steps).map((step) => JSON.stringify(step));
@@ -25,6 +31,13 @@ for (const seed of seeds) {
   });
 }
 
-test("the histories are many and long", { skip: only !== undefined || Number(count) < 50 }, () => {
+test("the histories are many and long, and all that can happen has happened", {
+  skip: only !== undefined || count < 50,
+}, (t) => {
+  for (const effect of EFFECTS) t.diagnostic(`${took.get(effect) ?? 0} times ${effect}`);
   assert.ok(lived >= 10_000, `${lived} steps`);
+  assert.deepEqual(
+    EFFECTS.filter((effect) => !took.has(effect)),
+    [],
+  );
 });

@@ -4,40 +4,23 @@
  */
 import { createLog, type Log } from "../../src/log.ts";
 import { createMetrics, type Metrics } from "../../src/metrics.ts";
-import { config } from "../plan/memory.ts";
 import { calmDown } from "./calm.ts";
+import { EFFECTS } from "./effects.ts";
+import { type Installation, installationOf } from "./installations.ts";
 import { checkNames } from "./names.ts";
-import type { Mutation } from "./replica.ts";
 import { historyOf, type Step } from "./steps.ts";
+import type { Mutation, World } from "./types.ts";
 import type { Violation } from "./witness.ts";
 import { createWorld } from "./world.ts";
 
 /** After so many steps all faults end, and everything must come right. */
 const EPISODE = 25;
 
-/** An installation whose VIPs are few and whose clocks are short, so that what rests is wanted. */
-export const settings = config(
-  [
-    { name: "dc1", poll: "*/30 * * * * *", legacyNames: ["{service}.old.example.org"] },
-    { name: "prod", poll: "*/30 * * * * *" },
-  ],
-  {
-    hosts: { template: "{service}.{namespace}.{registry}.mesh.internal" },
-    aliases: [
-      { registry: "dc1", as: "{service}", in: "shop" },
-      { registry: "prod", as: "{service}-p", in: "shop" },
-    ],
-    vips: { ranges: ["10.9.0.0/28"], quarantine: "60s" },
-    policy: { keepEmpty: "60s" },
-    target: { kind: "kubernetes", namespace: "mesh-services" },
-    dns: { ttl: "30s" },
-  },
-);
-
 /** What one history came to. */
 export interface Outcome {
   readonly steps: number;
   readonly violation: Violation | undefined;
+  readonly effects: World["effects"];
 }
 
 /** What all runs share, as it costs time to make. */
@@ -51,14 +34,20 @@ export function createTools(level: "silent" | "info" = "silent"): Tools {
   return { log: createLog({ level, pretty: level === "info" }), metrics: createMetrics() };
 }
 
+/** What is lived with: by default the product as it is, in the installation that the seed determines. */
+export interface Variant {
+  readonly mutation?: Mutation;
+  readonly installation?: Installation;
+}
+
 /** Live through `history`; stops at the first thing that must not happen. */
 export async function live(
   seed: number,
   history: readonly Step[],
   { log, metrics }: Tools,
-  mutation: Mutation = {},
+  { mutation = {}, installation = installationOf(seed) }: Variant = {},
 ): Promise<Outcome> {
-  const world = createWorld({ seed, settings, mutation, log, metrics });
+  const world = createWorld({ seed, settings: installation.settings, mutation, log, metrics });
   let steps = 0;
   try {
     await world.clock.advance(5000);
@@ -70,7 +59,7 @@ export async function live(
       if (world.witness.violation() !== undefined) break;
     }
     if (world.witness.violation() === undefined) await calmDown(world);
-    return { steps, violation: world.witness.violation() };
+    return { steps, violation: world.witness.violation(), effects: world.effects };
   } finally {
     world.close();
   }
@@ -82,14 +71,14 @@ export async function shorten(
   history: readonly Step[],
   invariant: Violation["invariant"],
   tools: Tools,
-  { tries = 60, mutation = {} }: { readonly tries?: number; readonly mutation?: Mutation } = {},
+  { tries = 60, ...variant }: Variant & { readonly tries?: number } = {},
 ): Promise<readonly Step[]> {
   let shortest = history;
   let left = tries;
   for (let size = Math.ceil(history.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
     for (let from = shortest.length - size; from > -size && left > 0; from -= size, left--) {
       const fewer = [...shortest.slice(0, Math.max(0, from)), ...shortest.slice(from + size)];
-      const { violation, steps } = await live(seed, fewer, tools, mutation);
+      const { violation, steps } = await live(seed, fewer, tools, variant);
       if (violation?.invariant === invariant) shortest = fewer.slice(0, steps);
     }
   }
@@ -100,12 +89,13 @@ if (import.meta.main) {
   const [seed = 1, count = 200, isLoud = 0] = process.argv.slice(2).map(Number);
   const tools = createTools(isLoud > 0 ? "info" : "silent");
   const startedMs = performance.now();
-  const history = historyOf(seed, count);
-  const { steps, violation } = await live(seed, history, tools);
+  const history = historyOf(seed, count, installationOf(seed).kinds);
+  const { steps, violation, effects } = await live(seed, history, tools);
   const ms = Math.round(performance.now() - startedMs);
   process.stdout.write(
     `seed ${seed}: ${steps} steps in ${ms} ms: ${violation === undefined ? "well" : `(${violation.invariant}) ${violation.message}`}\n`,
   );
+  for (const effect of EFFECTS) process.stdout.write(`${effects.get(effect) ?? 0} times ${effect}\n`);
   if (violation !== undefined && isLoud === 0) {
     const short = await shorten(seed, history.slice(0, steps), violation.invariant, tools);
     const again = await live(seed, short, tools);

@@ -1,6 +1,4 @@
 import fc from "fast-check";
-import type { RequestFault } from "./network.ts";
-import type { Mode } from "./registry.ts";
 
 /** One thing that happens, and how long the world then goes on. `who`, `n` and `m` choose whom and how much. */
 export interface Step {
@@ -33,44 +31,44 @@ const KINDS = {
   premade: 1,
   ledger: 2,
   refuse: 2,
+  forbid: 3,
   // to the processes
   kill: 2,
   restart: 2,
   freeze: 3,
+  lose: 3,
   wallClock: 1,
   // by the operator
   release: 1,
+  // only in some installations
+  claim: 0,
+  ask: 0,
 } as const;
 export type Kind = keyof typeof KINDS;
 
-export const MODES: readonly Mode[] = [
-  "well",
-  "refused",
-  "slow",
-  "partial",
-  "some-failed",
-  "some-failed",
-  "empties",
-  "halves",
-  "drained",
-];
-export const FAULTS: readonly RequestFault[] = ["busy", "error", "unavailable", "lost", "unanswered", "late"];
+const stepOf = (kinds: Readonly<Record<string, number>>): fc.Arbitrary<Step> =>
+  fc.record({
+    kind: fc.oneof(
+      ...Object.entries(kinds).map(([kind, weight]) => ({ weight, arbitrary: fc.constant(kind as Kind) })),
+    ),
+    who: fc.nat(1),
+    n: fc.nat(999),
+    m: fc.nat(999),
+    ms: fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom(1, 30, 100, 300) },
+      { weight: 5, arbitrary: fc.constantFrom(1000, 2500, 5000) },
+      { weight: 2, arbitrary: fc.constantFrom(12_000, 30_000) },
+      { weight: 1, arbitrary: fc.constantFrom(70_000, 130_000) },
+    ),
+  });
 
-const step: fc.Arbitrary<Step> = fc.record({
-  kind: fc.oneof(...Object.entries(KINDS).map(([kind, weight]) => ({ weight, arbitrary: fc.constant(kind as Kind) }))),
-  who: fc.nat(1),
-  n: fc.nat(999),
-  m: fc.nat(999),
-  ms: fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom(1, 30, 100, 300) },
-    { weight: 5, arbitrary: fc.constantFrom(1000, 2500, 5000) },
-    { weight: 2, arbitrary: fc.constantFrom(12_000, 30_000) },
-    { weight: 1, arbitrary: fc.constantFrom(70_000, 130_000) },
-  ),
-});
-
-/** The history that a seed determines. */
-export function historyOf(seed: number, steps: number): readonly Step[] {
+/** The history that a seed determines; `further` says how often what happens only in some installations does. */
+export function historyOf(
+  seed: number,
+  steps: number,
+  further: Readonly<Partial<Record<Kind, number>>> = {},
+): readonly Step[] {
+  const step = stepOf({ ...KINDS, ...further });
   const [history = []] = fc.sample(fc.array(step, { minLength: steps, maxLength: steps, size: "max" }), {
     seed,
     numRuns: 1,

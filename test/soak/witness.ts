@@ -1,11 +1,13 @@
-import type { KubeRequest } from "../../src/kube/client.ts";
-import type { RawObject } from "../../src/kube/raw.ts";
+import type { KubeRequest } from "../../src/kube/client/client.ts";
+import type { RawObject } from "../../src/kube/client/raw.ts";
+import { EFFECTIVE_STAGE_ANNOTATION } from "../../src/model/claim.ts";
 import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION, type Manifest, OWNER_LABEL } from "../../src/model/objects.ts";
 import type { Change, Delete, Update } from "../../src/model/plan.ts";
 import { PREMADE_SERVICE_ANNOTATION } from "../../src/model/premade.ts";
 import type { Standing } from "../../src/model/standing.ts";
-import type { ApiServer, Effect, Kept } from "./api-server.ts";
 import type { Clock, Process } from "./clock.ts";
+import type { ApiServer, Effect, Kept } from "./cluster/api-server.ts";
+import type { Effect as Took } from "./effects.ts";
 import type { Said } from "./registry.ts";
 
 /** What must never happen, by number. */
@@ -15,6 +17,7 @@ export const INVARIANTS = {
   3: "nothing of anyone else's is written or deleted, but ports and endpoints of an entry that asks for it",
   4: "only the holder of the Lease writes, and what a former one has in flight meets a conflict",
   5: "when the faults end, what stands is what the registries say within two passes",
+  6: "calls are led only to a Service that claims them and has something ready",
 } as const;
 
 export interface Violation {
@@ -27,6 +30,8 @@ interface Decision {
   readonly said: ReadonlyMap<string, Said>;
   readonly released: readonly string[];
   readonly nowMs: number;
+  /** Hosts of Services that claim something and have something ready. */
+  readonly ready: ReadonlySet<string>;
   /** Entries by registry: their objects' keys with how recently they were marked, and how many endpoints they have. */
   readonly entries: ReadonlyMap<
     string,
@@ -62,6 +67,9 @@ export interface WitnessOptions {
   readonly quarantineMs: number;
   readonly maxDeletePercent: number;
   readonly minDeletes: number;
+  /** Registries of which only those services stand that someone asked for. */
+  readonly reported: ReadonlySet<string>;
+  readonly took: (effect: Took) => void;
 }
 
 /** A server's clock is told in seconds and followed to within one. */
@@ -83,6 +91,7 @@ export function createWitness(options: WitnessOptions): Witness {
   /** (1) Each change must follow from what the registries had said when it was decided. */
   function checkIntent(process: Process, changes: readonly Change[], decision: Decision): void {
     const updates = changes.filter((change) => change.kind === "update");
+    for (const change of changes) checkRoutes(process, change, decision);
     for (const update of updates.filter(isOfEntry)) checkUpdate(process, update, decision);
     for (const change of changes.filter((one) => one.kind === "delete")) checkDelete(process, change, decision);
     for (const registry of decision.said.keys()) {
@@ -90,6 +99,19 @@ export function createWitness(options: WitnessOptions): Witness {
       const own = updates.filter(isOfEntry).filter(({ object }) => object.registry === registry);
       checkServiceBrake(process, registry, own, decision);
       checkEndpointBrake(process, registry, changes, decision);
+    }
+  }
+
+  /** (6) What leads somewhere new in the cluster. */
+  function checkRoutes(process: Process, change: Change, { ready }: Decision): void {
+    if (change.kind === "delete") return;
+    const before = new Set(change.kind === "update" ? ledInside(change.standing.manifest) : []);
+    const name = nameOf(change.object.service);
+    for (const host of ledInside(change.object.manifest)) {
+      if (!host.startsWith(`${name}-v2.`)) accuse(6, `${process.name} leads ${change.object.service} to ${host}`);
+      // An alias follows calls that are led there already.
+      if (change.object.manifest.kind !== "VirtualService" || before.has(host) || ready.has(host)) continue;
+      accuse(6, `${process.name} leads ${change.object.service} to ${host}, which has nothing ready`);
     }
   }
 
@@ -119,7 +141,9 @@ export function createWitness(options: WitnessOptions): Witness {
     const answer = said.get(registry);
     // A VirtualService goes when the last HTTP port or legacy name does, whether or not someone took the entry away meanwhile.
     const isLess = entries.has(service ?? "") || isPlain(answer, nameOf(service));
-    if (manifest.kind === "VirtualService" && isLess) return;
+    if (manifest.kind === "VirtualService" && (isLess || ledInside(manifest).length > 0)) return;
+    // What nobody asks for has no alias: an entry that someone took away tells of nobody any more.
+    if (manifest.kind === "Service" && options.reported.has(registry) && !entries.has(service ?? "")) return;
     if (!isCalledGone(answer, nameOf(service)))
       accuse(1, `${process.name} deletes ${standing.key}, of which ${wordOf(answer, nameOf(service))}`);
     const goneMs = Date.parse(markOf(manifest, GONE_SINCE_ANNOTATION) ?? "");
@@ -135,7 +159,10 @@ export function createWitness(options: WitnessOptions): Witness {
   ): void {
     const isMarked = (manifest: Manifest) =>
       [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].some((mark) => markOf(manifest, mark) !== undefined);
-    const fresh = updates.filter((one) => isMarked(one.object.manifest) && !isMarked(one.standing.manifest));
+    const fresh = updates.filter(
+      ({ object, standing }) =>
+        isMarked(object.manifest) && !isMarked(standing.manifest) && !isMoved(standing.manifest),
+    );
     const back = new Set(updates.filter((one) => !isMarked(one.object.manifest)).map(({ object }) => object.service));
     const own = [...entries].filter(([, entry]) => entry.registry === registry);
     const marked = own.filter(([key, { markedMs }]) => markedMs > nowMs - keepEmptyMs && !back.has(key));
@@ -155,25 +182,27 @@ export function createWitness(options: WitnessOptions): Witness {
     changes: readonly Change[],
     { entries }: Decision,
   ): void {
-    let before = 0;
-    for (const entry of entries.values()) if (entry.registry === registry) before += entry.endpoints;
-    let after = before;
-    let taken = 0;
+    const had = [...entries.values()].filter((entry) => entry.registry === registry && entry.endpoints > 0).length;
+    let losing = 0;
+    let lost = 0;
     for (const change of changes) {
-      if (change.kind === "delete" || change.object.registry !== registry) continue;
-      const now = placesOf(change.object.manifest);
-      const was = change.kind === "update" ? placesOf(change.standing.manifest) : [];
-      after += now.length - was.length;
-      taken += was.filter((place) => !now.includes(place)).length;
+      if (change.kind !== "update" || change.object.registry !== registry || isMoved(change.standing.manifest))
+        continue;
+      const [was, now] = [placesOf(change.standing.manifest).length, placesOf(change.object.manifest).length];
+      if (now >= was) continue;
+      losing++;
+      lost += (was - now) / was;
     }
-    if (taken > 0 && before - after > options.minDeletes && (before - after) * 2 > before)
-      accuse(1, `${process.name} takes away ${before - after} of ${before} endpoints of ${registry} at once`);
+    if (losing > options.minDeletes && lost * 2 > had)
+      accuse(1, `${process.name} takes away from ${losing} of ${had} services of ${registry} at once`);
   }
 
   function checkEffect(by: string, { kind, before, after }: Effect): void {
     if (kind === "Lease" || kind === "Event") return;
     const isLedger = kind === "ConfigMap" && (after ?? before)?.metadata.name?.startsWith("x2istio-vips-") === true;
-    if (isLedger) return;
+    const isDemand = kind === "ConfigMap" && (after ?? before)?.metadata.name === `x2istio-${owner}-demand`;
+    if (isDemand && after !== undefined) options.took("a replica passes a question on");
+    if (isLedger || isDemand) return;
     const place = `${kind} ${(after ?? before)?.metadata.namespace}/${(after ?? before)?.metadata.name}`;
     if (kind === "ConfigMap" || kind === "Namespace") accuse(3, `${by} writes ${place}`);
     if (before !== undefined && !isOurs(before)) {
@@ -181,6 +210,12 @@ export function createWitness(options: WitnessOptions): Witness {
       if (after === undefined || !isAsked || !isEqual(withoutContent(before), withoutContent(after)))
         accuse(3, `${by} ${after === undefined ? "deletes" : "changes"} ${place}, which is not ours`);
     }
+  }
+
+  function noteStage({ kind, before, after }: Effect): void {
+    const stageOf = (object: Kept | undefined) => object?.metadata.annotations?.[EFFECTIVE_STAGE_ANNOTATION];
+    if (kind === "ServiceEntry" && after !== undefined && stageOf(before) !== undefined && stageOf(after) === undefined)
+      options.took("calls are led outside again");
   }
 
   /** (2) By what stands: who has which address. */
@@ -232,15 +267,22 @@ export function createWitness(options: WitnessOptions): Witness {
         const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].map((name) =>
           Date.parse(markOf(manifest, name) ?? ""),
         );
-        const markedMs = Math.max(...marks.filter((ms) => !Number.isNaN(ms)), Number.NEGATIVE_INFINITY);
-        entries.set(service, { registry, markedMs, endpoints: placesOf(manifest).length });
+        // What has moved inside has no use of its endpoints outside: no brake counts it.
+        const lost = isMoved(manifest) ? [] : marks.filter((ms) => !Number.isNaN(ms));
+        const markedMs = Math.max(...lost, Number.NEGATIVE_INFINITY);
+        entries.set(service, { registry, markedMs, endpoints: isMoved(manifest) ? 0 : placesOf(manifest).length });
       }
       for (const { key, manifest, registry } of standing.premade.values()) {
         // It carries no mark: how lately it lost its last endpoint is not judged here.
         entries.set(key, { registry, markedMs: Number.NEGATIVE_INFINITY, endpoints: placesOf(manifest).length });
       }
+      const ready = new Set(
+        [...(standing.claims?.values() ?? [])].flatMap(({ namespace, name, live }) =>
+          (live?.readyEndpoints ?? 0) > 0 ? [`${name}.${namespace}.svc.cluster.local`] : [],
+        ),
+      );
       const said = new Map([...(answers.get(process) ?? [])].map(([registry, answer]) => [registry, answer.said]));
-      decisions.set(process, { said, released: released.get(process) ?? [], nowMs, entries });
+      decisions.set(process, { said, released: released.get(process) ?? [], nowMs, entries, ready });
     },
     onIntent(process, changes) {
       const decision = decisions.get(process);
@@ -249,7 +291,9 @@ export function createWitness(options: WitnessOptions): Witness {
     onSend(process, { method, path, body, operation }) {
       const name = method === "POST" ? `/${(body as Kept).metadata.name}` : "";
       const then = api.at(`${path}${name}`);
-      const isMesh = method !== "GET" && operation !== "lease";
+      const isDemand = path.includes("/configmaps") && `${JSON.stringify(body)}`.includes("-demand");
+      const isMesh =
+        method !== "GET" && operation !== "lease" && !isDemand && !path.includes(`x2istio-${owner}-demand`);
       const holder = (api.get("leases", namespace, lease)?.spec as { holderIdentity?: string } | undefined)
         ?.holderIdentity;
       if (isMesh && holder !== process.name)
@@ -259,6 +303,7 @@ export function createWitness(options: WitnessOptions): Witness {
         if (isMesh && effect.before?.metadata.resourceVersion !== then?.metadata.resourceVersion)
           accuse(4, `${process.name} overwrites with ${method} ${path}${name} what changed since it was sent`);
         checkEffect(process.name, effect);
+        noteStage(effect);
         checkVips(process.name, effect);
       };
     },
@@ -274,6 +319,15 @@ interface Spec {
 
 function specOf(manifest: Pick<Manifest, "spec"> | RawObject | undefined): Spec {
   return (manifest?.spec ?? {}) as Spec;
+}
+
+/** Hosts in the cluster that it leads to. */
+function ledInside({ spec }: Manifest): readonly string[] {
+  return [...new Set(JSON.stringify(spec).match(/[a-z0-9.-]+\.svc\.cluster\.local/g))];
+}
+
+function isMoved({ metadata }: Manifest): boolean {
+  return ["inside", "retired"].includes(metadata.annotations?.[EFFECTIVE_STAGE_ANNOTATION] ?? "");
 }
 
 function placesOf(manifest: Manifest): readonly string[] {

@@ -1,33 +1,21 @@
 import type { Log } from "../../src/log.ts";
 import type { Metrics } from "../../src/metrics.ts";
 import type { config } from "../plan/memory.ts";
-import { type ApiServer, apiServer } from "./api-server.ts";
-import { type Clock, type Process, virtualClock } from "./clock.ts";
+import { type Process, virtualClock } from "./clock.ts";
+import { apiServer } from "./cluster/api-server.ts";
+import { claim, claimantOf, setReady } from "./cluster/claimants.ts";
+import { istioVips } from "./cluster/istio-vips.ts";
+import { goodNetwork, lookAt } from "./cluster/network.ts";
+import type { Effect } from "./effects.ts";
 import { breakAll, events } from "./events.ts";
-import { goodNetwork, lookAt } from "./network.ts";
 import { randomOf } from "./random.ts";
-import { createRegistry, NAMES, NAMESPACE, type Registry, serviceOf } from "./registry.ts";
-import { LEASE, MESH, type Mutation, type Replica, startReplica } from "./replica.ts";
-import type { Step } from "./steps.ts";
-import { createWitness, type Witness } from "./witness.ts";
+import { createRegistry, NAMES, NAMESPACE, serviceOf } from "./registry.ts";
+import { LEASE, MESH, startReplica } from "./replica.ts";
+import type { Mutation, Replica, World } from "./types.ts";
+import { createWitness } from "./witness.ts";
 
-/** Two replicas of an installation, two registries, and a cluster that others use too. */
-export interface World {
-  readonly clock: Clock;
-  readonly api: ApiServer;
-  readonly registries: readonly Registry[];
-  readonly witness: Witness;
-  readonly random: () => number;
-  readonly replicas: readonly Replica[];
-  /** Let one thing happen, and some time pass. */
-  happen(step: Step): Promise<void>;
-  /** End all faults: registries answer, the network is well, both processes run. */
-  heal(): void;
-  /** As an operator's `apply --allow-deletes`. */
-  release(): void;
-  /** Back to real time; the processes are no more. */
-  close(): void;
-}
+/** Longer than its Lease lives. */
+const TRAPPED_MS = 20_000;
 
 export interface WorldOptions {
   readonly seed: number;
@@ -41,15 +29,31 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
   const random = randomOf(seed);
   const clock = virtualClock(random);
   const api = apiServer(clock.wallMs);
-  const registries = settings.registries.map(({ name }) => createRegistry(name, clock, random));
+  const effects = new Map<Effect, number>();
+  const took = (effect: Effect) => void effects.set(effect, (effects.get(effect) ?? 0) + 1);
+  const registries = settings.registries.map(({ name }) => createRegistry(name, clock, random, took));
   const { policy, vips, owner } = settings;
   const { quarantineMs } = vips;
-  const witness = createWitness({ api, clock, owner, namespace: MESH, lease: LEASE, quarantineMs, ...policy });
+  const reported = new Set(settings.registries.filter(({ demand }) => demand === "reported").map(({ name }) => name));
+  const options = { api, clock, owner, namespace: MESH, lease: LEASE, quarantineMs, ...policy, reported, took };
+  const witness = createWitness(options);
+  if (vips.mode === "istio")
+    api.onKept = istioVips(clock, ({ metadata: { namespace, name } }, value) => {
+      const path = `/apis/networking.istio.io/v1/namespaces/${namespace}/serviceentries/${name}`;
+      if (outside("PATCH", path, { status: { addresses: [{ value }] } })) took("Istio gives an address");
+    });
   const replicas: Replica[] = [];
   let lives = 0;
   let refused: string | undefined;
-  api.admission = ({ metadata }) =>
-    metadata.name === refused ? { status: 400, body: { reason: "BadRequest", message: "not here" } } : undefined;
+  let forbidden: RegExp | undefined;
+  let refusedMs = Number.NEGATIVE_INFINITY;
+  /** Whom to stop, and after how many more writes. */
+  let trap: { readonly process: Process; left: number } | undefined;
+  api.admission = ({ metadata }) => {
+    if (metadata.name !== refused) return undefined;
+    took("a write is refused by admission");
+    return { status: 400, body: { reason: "BadRequest", message: "not here" } };
+  };
 
   const world: World = {
     clock,
@@ -58,15 +62,45 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     witness,
     random,
     replicas,
+    settings,
+    wanted: new Set(),
+    claims: new Map(),
+    outside,
+    effects,
+    took,
+    isForbidden(method, path) {
+      const isRefused = forbidden?.test(`${method} ${path}`) === true;
+      if (isRefused) refusedMs = clock.nowMs();
+      return isRefused;
+    },
+    refusedMs: () => refusedMs,
+    onWrite(process) {
+      if (trap?.process !== process || --trap.left > 0) return;
+      trap = undefined;
+      clock.stop(process);
+      clock.after(TRAPPED_MS, undefined, () => {
+        if (process.state === "stopped") clock.resume(process);
+      });
+    },
     async happen(step) {
-      await kinds[step.kind](step);
-      for (const { network, process } of replicas) lookAt(network, process, clock.nowMs());
+      const effect = await kinds[step.kind](step);
+      if (effect !== undefined) took(effect);
+      look();
       await clock.advance(step.ms);
-      for (const { network, process } of replicas) lookAt(network, process, clock.nowMs());
+      look();
     },
     heal() {
       refused = undefined;
+      forbidden = undefined;
+      trap = undefined;
       for (const registry of registries) Object.assign(registry, { mode: "well", hints: true });
+      for (const [name, asked] of world.claims) {
+        setReady(outside, claimantOf(name), true);
+        // Another request, so that what was stepped back goes on.
+        const again = { ...asked, request: `${asked.request}+` };
+        world.claims.set(name, again);
+        claim(outside, name, again);
+      }
       for (const replica of replicas) {
         const { network, process } = replica;
         const { breaks: _, lastBadMs: __, ...good } = goodNetwork();
@@ -93,6 +127,13 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     refuse: (name) => {
       refused = name;
     },
+    forbid: (pattern) => {
+      forbidden = pattern;
+      if (pattern?.source.startsWith("^GET") === true) for (const replica of replicas) breakAll(replica);
+    },
+    trap: (process, left) => {
+      trap = { process, left };
+    },
     replace: (at) => {
       const replica = replicas[at];
       if (replica === undefined) return;
@@ -115,7 +156,14 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     return startReplica({ world, clock, process, network, settings, premade, witness, mutation, log, metrics });
   }
 
-  function outside(method: string, path: string, body?: object): void {
-    api.handle({ method, path, body }, witness.onOutside);
+  function look(): void {
+    for (const { network, process } of replicas) {
+      if (forbidden !== undefined) network.lastBadMs = clock.nowMs();
+      lookAt(network, process, clock.nowMs());
+    }
+  }
+
+  function outside(method: string, path: string, body?: object): boolean {
+    return api.handle({ method, path, body }, witness.onOutside).status < 300;
   }
 }

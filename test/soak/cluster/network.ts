@@ -1,11 +1,9 @@
-import type { KubeClient, KubeRequest } from "../../src/kube/client.ts";
-import { KubeStatusError } from "../../src/kube/kube-error.ts";
-import { serverClock } from "../../src/kube/server-clock.ts";
+import type { KubeClient, KubeRequest } from "../../../src/kube/client/client.ts";
+import { KubeStatusError } from "../../../src/kube/client/kube-error.ts";
+import { serverClock } from "../../../src/kube/client/server-clock.ts";
+import type { Clock, Process } from "../clock.ts";
+import type { RequestFault, Effect as Took } from "../effects.ts";
 import type { ApiAnswer, ApiServer, ApiWatch, Effect } from "./api-server.ts";
-import type { Clock, Process } from "./clock.ts";
-
-/** What can happen to a request between a process and the API server. */
-export type RequestFault = "busy" | "error" | "unavailable" | "lost" | "unanswered" | "late";
 
 /** How bad the way to the API server is for one process. */
 export interface Network {
@@ -46,6 +44,10 @@ export function lookAt(network: Network, { state }: Process, nowMs: number): voi
 export interface ClientHooks {
   /** A request leaves the process. What it gives is called with what became of it. */
   onSend(request: KubeRequest): (effect: Effect) => void;
+  /** Whether the API server refuses this for want of rights. */
+  isForbidden(method: string, path: string): boolean;
+  /** A fault had its effect. */
+  took(effect: Took): void;
 }
 
 /** A late request arrives when its sender has long given up, and when another may already lead. */
@@ -62,7 +64,7 @@ export function networkClient(
   process: Process,
   network: Network,
   random: () => number,
-  { onSend }: ClientHooks,
+  { onSend, isForbidden, took }: ClientHooks,
 ): KubeClient {
   const serverTime = serverClock(() => clock.nowMs());
   const latency = () => 1 + random() * network.latencyMs;
@@ -86,7 +88,11 @@ export function networkClient(
       const callOff = clock.after(timeoutMs, process, () => fail(new Error(`no answer within ${timeoutMs / 1000} s`)));
       signal?.addEventListener("abort", abort, { once: true });
       clock.after(fault === "late" ? LATE_MS * random() : latency(), undefined, () => {
-        const refused = REFUSALS[fault ?? ""];
+        if (fault !== undefined) took(`a request meets: ${fault}`);
+        const isRefused = isForbidden(method, path);
+        if (isRefused)
+          took(method === "GET" ? "a read is refused for want of rights" : "a write is refused for want of rights");
+        const refused = isRefused ? FORBIDDEN : REFUSALS[fault ?? ""];
         if (fault === "lost") return void clock.after(latency(), process, () => fail(new Error("socket hang up")));
         const answer = refused ?? api.handle({ method, path: full, body: sent }, onEffect);
         if (fault === "unanswered") clock.after(latency(), process, () => fail(new Error("socket hang up")));
@@ -113,6 +119,10 @@ export function networkClient(
     const fault = pickFault();
     await new Promise<void>((resolve) => clock.after(latency(), process, resolve));
     signal.throwIfAborted();
+    if (isForbidden("GET", path)) {
+      took("a read is refused for want of rights");
+      throw new KubeStatusError(action, FORBIDDEN.status, FORBIDDEN.body);
+    }
     if (fault !== undefined && fault !== "late") throw new Error(`Cannot ${action}`, { cause: new Error(fault) });
     const stream = lineStream(signal);
     let isCut = false;
@@ -124,10 +134,12 @@ export function networkClient(
     const opened = api.watch(path, (line) => {
       // What was lost on a connection never comes later, and nothing comes after it.
       isCut ||= network.isSilent;
-      if (isCut) return;
+      if (isCut) return took("news are lost on a silent watch");
+      if (network.watchDelayMs > 0) took("news come late");
       onTheWay.push(line);
       clock.after(network.watchDelayMs + latency(), process, arrive);
     });
+    if ("status" in opened) took("a watch is told that its version is gone");
     if ("status" in opened) throw new KubeStatusError(action, opened.status, opened.body);
     attend(opened, stream);
     return stream.lines;
@@ -162,6 +174,7 @@ export function networkClient(
   };
 }
 
+const FORBIDDEN: ApiAnswer = { status: 403, body: { reason: "Forbidden", message: "no right to do that" } };
 const REFUSALS: Readonly<Record<string, ApiAnswer>> = {
   busy: { status: 429, body: { reason: "TooManyRequests" } },
   error: { status: 500, body: { reason: "InternalError" } },

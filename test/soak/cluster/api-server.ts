@@ -1,4 +1,4 @@
-import type { RawMetadata, RawObject } from "../../src/kube/raw.ts";
+import type { RawMetadata, RawObject } from "../../../src/kube/client/raw.ts";
 
 /** An object as it is kept: whole, and never changed, so that answers can hand out the object itself. */
 export type Kept = RawObject & { readonly apiVersion?: string; readonly metadata: RawMetadata };
@@ -47,6 +47,8 @@ export interface ApiServer {
   compact(): void;
   /** Asked about each object before it is kept: a refusal, or nothing. */
   admission: (after: Kept, before: Kept | undefined) => ApiAnswer | undefined;
+  /** Told of each object that was kept. */
+  onKept: (object: Kept) => void;
 }
 
 interface LoggedEvent {
@@ -65,6 +67,9 @@ const KINDS: Readonly<Record<string, string>> = {
   configmaps: "ConfigMap",
   events: "Event",
   leases: "Lease",
+  endpointslices: "EndpointSlice",
+  sidecars: "Sidecar",
+  peerauthentications: "PeerAuthentication",
 };
 /** Older events are forgotten. */
 const MOST_EVENTS = 5000;
@@ -95,7 +100,7 @@ export function apiServer(wallMs: () => number): ApiServer {
       if (!(from >= oldest)) return refusal(410, "Expired");
       const watch = {
         plural: place.plural,
-        selector: place.query.get("labelSelector") ?? undefined,
+        selector: selectorOf(place.query),
         revision: from,
         tell,
       };
@@ -120,6 +125,7 @@ export function apiServer(wallMs: () => number): ApiServer {
       oldest = revision;
     },
     admission: () => undefined,
+    onKept: () => undefined,
   };
   return server;
 
@@ -128,7 +134,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     const [at = 0, version = revision] = (query.get("continue") ?? "").split("-").filter(Boolean).map(Number);
     // A page of an earlier moment cannot be had any more.
     if (version !== revision) return refusal(410, "Expired");
-    const selector = query.get("labelSelector") ?? undefined;
+    const selector = selectorOf(query);
     const fitting = [...kept.values()].filter(
       (object) => isSelected(object, selector) && ((namespace ?? "") === "" || object.metadata.namespace === namespace),
     );
@@ -211,6 +217,7 @@ export function apiServer(wallMs: () => number): ApiServer {
     kept.set(`${namespace}/${after.metadata.name}`, after);
     onEffect({ kind: KINDS[plural] ?? "", before, after });
     record({ revision, plural, before, after, lines: new Map() });
+    server.onKept(after);
     return { status: before === undefined ? 201 : 200, body: after };
   }
 
@@ -240,8 +247,13 @@ function lineOf(type: string, object: object): Buffer {
   return Buffer.from(`${JSON.stringify({ type, object })}\n`);
 }
 
+function selectorOf(query: URLSearchParams): string | undefined {
+  return query.get("labelSelector") ?? query.get("fieldSelector") ?? undefined;
+}
+
 function isSelected({ metadata }: Kept, selector: string | undefined): boolean {
   const [name = "", value] = selector?.split("=") ?? [];
+  if (name === "metadata.name") return metadata.name === value;
   return selector === undefined || metadata.labels?.[name] === value;
 }
 

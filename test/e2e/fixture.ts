@@ -48,7 +48,7 @@ export function hostOf({ name, namespace = "default" }: FileService, registry = 
 }
 
 /** A configuration with one static registry, on files. */
-export interface Estate {
+export interface Fixture {
   readonly dir: string;
   readonly config: string;
   readonly ports: Ports;
@@ -61,11 +61,11 @@ export interface Estate {
 }
 
 /** Write a configuration for a cluster target in namespace mesh-services, with aliases in namespace shop. */
-export async function estate(
+export async function fixture(
   t: TestContext,
   services: readonly FileService[],
   sections: Readonly<Record<string, unknown>> = {},
-): Promise<Estate> {
+): Promise<Fixture> {
   const dir = await tempDir(t);
   const ports = await freePorts();
   const config = join(dir, "x2istio.yaml");

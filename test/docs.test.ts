@@ -3,8 +3,9 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { test } from "node:test";
 import { adapters } from "../adapters/adapters.ts";
+import { declareMetrics } from "../src/cli/serve/metrics.ts";
+import { parseConfig } from "../src/config/parse.ts";
 import { sectionFields } from "../src/config/schema.ts";
-import { parseConfig } from "../src/config.ts";
 import { createMetrics } from "../src/metrics.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -26,11 +27,13 @@ for (const section of ["registries", ...Object.keys(sectionFields)]) {
 
 test("http.md names metrics that there are", async () => {
   const names = [...read("deploy/docs/http.md").matchAll(/x2istio_[a-z_]+/g)].map(([name]) => name);
-  const metrics = await createMetrics().registry.metrics();
+  const declared = createMetrics();
+  declareMetrics(declared);
+  const metrics = await declared.registry.metrics();
   for (const name of names) assert.match(metrics, new RegExp(`^# TYPE ${name} `, "m"), name);
 });
 
-const pages = ["README.md", ...globSync("{adapters,deploy,test}/**/*.md", { cwd: root })];
+const pages = ["README.md", ...globSync("{.github,adapters,deploy,src,test}/**/*.md", { cwd: root })];
 for (const page of pages)
   test(`${page} leads to what there is`, () => {
     const links = [...read(page).matchAll(/\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)/g)];
@@ -46,6 +49,15 @@ function anchorsOf(page: string): ReadonlySet<string> {
   const titles = [...read(page).matchAll(/^#+ (.*)$/gm)].map(([, title = ""]) => title.toLowerCase());
   return new Set(titles.map((title) => title.replaceAll(/[^\p{L}\d _-]/gu, "").replaceAll(" ", "-")));
 }
+
+test("CONTRIBUTING.md names the scripts of package.json, and no others", () => {
+  const { scripts } = JSON.parse(read("package.json")) as { readonly scripts: Readonly<Record<string, string>> };
+  const named = [...read(".github/CONTRIBUTING.md").matchAll(/`(?:npm (?:run )?)?(\w+(?::\w+)?)(?: FILE…)?`/g)]
+    .map(([, name = ""]) => name)
+    .filter((name) => Object.hasOwn(scripts, name) || name.includes(":"));
+  const standing = Object.keys(scripts).filter((name) => name !== "prepack"); // npm's own
+  assert.deepEqual([...new Set(named)].toSorted(), standing.toSorted());
+});
 
 test("the examples' README names every example", () => {
   const text = read("deploy/examples/README.md");

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
+import { declareMetrics } from "../src/cli/serve/metrics.ts";
 import { createMetrics } from "../src/metrics.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -12,54 +13,47 @@ const root = join(import.meta.dirname, "..");
  * what all adapters share stands beside adapters.ts and is `adapter-base`.
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  main: [
-    "cli",
-    "adapters",
-    "doctor",
-    "controller",
-    "plan",
-    "kube",
-    "directory",
-    "dns",
-    "http",
-    "config",
-    "model",
-    "errors",
-    "log",
-    "metrics",
-  ],
+  main: ["cli", "adapters", "errors", "log", "metrics", "secrets", "text"],
   cli: [
-    "controller",
-    "adapters",
-    "doctor",
-    "plan",
-    "kube",
-    "directory",
-    "dns",
-    "http",
-    "config",
-    "model",
-    "errors",
-    "log",
-    "metrics",
+    ...[
+      "adapters",
+      "controller",
+      "usage",
+      "migrate",
+      "ownership",
+      "doctor",
+      "plan",
+      "kube",
+      "directory",
+      "dns",
+      "http",
+    ],
+    ...["config", "istio", "async", "model", "errors", "log", "metrics", "secrets", "text"],
   ],
-  controller: ["plan", "model", "errors", "log", "metrics"],
-  config: ["errors", "model"],
-  adapters: ["adapter:*", "adapter-base", "model", "errors", "log", "metrics"],
-  "adapter:*": ["adapter-base", "model", "errors", "log", "metrics"],
-  "adapter-base": ["model", "errors", "log", "metrics"],
-  public: ["adapter-base", "model", "errors"],
-  testing: ["adapter:*", "adapter-base", "model", "errors"],
-  kube: ["model", "errors", "log", "metrics"],
-  directory: ["model", "errors", "log", "metrics"],
-  dns: ["model", "errors", "log", "metrics"],
-  http: ["model", "errors", "log", "metrics"],
-  plan: ["model", "errors"],
-  doctor: ["model", "errors"],
+  controller: ["plan", "istio", "async", "model", "errors", "log", "metrics"],
+  usage: ["plan", "istio", "async", "model", "errors", "log", "metrics"],
+  migrate: ["usage", "plan", "kube", "istio", "async", "model", "errors"],
+  ownership: ["plan", "kube", "istio", "async", "model", "errors"],
+  doctor: ["istio", "async", "model", "errors"],
+  config: ["istio", "async", "model", "errors", "secrets"],
+  adapters: ["adapter:*", "adapter-base", "istio", "async", "model", "errors", "log", "metrics"],
+  "adapter:*": ["adapter-base", "istio", "async", "model", "errors", "log", "metrics", "secrets", "text"],
+  "adapter-base": ["istio", "async", "model", "errors", "log", "metrics", "secrets", "text"],
+  public: ["adapter-base", "plan", "model", "errors"],
+  testing: ["adapter:*", "adapter-base", "istio", "model", "errors"],
+  kube: ["istio", "async", "model", "errors", "log", "metrics", "text"],
+  directory: ["istio", "async", "model", "errors", "log", "metrics"],
+  dns: ["istio", "async", "model", "errors", "log", "metrics"],
+  http: ["istio", "async", "model", "errors", "log", "metrics", "text"],
+  plan: ["istio", "async", "model", "errors"],
+  istio: ["model", "text"],
+  async: [],
   model: [],
   errors: [],
-  log: ["errors"],
-  metrics: ["model", "errors"],
+  log: ["errors", "secrets", "text"],
+  metrics: [],
+  secrets: [],
+  text: [],
 };
 
 /** Packages that only some areas may use; `node:` modules are packages too. */
@@ -72,7 +66,7 @@ const PACKAGES: readonly {
   { match: /^@kubernetes\/client-node/, only: ["kube"], why: "only src/kube talks to a cluster" },
   { match: /^node-cron$/, only: ["controller", "config"], why: "only the loop has a schedule" },
   { match: /^dns2/, only: ["dns"], why: "only src/dns knows messages" },
-  { match: /^commander$/, only: ["main", "cli"], why: "only the command line has commands" },
+  { match: /^commander$/, only: ["cli"], why: "only the command line has commands" },
   { match: /^node:(?:test|assert)/, only: ["testing"], why: "only the test kit tests" },
   { match: /./, not: ["model"], why: "the model imports nothing" },
   {
@@ -157,6 +151,10 @@ function brokenMetricName(name: string): string | undefined {
   return /_(?:total|seconds|bytes|count|ratio|percent|info)$/.test(name) ? undefined : `${name} does not end in a unit`;
 }
 
+/** Files of a folder without those of the folders in it. */
+const MOST_FILES = 20;
+const MOST_LINES = 300;
+
 const sources = globSync(["src/**/*.ts", "adapters/**/*.ts"], { cwd: root }).map((path) => ({
   path,
   text: readFileSync(join(root, path), "utf8"),
@@ -177,6 +175,22 @@ test("sources keep the house's habits", () => {
   );
 });
 
+test("no folder holds more than 20 files", () => {
+  const folders = Map.groupBy(sources, ({ path }) => dirname(path));
+  assert.deepEqual(
+    [...folders].flatMap(([folder, { length }]) => (length > MOST_FILES ? [`${folder}: ${length} files`] : [])),
+    [],
+  );
+});
+
+test("no file is longer than 300 lines", () => {
+  const lengths = sources.map(({ path, text }) => ({ path, lines: text.split("\n").length - 1 }));
+  assert.deepEqual(
+    lengths.filter(({ lines }) => lines > MOST_LINES).map(({ path, lines }) => `${path}: ${lines} lines`),
+    [],
+  );
+});
+
 for (const kind of readdirSync(join(root, "adapters"), { withFileTypes: true }).filter((entry) =>
   entry.isDirectory(),
 )) {
@@ -193,6 +207,7 @@ for (const command of ["npm ci && npm start", "npm ci && npm test"]) {
 
 test("metrics are named by subsystem and unit", async () => {
   const metrics = createMetrics();
+  declareMetrics(metrics);
   const made = (await metrics.registry.getMetricsAsJSON())
     .map(({ name }) => name)
     .filter((name) => !/^(?:process|nodejs)_/.test(name));

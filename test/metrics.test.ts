@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { declareMetrics } from "../src/cli/serve/metrics.ts";
+import { controllerMetrics } from "../src/controller/metrics.ts";
 import { createMetrics } from "../src/metrics.ts";
 
 /** All lines of the metrics of registries, in order. */
@@ -9,13 +11,14 @@ async function linesOf(metrics: ReturnType<typeof createMetrics>, registry: stri
 
 test("setRegistries() sets every label set to 0, and leaves nothing of a registry that has left", async () => {
   const metrics = createMetrics();
+  declareMetrics(metrics);
   metrics.setRegistries(["dc1", "vms"]);
   const lines = await linesOf(metrics, "dc1");
   const starts = [
     ...["timeout", "connection", "denied", "server", "answer", "other"].map(
       (kind) => `x2istio_registry_failures_total{registry="dc1",kind="${kind}"} 0`,
     ),
-    ...["address", "disabled", "duplicate", "health", "kubernetes", "port", "weight"].map(
+    ...["address", "disabled", "duplicate", "health", "kubernetes", "name", "port", "weight"].map(
       (kind) => `x2istio_registry_left_out_count{registry="dc1",kind="${kind}"} 0`,
     ),
     ...["filter", "infrastructure", "kubernetes"].map(
@@ -31,22 +34,25 @@ test("setRegistries() sets every label set to 0, and leaves nothing of a registr
       lines.some((line) => line.startsWith(start)),
       start,
     );
-  metrics.registryFailures.inc({ registry: "dc1", kind: "timeout" });
+  metrics.once(controllerMetrics).registryFailures.inc({ registry: "dc1", kind: "timeout" });
   metrics.setRegistries(["vms"]);
   assert.deepEqual(await linesOf(metrics, "dc1"), []);
   assert.ok((await linesOf(metrics, "vms")).length > 0);
 });
 
-test("the staleness of a registry grows until it is read completely", async () => {
+test("the staleness of a registry grows until it is read completely", async (t) => {
+  let nowMs = 1000;
+  t.mock.method(performance, "now", () => nowMs);
   const metrics = createMetrics();
-  const staleness = async () => (await metrics.registryStaleness.get()).values.map(({ value }) => value);
+  const { registryStaleness, readComplete } = metrics.once(controllerMetrics);
+  const staleness = async () => (await registryStaleness.get()).values.map(({ value }) => value);
   metrics.setRegistries(["dc1"]);
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  const [before = 0] = await staleness();
-  metrics.readComplete("dc1");
-  const [after = 0] = await staleness();
-  assert.ok(before >= 0.025 && after < before, `${before} ${after}`);
+  nowMs += 30_000;
+  assert.deepEqual(await staleness(), [30]);
+  readComplete("dc1");
+  nowMs += 1000;
+  assert.deepEqual(await staleness(), [1]);
   metrics.setRegistries([]);
-  metrics.readComplete("dc1"); // a read that was under way when its registry left
+  readComplete("dc1"); // a read that was under way when its registry left
   assert.deepEqual(await staleness(), []);
 });

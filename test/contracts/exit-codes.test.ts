@@ -129,3 +129,25 @@ test("validate, explain, prune and version: 0 when all is well, validate 1 when 
   await write("services.yaml", { services: [{ name: "s0" }] });
   assert.equal((await x2istio("validate")).code, 1);
 });
+
+test("validate: 1 for an endpoint where none may be, which plan tells of; 0 with a warning", async (t) => {
+  const registries = [{ ...registry("vms", "services.yaml"), legacyNames: ["{service}.corp.example.org"] }];
+  const { x2istio, write } = await place(t, [service("s0", "127.0.0.1")], { registries });
+  const refused = await x2istio("validate");
+  assert.equal(refused.code, 1);
+  assert.match(
+    refused.stdout,
+    /services\.yaml:\d+: endpoint 127\.0\.0\.1 of s0 is left out: .*loopback is the caller's own/,
+  );
+  assert.match(
+    (await x2istio("plan")).stdout,
+    /^vms .*; 1 endpoint left out for the address: 127\.0\.0\.1 of s0: .*loopback/m,
+  );
+  await write("services.yaml", { services: [service("s0", "192.0.2.1")] });
+  const warned = await x2istio("validate");
+  assert.equal(warned.code, 0);
+  assert.match(
+    warned.stdout,
+    /^registry vms: its legacy names "\{service\}\.corp\.example\.org" end in corp\.example\.org/m,
+  );
+});

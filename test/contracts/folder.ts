@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { parseAllDocuments, stringify } from "yaml";
 import { type CliResult, runCli } from "../e2e/cli.ts";
-import { tempDir } from "../e2e/estate.ts";
+import { tempDir } from "../e2e/fixture.ts";
 
 /** A configuration on a folder, in a temporary folder of its own. */
 export interface Place {

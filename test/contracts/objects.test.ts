@@ -49,7 +49,9 @@ test("one file for each service, ledger files beside them, our labels and annota
 test("x2istio.io/service is split at its first two slashes: a service's name may have more", async (t) => {
   const { x2istio, write, objects, files } = await place(t, [service("team/orders/v2", "192.0.2.1")]);
   assert.equal((await x2istio("apply")).code, 2);
-  const found = (await files()).find((file) => /^mesh-services\/team-orders-v2-[0-9a-f]{8}\.default\.vms\./.test(file));
+  const found = (await files()).find((file) =>
+    /^mesh-services\/team-orders-v2-[0-9a-f]{16}\.default\.vms\./.test(file),
+  );
   const [entry] = await objects(found ?? "");
   assert.equal(entry?.metadata.annotations?.["x2istio.io/service"], "vms/default/team/orders/v2");
   const explained = await x2istio("explain", "vms/default/team/orders/v2");

@@ -72,7 +72,7 @@ test("ready once the first pass has ended, not well either, where nothing stands
     http: { listen: `127.0.0.1:${ports.http}` },
   });
   const replica = startReplica(t, { config, ports });
-  await ready(replica, 5000);
+  await ready(replica);
   assert.equal((await dnsQuery(ports.dns, "s0.default.vms.mesh.internal")).rcode, 3);
   assert.equal(await replica.stop(), 0);
 });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { brakeNotice, createBrakeLog, createBrakeTimes } from "../../src/controller/brakes.ts";
 import { soleWriter } from "../../src/controller/leadership.ts";
 import { createLog } from "../../src/log.ts";
-import type { Brake } from "../../src/plan/policy.ts";
+import type { Brake } from "../../src/model/plan.ts";
 
 const brake = (registry: string): Brake => ({ registry, kind: "services", message: `brake: ${registry}` });
 
@@ -53,4 +53,33 @@ test("a process that alone writes obeys a release once", () => {
   assert.ok(changes.version() > version);
   releaseDone();
   assert.deepEqual(allowDeletes(), []);
+});
+
+test("the two brakes of one registry are said apart, and one registry's beside another's", () => {
+  const said: string[] = [];
+  const write = (line: string) => {
+    const { msg, registry, kind } = JSON.parse(line) as Readonly<Record<string, string>>;
+    said.push(`${msg}: ${registry} ${kind}`);
+  };
+  const { record } = createBrakeLog(createLog({ level: "info", pretty: false, stream: { write } }));
+  const endpoints: Brake = { ...brake("dc1"), kind: "endpoints" };
+  record([brake("dc1")]);
+  record([brake("dc1"), endpoints, brake("prod")]);
+  record([endpoints]);
+  assert.deepEqual(said, [
+    "a brake is on: dc1 services",
+    "a brake is on: dc1 endpoints",
+    "a brake is on: prod services",
+    "a brake is off again: dc1 services",
+    "a brake is off again: prod services",
+  ]);
+});
+
+test("a brake is on for one time though its kind changes, and is released when both are", () => {
+  const times = createBrakeTimes(1000);
+  times.record([brake("dc1")], 0);
+  times.record([{ ...brake("dc1"), kind: "endpoints" }], 600);
+  assert.deepEqual(times.released(1000), ["dc1"]);
+  assert.deepEqual(times.record([], 1000), ["dc1"]);
+  assert.deepEqual(times.released(5000), []);
 });

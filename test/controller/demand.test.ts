@@ -1,16 +1,14 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
-import { createChanges } from "../../src/controller/changes.ts";
+import { changeLog } from "../../src/async/change-log.ts";
+import { createChanges } from "../../src/async/changes.ts";
 import { type Controller, startController } from "../../src/controller/controller.ts";
 import { createDemand, type Demand } from "../../src/controller/demand.ts";
 import { relayDemand } from "../../src/controller/demand-relay.ts";
-import { demandTtls } from "../../src/controller/known.ts";
 import { type Leadership, soleWriter } from "../../src/controller/leadership.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
-import { changeLog } from "../../src/model/change-log.ts";
 import {
   DEMAND_ANNOTATION,
   type DemandChannel,
@@ -19,8 +17,10 @@ import {
   type StandingDemand,
 } from "../../src/model/demand.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
+import { demandTtls } from "../../src/plan/known.ts";
 import { HOUR_MS, NOW_MS, service, snapshot } from "../plan/build.ts";
 import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
+import { until } from "../until.ts";
 
 const NAMES = ["orders", "b", "c", "d", "e"];
 const KEY = "dc1/shop/orders";
@@ -64,13 +64,6 @@ function start(
   return { controller, target, signal: end.signal };
 }
 
-async function until(isSo: () => boolean): Promise<void> {
-  for (let n = 0; !isSo(); n++) {
-    assert.ok(n < 500, "it takes too long");
-    await delay(10);
-  }
-}
-
 const annotations = (object: StandingObject | undefined) => object?.manifest.metadata.annotations ?? {};
 
 test("createDemand() keeps who asked last, and tells once of what is news", () => {
@@ -102,6 +95,43 @@ test("createDemand() keeps who asked last, and tells once of what is news", () =
   );
   demand.keep(() => false);
   assert.equal(demand.demands().size, 0);
+});
+
+test("createDemand() tells callers apart by who they are, by what they ask and from where", () => {
+  const demand = createDemand();
+  const askers = [
+    web,
+    { caller: "web", via: "dns", view: "mesh" },
+    { caller: "web", via: "dns", view: "vms" },
+    { caller: "db", via: "report" },
+  ] as const;
+  for (const [n, asker] of [...askers, ...askers].entries()) demand.ask(KEY, asker, NOW_MS + n);
+  assert.deepEqual(
+    demand
+      .demands()
+      .get(KEY)
+      ?.by.map(({ lastMs }) => lastMs - NOW_MS),
+    [7, 6, 5, 4],
+  );
+});
+
+test("createDemand() keeps the time of the last question when an older one comes late", () => {
+  const demand = createDemand();
+  demand.ask(KEY, web, NOW_MS);
+  demand.ask(KEY, { caller: "db", via: "replica" }, NOW_MS - 5000);
+  assert.equal(demand.demands().get(KEY)?.lastMs, NOW_MS);
+});
+
+test("createDemand() forgets all of services that are not known any more, their news too, and nothing of others", () => {
+  const demand = createDemand();
+  demand.judge(() => true, 60_000);
+  demand.ask(KEY, web, NOW_MS);
+  demand.ask(key("b"), web, NOW_MS);
+  demand.keep((one) => one !== KEY);
+  assert.deepEqual([...demand.demands().keys()], [key("b")]);
+  assert.deepEqual([...demand.takeNews()], [key("b")]);
+  demand.ask(KEY, web, NOW_MS + 1);
+  assert.deepEqual([...demand.takeNews()], [KEY], "what was forgotten is news again");
 });
 
 test("createDemand() keeps 16 callers of a service at most", () => {
@@ -167,9 +197,9 @@ test("an entry that stands is the demand, also for a process that heard nothing"
 
 /** A ConfigMap in memory that several replicas see. */
 function sharedChannel() {
-  const changes = changeLog();
+  const changes = changeLog<string>();
   let told: ReadonlyMap<string, StandingDemand> = new Map();
-  const state = { conflicts: 0, written: 0 };
+  const state = { conflicts: 0, heard: [] as string[] };
   const channel: DemandChannel = {
     told: () => told,
     version: changes.version,
@@ -177,7 +207,7 @@ function sharedChannel() {
     follow: (signal) => new Promise((resolve) => signal.addEventListener("abort", () => resolve())),
     async tell(next) {
       if (state.conflicts-- > 0) throw new ConflictError("it moved");
-      state.written++;
+      state.heard.push(...next.keys());
       told = next;
       changes.add("told");
     },
@@ -216,10 +246,11 @@ test("what another replica hears, the leader builds, and what is done is told no
   );
   await until(() => told().size === 0);
   // What it hears again within a day changes nothing.
-  const before = state.written;
+  state.heard = [];
   following.ask(KEY, web, target.clockMs + 61_000);
-  await delay(300);
-  assert.equal(state.written, before);
+  following.ask(key("c"), web, target.clockMs + 61_000);
+  await until(() => target.objects.has(objectOf("c")));
+  assert.deepEqual([...new Set(state.heard)], [key("c")]);
 });
 
 const strange: readonly { readonly name: string; readonly told: readonly [string, StandingDemand] }[] = [

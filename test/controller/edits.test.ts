@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createCompute } from "../../src/controller/compute.ts";
-import { toStanding } from "../../src/kube/project.ts";
-import type { RawObject } from "../../src/kube/raw.ts";
+import type { RawObject } from "../../src/kube/client/raw.ts";
+import { toStanding } from "../../src/kube/watch/project.ts";
 import { REGISTRY_LABEL, SERVICE_ANNOTATION, type ServiceEntry } from "../../src/model/objects.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
-import type { Reading } from "../../src/plan/merge.ts";
-import { buildNameTable } from "../../src/plan/name-table.ts";
+import type { Reading } from "../../src/plan/catalog/catalog.ts";
 import { faultRow } from "../faults/row.ts";
+import { buildNameTable, decider } from "../plan/at-once.ts";
 import { ourLabels, service, snapshot } from "../plan/build.ts";
 import { config, memoryTarget } from "../plan/memory.ts";
 
@@ -59,10 +58,9 @@ for (const { name, edit } of edits) {
       const options = { signal: new AbortController().signal, mayWrite: () => true };
       async function passed(now: ReadonlyMap<string, Reading>) {
         const input = { readings: now, standing: target.standing(), nowMs: target.nowMs() };
-        const { plan, ledger } = createCompute(settings)({
+        const { plan, ledger } = decider(settings)({
           ...input,
           allowDeletes: new Set(),
-          endpointPeaks: new Map(),
         });
         await target.writeLedger(ledger?.writes ?? [], options);
         await target.write([...plan.update, ...plan.create, ...plan.delete], options);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createHoldLog } from "../../src/controller/holds.ts";
+import { controllerMetrics } from "../../src/controller/metrics.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Hold } from "../../src/model/plan.ts";
@@ -26,7 +27,7 @@ function bench() {
     pretty: false,
     stream: { write: (line: string) => void lines.push(JSON.parse(line).msg) },
   });
-  const metrics = createMetrics();
+  const metrics = createMetrics().once(controllerMetrics);
   const { record } = createHoldLog(log, metrics);
   return {
     metrics,
@@ -65,7 +66,7 @@ test("createHoldLog() says how many more there are instead of all", () => {
   );
   const lines = said();
   assert.equal(lines.length, 21);
-  assert.match(lines.at(-1) ?? "", /more began or ended to be held/);
+  assert.match(lines.at(-1) ?? "", /more holds began or ended/);
 });
 
 test("createHoldLog() counts what is held now", async () => {
@@ -103,4 +104,27 @@ test("createHoldLog() says once that an object is refused, and again when the re
       ["failed", 4],
     ],
   );
+});
+
+test("createHoldLog() says a second reason for one subject, and the end of each", () => {
+  const { record, said } = bench();
+  const other: Hold = { ...hold("a"), reason: "brake" };
+  record([hold("a")], nothing);
+  record([hold("a"), other], nothing);
+  assert.deepEqual(said(), ["held", "held"]);
+  record([other], nothing);
+  assert.deepEqual(said(), ["no longer held"]);
+});
+
+test("createHoldLog() remembers of each of many objects why it was refused", () => {
+  const { record, said } = bench();
+  const results = Array.from({ length: 50 }, (_, n) => ({
+    change: { kind: "delete", standing: entry(`dc1/shop/s${n}`), why: "" } as const,
+    outcome: "failed" as const,
+    error: new Error("422"),
+  }));
+  record([], { results });
+  assert.equal(said().length, 50);
+  record([], { results: results.toReversed() });
+  assert.deepEqual(said(), []);
 });

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createCompute } from "../../src/controller/compute.ts";
-import { type PassOptions, pass } from "../../src/controller/pass.ts";
+import { type PassOptions, pass, writeUpdates } from "../../src/controller/pass.ts";
 import { ConflictError } from "../../src/errors.ts";
 import { faultRow } from "../faults/row.ts";
+import { decider } from "../plan/at-once.ts";
 import { HOUR_MS, readings, type Said, service } from "../plan/build.ts";
 import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
 
@@ -17,27 +17,26 @@ const settings = config(["dc1"], {
 
 /** Passes over what dc1 says, on one target. */
 function bench(target = memoryTarget()) {
-  const compute = createCompute(settings);
-  let computed = 0;
+  const decide = decider(settings);
+  let decided = 0;
   const run = (said: Said, options: Partial<PassOptions> = {}) =>
     pass({
       target,
       signal: new AbortController().signal,
       mayWrite: () => true,
       isDryRun: false,
-      compute: () => {
-        computed++;
-        return compute({
+      decide: () => {
+        decided++;
+        return decide({
           readings: readings({ dc1: said }),
           standing: target.standing(),
           nowMs: target.nowMs(),
           allowDeletes: new Set(["dc1"]),
-          endpointPeaks: new Map(),
         });
       },
       ...options,
     });
-  return { target, run, computed: () => computed };
+  return { target, run, decided: () => decided };
 }
 
 function line({ ledger }: MemoryTarget): string {
@@ -75,7 +74,7 @@ test(
     expect: "the second meets a conflict and takes another address",
   }),
   async () => {
-    const { target, run, computed } = bench();
+    const { target, run, decided } = bench();
     await run([service()]);
     const [vip = ""] = [...target.ledger.values()].flatMap(({ data }) => Object.keys(data));
     const raced = memoryTarget();
@@ -90,7 +89,7 @@ test(
     };
     const other = bench(raced);
     await other.run([service()]);
-    assert.deepEqual([computed(), other.computed()], [1, 2]);
+    assert.deepEqual([decided(), other.decided()], [1, 2]);
     const rows = Object.fromEntries([...raced.ledger.values()].flatMap(({ data }) => Object.entries(data)));
     assert.equal(rows[vip], "web west used");
     const own = Object.entries(rows)
@@ -142,11 +141,11 @@ test(
 
 test("pass() writes nothing when it may not", async () => {
   const { target, run } = bench();
-  const { computation, report } = await run([service()], { mayWrite: () => false });
-  assert.deepEqual([target.requests, report.results, computation.plan.create.length], [[], [], 2]);
+  const { decision, report } = await run([service()], { mayWrite: () => false });
+  assert.deepEqual([target.requests, report.results, decision.plan.create.length], [[], [], 2]);
 });
 
-test("pass() stops when leadership is lost after the claim", async () => {
+test("pass() stops when leadership is lost after the allocation", async () => {
   const { target, run } = bench();
   const { report } = await run([service()], { mayWrite: () => target.ledger.size === 0 });
   assert.equal(target.requests.length, 1);
@@ -169,9 +168,9 @@ test("pass() decides and writes nothing in a dry run, the ledger included", asyn
   const { target, run } = bench();
   const reported: unknown[] = [];
   target.report = async (holds) => void reported.push(holds);
-  const { computation, ledgerWrites } = await run([service()], { isDryRun: true });
+  const { decision, ledgerWrites } = await run([service()], { isDryRun: true });
   assert.deepEqual([target.requests, target.ledger.size, reported, ledgerWrites], [[], 0, [], 0]);
-  assert.equal(computation.plan.create.length, 2);
+  assert.equal(decision.plan.create.length, 2);
 });
 
 test("pass() lets the VIP of a deleted entry rest at once", async () => {
@@ -221,4 +220,101 @@ test("pass() tells its progress", async () => {
   const told: string[] = [];
   await run([service()], { onProgress: (done, total) => told.push(`${done}/${total}`) });
   assert.deepEqual(told, ["1/2", "2/2"]);
+});
+
+test("pass() asks a ledger that cannot be written once", async () => {
+  const { target, run, decided } = bench();
+  target.writeLedger = () => Promise.reject(new Error("503"));
+  await assert.rejects(run([service()]), /503/);
+  assert.equal(decided(), 1);
+});
+
+test("pass() gives an entry another VIP only once the ledger has it, and writes its endpoints meanwhile", async () => {
+  const { target, run } = bench();
+  await run([service(), service("stock")]);
+  const specOf = () => {
+    const { spec } = target.objects.get(ENTRY)?.manifest ?? {};
+    return spec !== undefined && "addresses" in spec ? spec : undefined;
+  };
+  const [vip = ""] = specOf()?.addresses ?? [];
+  for (const [name, block] of target.ledger) {
+    const { [vip.replaceAll(".", "-")]: row, ...rest } = block.data;
+    const data = { ...rest, ...(row === undefined ? {} : { [vip.replaceAll(".", "-")]: "web west used" }) };
+    target.ledger.set(name, { ...block, resourceVersion: `${block.resourceVersion}9`, data });
+  }
+  const write = target.writeLedger;
+  target.writeLedger = () => Promise.reject(new Error("503"));
+  target.requests.length = 0;
+  const said = [service("orders", { endpoints: [{ address: "192.0.2.9" }] }), service("stock", { endpoints: [] })];
+  await assert.rejects(run(said), /503/);
+  assert.deepEqual(
+    target.requests,
+    [ENTRY, ENTRY.replace("orders", "stock")].map((key) => `update ${key}`),
+  );
+  assert.deepEqual([specOf()?.addresses, specOf()?.endpoints], [[vip], [{ address: "192.0.2.9" }]]);
+  await assert.rejects(run(said), /503/);
+  assert.equal(target.requests.length, 2, "its VIP alone is not written");
+  target.writeLedger = write;
+  await run(said);
+  assert.match(target.requests[2] ?? "", LEDGER);
+  assert.ok(!JSON.stringify(target.objects.get(ENTRY)).includes(`"${vip}"`));
+});
+
+test("pass() writes nothing that is not due, whether the ledger can be written or not", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  target.requests.length = 0;
+  const said = [service("orders", { endpoints: [{ address: "192.0.2.9" }] }), service("stock")];
+  const isDue: PassOptions["isDue"] = (change) => change.kind !== "update";
+  const write = target.writeLedger;
+  target.writeLedger = () => Promise.reject(new Error("503"));
+  await assert.rejects(run(said, { isDue }), /503/);
+  assert.deepEqual(target.requests, []);
+  target.writeLedger = write;
+  await run(said, { isDue: ({ kind }) => kind === "update" });
+  assert.deepEqual(
+    target.requests.filter((request) => !LEDGER.test(request)),
+    [`update ${ENTRY}`],
+  );
+});
+
+test("pass() does not write the ledger after deletes when leadership was lost meanwhile", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  await run([service("stock")]);
+  target.clockMs += HOUR_MS;
+  let ledgerWrites = 0;
+  const write = target.writeLedger;
+  target.writeLedger = async (...args) => {
+    ledgerWrites++;
+    await write(...args);
+  };
+  const result = await run([service("stock")], { mayWrite: () => target.objects.has(ENTRY) });
+  assert.equal(target.objects.has(ENTRY), false);
+  assert.deepEqual([ledgerWrites, result.ledgerWrites], [0, 0]);
+  assert.match(line(target), new RegExp(`${HOST} east used`));
+});
+
+test("pass() asks nothing of the target in a dry run, whatever may be written", async () => {
+  const { target, run } = bench();
+  const asked: string[] = [];
+  for (const name of ["write", "writeLedger", "report"] as const)
+    target[name] = (async () => void asked.push(name)) as never;
+  await run([service("orders.v2")], { isDryRun: true });
+  assert.deepEqual(asked, []);
+});
+
+test("writeUpdates() writes what is due and changes what stands, and nothing in a dry run", async () => {
+  const { target, run } = bench();
+  await run([service(), service("stock")]);
+  const said = [service("orders", { endpoints: [] }), service("stock", { endpoints: [] }), service("new")];
+  const { decision } = await run(said, { isDryRun: true });
+  target.requests.length = 0;
+  const options = { target, signal: new AbortController().signal, mayWrite: () => true };
+  assert.deepEqual(await writeUpdates(decision, { ...options, isDryRun: true }), { results: [] });
+  assert.deepEqual(await writeUpdates(decision, { ...options, isDryRun: false, isDue: () => false }), { results: [] });
+  assert.deepEqual(target.requests, []);
+  const isDue: PassOptions["isDue"] = (change) => change.kind === "update" && change.object.key === ENTRY;
+  const { results } = await writeUpdates(decision, { ...options, isDryRun: false, isDue });
+  assert.deepEqual([target.requests, results.map(({ outcome }) => outcome)], [[`update ${ENTRY}`], ["written"]]);
 });

@@ -30,7 +30,7 @@ test(
     target: "API server",
     fault:
       "it refuses an object for ever (422: an alias that begins with a digit, in a cluster that takes no such names)",
-    expect: "it is held with the reason and tried ever more rarely, and at once when it is another",
+    expect: "it is held with the reason and retried at growing intervals, and at once when it changes",
   }),
   () => {
     const { all, clock, write } = refusals();
@@ -47,7 +47,7 @@ test(
     assert.deepEqual(sent, [create(orders)]);
     assert.deepEqual(
       hold.map(({ reason, subject, message }) => `${reason} ${subject}: ${message}`),
-      ["refused Service/shop/1orders: it is tried again, ever more rarely: 422 Invalid"],
+      ["refused Service/shop/1orders: it is retried at growing intervals: 422 Invalid"],
     );
     assert.ok(all.isDue(create({ ...name })), "another wish is no old one");
   },
@@ -90,4 +90,29 @@ test("what is not planned any more is forgotten", () => {
   assert.ok(all.isDue(create(name)));
   const nothing = plan({ create: [create(name)] });
   assert.equal(all.sift(nothing), nothing);
+});
+
+test("what was refused is sent at once when what stands is another", () => {
+  const { all, write } = refusals();
+  const standing = entry(KEY);
+  const update = (stands: typeof standing): Change & { kind: "update" } => ({
+    ...{ kind: "update", object: orders, standing: stands },
+  });
+  for (let times = 0; times < 3; times++) write(update(standing));
+  assert.equal(all.isDue(update(standing)), false);
+  assert.ok(all.isDue(update({ ...standing, resourceVersion: "2" })), "someone repaired it");
+  assert.ok(all.isDue({ ...update(standing), object: { ...orders } }), "its registry says something else");
+  const gone = (stands: typeof standing): Change => ({ kind: "delete", standing: stands, why: "gone" });
+  for (let times = 0; times < 3; times++) write(gone(standing));
+  assert.equal(all.isDue(gone(standing)), false);
+  assert.ok(all.isDue(gone({ ...standing, resourceVersion: "2" })));
+});
+
+test("a write that was skipped says nothing of a refusal, and one that met a conflict ends it", () => {
+  const { all, write } = refusals();
+  for (let times = 0; times < 3; times++) write(create(name));
+  write(create(name), "skipped");
+  assert.equal(all.isDue(create(name)), false);
+  write(create(name), "conflict");
+  assert.ok(all.isDue(create(name)));
 });

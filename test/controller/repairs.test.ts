@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { controllerMetrics } from "../../src/controller/metrics.ts";
 import { createRepairs } from "../../src/controller/repairs.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
@@ -12,7 +13,7 @@ import { entry } from "../plan/build.ts";
 function repairs(hasStood = true) {
   const said: string[] = [];
   const stream = { write: (line: string) => void said.push(JSON.parse(line).msg) };
-  const metrics = createMetrics();
+  const metrics = createMetrics().once(controllerMetrics);
   const state = { nowMs: 0 };
   const all = createRepairs(
     () => hasStood,
@@ -46,7 +47,7 @@ test("a change of ours, or one that failed, is no repair", async () => {
   assert.equal(await refused.drift(), 0);
 });
 
-test("what someone keeps changing is put back more and more rarely, and often again once it has rested", () => {
+test("what someone keeps changing is put back at growing intervals, and often again once it has rested", () => {
   const { all, state, change, write, said } = repairs(false);
   const waits: number[] = [];
   for (let times = 0; times < 14; times++) {
@@ -66,4 +67,23 @@ test("what someone keeps changing is put back more and more rarely, and often ag
     write();
   }
   assert.ok(all.isDue({ kind: "delete", standing: change.standing, why: "gone" }));
+});
+
+test("people are told whether an object was changed or deleted", () => {
+  const { all, change } = repairs();
+  const { object } = change;
+  const [notice] = all.record({ results: [{ change: { kind: "create", object }, outcome: "written" }] });
+  assert.match(notice?.message ?? "", /^someone deleted it/);
+  assert.equal(notice?.subject, object.key);
+});
+
+test("all that was put back is told, and 20 lines of it are said", () => {
+  const { all, change, said } = repairs();
+  const results = Array.from({ length: 22 }, () => ({
+    change: { ...change, object: { ...change.object } },
+    outcome: "written" as const,
+  }));
+  assert.equal(all.record({ results }).length, 22);
+  assert.equal(said.length, 21);
+  assert.equal(said.at(-1), "more objects were put back");
 });

@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { adapters } from "../../adapters/adapters.ts";
-import { type Config, parseConfig } from "../../src/config.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/parse.ts";
 import { findKubectl } from "../servers/kubectl.ts";
 import {
   type ConfigFiles,
@@ -107,7 +108,11 @@ test("the README lists exactly what the Roles grant", async () => {
   });
   const placeOf = (role: string) =>
     Object.entries<readonly string[]>(places).find(([, names]) => names.includes(role))?.[0] ?? "the cluster";
-  const roles = [...base, ...(await readManifests("reported"))].filter(({ kind }) => kind.endsWith("Role"));
+  const optional = await Promise.all(["reported", "authorization"].map(readManifests));
+  // That one is for those who read from X2Istio.
+  const roles = [...base, ...optional.flat()].filter(
+    ({ kind, metadata }) => kind.endsWith("Role") && metadata.name !== "x2istio-reader",
+  );
   const actual = roles.flatMap((role) =>
     granted([role]).map(({ verb, resource }) => `${verb} ${resource} in ${placeOf(role.metadata.name)}`),
   );

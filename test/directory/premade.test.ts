@@ -83,7 +83,7 @@ test("an entry written by hand gets ports and endpoints; all else in its file st
   assert.equal(target.standing().objects.size, 0);
 });
 
-test("nothing is written over a change that nobody looked at", async (t) => {
+test("nothing is written over a change that nobody has read", async (t) => {
   const { target, read, path } = await folder(t, { "orders.yaml": BY_HAND });
   const before = entryOf(target);
   const edited = BY_HAND.replace("to come", "edited");

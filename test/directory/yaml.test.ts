@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parse, parseAllDocuments } from "yaml";
 import { parseYaml, toYaml } from "../../src/directory/yaml.ts";
+import { sized } from "../size.ts";
 
 const text = fc.oneof(
   fc.string({ unit: "binary" }).filter((value) => value.isWellFormed()),
@@ -64,7 +65,7 @@ test("toYaml() writes what a YAML 1.2 and a YAML 1.1 reader read as the same dat
       assert.deepEqual(parse(written), value);
       assert.deepEqual(parse(written, { version: "1.1", merge: false }), value);
     }),
-    { numRuns: 300 },
+    { numRuns: sized(300) },
   );
 });
 
@@ -78,7 +79,7 @@ test("parseYaml() reads what toYaml() wrote", () => {
         values,
       );
     }),
-    { numRuns: 300 },
+    { numRuns: sized(300) },
   );
 });
 

@@ -1,16 +1,18 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { type TestContext, test } from "node:test";
-import type { ListenAddress } from "../../src/dns/server.ts";
+import type { ListenAddress } from "../../src/dns/serve/options.ts";
 import type { NameRow } from "../../src/model/name-table.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
+import { sized } from "../size.ts";
 import { startCoredns } from "./coredns.ts";
 import { startNsd, withoutNsd } from "./nsd.ts";
+import { numbers } from "./numbers.ts";
 import { startServer } from "./sockets.ts";
 import { type DecodedRecord, decode, opt, query, table } from "./wire.ts";
 
 const ZONE = "mesh.internal";
-const QUESTIONS = Number(process.env.X2ISTIO_QUESTIONS ?? 60_000);
+const QUESTIONS = sized(60_000);
 const AT_ONCE = 100;
 /** When no answer came for this long, what is missing was lost. */
 const QUIET_MS = 200;
@@ -51,17 +53,6 @@ function zoneFile(): string {
     }
   }
   return `${lines.join("\n")}\n`;
-}
-
-/** Mulberry32: the same questions in every run. */
-function numbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }
 
 interface Asked {
@@ -210,12 +201,12 @@ const DIFFERENCES: readonly (readonly [
     "NSD",
   ],
   [
-    "ANY is HINFO where there is something (RFC 8482 §4.2); CoreDNS's says it of every name, in its own words and for hours",
+    "ANY is HINFO where there is something (RFC 8482 §4.2); CoreDNS's says it of every name, with another text and for hours",
     ({ type }, _, theirs) => type === 255 && theirs.includes(" 8482 1 13 "),
     "CoreDNS",
   ],
   [
-    "BADVERS is said before the class is looked at (RFC 6891 §6.1.3); CoreDNS refuses the class first",
+    "BADVERS is said before the class is checked (RFC 6891 §6.1.3); CoreDNS refuses the class first",
     ({ version, class: qclass }, ours) => version > 0 && qclass !== 1 && ours.includes("opt 100"),
     "CoreDNS",
   ],

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ListenAddress } from "../../src/dns/server.ts";
+import type { ListenAddress } from "../../src/dns/serve/options.ts";
 import { freePorts } from "../e2e/cli.ts";
 import { startChild } from "../servers/child.ts";
 import { lacking } from "../servers/programs.ts";

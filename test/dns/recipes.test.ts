@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ListenAddress } from "../../src/dns/server.ts";
+import type { ListenAddress } from "../../src/dns/serve/options.ts";
 import { freePorts, runCli } from "../e2e/cli.ts";
 import { ensureServers } from "../servers/build.ts";
 import { startChild } from "../servers/child.ts";

@@ -1,7 +1,7 @@
 /** In a network of its own: answers on 127.0.0.1, ports 53 and 5353, and says, as JSON, what each command, its name and words by argument, U+001F between them, prints. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { dnsServer } from "../../src/dns/server.ts";
+import { dnsServer } from "../../src/dns/serve/server.ts";
 import { table } from "./wire.ts";
 
 const run = promisify(execFile);

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { lacking } from "../servers/programs.ts";
 
 const run = promisify(execFile);
 const LEGACY = "orders.corp.example.com";
@@ -140,7 +141,7 @@ async function refusal(): Promise<string | false> {
   }
 }
 
-test("resolvers", { skip: await refusal(), timeout: 180_000 }, async (t) => {
+test("resolvers", { skip: lacking("ip", "unshare") || (await refusal()), timeout: 180_000 }, async (t) => {
   const dir = mkdtempSync(join(tmpdir(), "x2istio-resolvers-"));
   t.after(() => rmSync(dir, { recursive: true }));
   writeFileSync(join(dir, "lookup.go"), GO);

@@ -2,10 +2,12 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, isIPv6, type Socket } from "node:net";
 import type { TestContext } from "node:test";
-import type { AnswerEvent } from "../../src/dns/events.ts";
-import type { DnsLog } from "../../src/dns/quiet-log.ts";
-import { type DnsServerOptions, dnsServer, type ListenAddress } from "../../src/dns/server.ts";
-import { frame, frameReader } from "../../src/dns/tcp-frame.ts";
+import type { AnswerEvent } from "../../src/dns/observe/hooks.ts";
+import type { DnsLog } from "../../src/dns/observe/quiet-log.ts";
+import type { DnsServerOptions, ListenAddress } from "../../src/dns/serve/options.ts";
+import { dnsServer } from "../../src/dns/serve/server.ts";
+import { frame, frameReader } from "../../src/dns/wire/tcp-frame.ts";
+import { GENEROUS_MS } from "../until.ts";
 import { query, table } from "./wire.ts";
 
 export const silent: DnsLog = { warn() {} };
@@ -33,16 +35,17 @@ export async function startServer(t: TestContext, options: Partial<DnsServerOpti
 export async function askUdp(
   to: ListenAddress,
   packets: readonly Buffer[],
-  { count = packets.length, waitMs = 3000 } = {},
+  { count = packets.length, waitMs = GENEROUS_MS, from = undefined as string | undefined } = {},
 ): Promise<Buffer[]> {
   const socket = createSocket(isIPv6(to.address) ? "udp6" : "udp4");
+  if (from !== undefined) socket.bind(0, from);
   const answers: Buffer[] = [];
   const done = Promise.withResolvers<void>();
   socket.on("message", (message) => {
     answers.push(message);
     if (answers.length === count) done.resolve();
   });
-  const timer = setTimeout(done.resolve, waitMs);
+  const timer = setTimeout(done.resolve, waitMs).unref();
   for (const packet of packets) socket.send(packet, to.port, to.address);
   await done.promise;
   clearTimeout(timer);
@@ -51,14 +54,17 @@ export async function askUdp(
 }
 
 /** One question by UDP. */
-export async function ask(to: ListenAddress, packet: Buffer, waitMs = 3000): Promise<Buffer> {
+export async function ask(to: ListenAddress, packet: Buffer, waitMs = GENEROUS_MS): Promise<Buffer> {
   const [answer] = await askUdp(to, [packet], { waitMs });
   if (answer === undefined) throw new Error("no answer");
   return answer;
 }
 
 /** A TCP connection that collects answers. */
-export async function openTcp(to: ListenAddress, options: { readonly allowHalfOpen?: boolean } = {}) {
+export async function openTcp(
+  to: ListenAddress,
+  options: { readonly allowHalfOpen?: boolean; readonly localAddress?: string } = {},
+) {
   const socket = connect({ host: to.address, port: to.port, noDelay: true, ...options });
   const answers: Buffer[] = [];
   const read = frameReader(0xffff);
@@ -75,7 +81,7 @@ export async function openTcp(to: ListenAddress, options: { readonly allowHalfOp
   });
   await once(socket, "connect");
 
-  async function until(condition: () => boolean, waitMs = 5000) {
+  async function until(condition: () => boolean, waitMs = GENEROUS_MS) {
     const deadline = performance.now() + waitMs;
     while (!condition()) {
       if (performance.now() > deadline)
@@ -102,7 +108,10 @@ export async function openTcp(to: ListenAddress, options: { readonly allowHalfOp
 }
 
 /** What a fake upstream sends for one query: any number of messages, at once or later. */
-export type Behaviour = (packet: Buffer, transport: "udp" | "tcp") => readonly Buffer[] | Promise<readonly Buffer[]>;
+export type Behaviour = (packet: Buffer, transport: "udp" | "tcp") => Behaved | Promise<Behaved>;
+
+/** The messages; "close" ends a TCP connection instead. */
+type Behaved = readonly Buffer[] | "close";
 
 /** A UDP socket and a TCP server on one port. The port that UDP got may be taken for TCP, by anything on this machine: then again. */
 async function bindBoth() {
@@ -135,7 +144,8 @@ export async function startUpstream(t: TestContext, behave: Behaviour) {
   const { port } = udp.address();
   udp.on("message", async (packet, from) => {
     seen.push({ packet, transport: "udp", port: from.port });
-    for (const message of await behave(packet, "udp")) if (!isClosed) udp.send(message, from.port, from.address);
+    const behaved = await behave(packet, "udp");
+    if (behaved !== "close") for (const message of behaved) if (!isClosed) udp.send(message, from.port, from.address);
   });
   tcp.on("connection", (socket: Socket) => {
     const read = frameReader(0xffff);
@@ -143,7 +153,9 @@ export async function startUpstream(t: TestContext, behave: Behaviour) {
     socket.on("data", async (chunk) => {
       for (const packet of read(chunk) ?? []) {
         seen.push({ packet, transport: "tcp", port: socket.remotePort ?? 0 });
-        for (const message of await behave(packet, "tcp")) socket.write(frame(message));
+        const behaved = await behave(packet, "tcp");
+        if (behaved === "close") socket.destroy();
+        else for (const message of behaved) socket.write(frame(message));
       }
     });
   });

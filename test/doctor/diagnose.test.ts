@@ -3,16 +3,31 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { diagnose } from "../../src/doctor/diagnose.ts";
-import { CHECKS, type CheckName, type DoctorSettings, type EstateFacts } from "../../src/doctor/finding.ts";
+import { CHECKS, type CheckName } from "../../src/doctor/finding.ts";
+import type { InstallationFacts } from "../../src/doctor/installation.ts";
+import type { DoctorSettings } from "../../src/doctor/settings.ts";
 import type { ClusterFacts, IstioFacts } from "../../src/model/cluster-facts.ts";
-import { corefile, DENIED, entry, estate, known, NOW_MS, pod, STUB, settings, sidecar, soundFacts } from "./facts.ts";
+import {
+  corefile,
+  DENIED,
+  entry,
+  installation,
+  known,
+  NOW_MS,
+  pod,
+  STUB,
+  service as serviceFact,
+  settings,
+  sidecar,
+  soundFacts,
+} from "./facts.ts";
 
 interface Case {
   readonly name: string;
   readonly check: CheckName;
   readonly facts?: Partial<ClusterFacts>;
   readonly settings?: Partial<DoctorSettings>;
-  readonly estate?: Partial<EstateFacts>;
+  readonly installation?: Partial<InstallationFacts>;
   /** What is not fine: its sentence, with its remedy after ` ⇒ `. */
   readonly want: readonly RegExp[];
 }
@@ -147,6 +162,21 @@ const cases: readonly Case[] = [
     },
     want: [/version 1.20.3-distroless, but 1.22/],
   },
+  ...(
+    [
+      ["1.21.9", [/version 1\.21\.9, but 1\.22/]],
+      ["1.22.0", []],
+      ["v1.9.0", [/version v1\.9\.0, but 1\.22/]],
+      ["2.0.0", []],
+    ] as const
+  ).map(([version, want]) => ({
+    name: `an istiod of version ${version}`,
+    check: "istiod" as const,
+    facts: {
+      istiodPods: known([{ name: "istiod-1", revision: "default", version, isReady: true, env: {} }]),
+    },
+    want,
+  })),
   {
     name: "an istiod of a version that is no number",
     check: "istiod",
@@ -173,9 +203,17 @@ const cases: readonly Case[] = [
     name: "a mesh configuration that is no YAML",
     check: "istiod",
     facts: { istio: mesh("a: [") },
-    want: [/could not be checked: Cannot read what Istio's ConfigMap istio says/],
+    want: [/could not be checked: Cannot read Istio's ConfigMap istio/],
   },
 
+  {
+    name: "a template of legacy names in a zone of others",
+    check: "names",
+    settings: { templateWarnings: [{ registry: "vms", message: "its legacy names end in corp.example.com" }] },
+    want: [
+      /^registry vms: its legacy names end in corp\.example\.com ⇒ in x2istio\.yaml end the template in a zone of dns\.zones/,
+    ],
+  },
   {
     name: "a namespace that is missing, one that is going",
     check: "namespaces",
@@ -260,6 +298,24 @@ const cases: readonly Case[] = [
     check: "vips",
     facts: { entries: known([entry("theirs", { isOurs: false, addresses: ["240.0.0.0/8", "240.241.0.1"] })]) },
     want: [/ServiceEntry mesh-services\/theirs has 240.0.0.0\/8/],
+  },
+  {
+    name: "a Service that asks for an address of the range",
+    check: "vips",
+    facts: { services: known([serviceFact("thief", { addresses: ["240.241.0.7"], askedAddresses: ["240.241.0.7"] })]) },
+    installation: { vipClashes: [{ object: "Service/shop/thief", message: "Service shop/thief also claims 40 VIPs" }] },
+    want: [/^Service shop\/thief also claims 40 VIPs ⇒ kubectl -n shop edit service thief$/],
+  },
+  {
+    name: "more objects that claim VIPs than can be shown",
+    check: "vips",
+    installation: {
+      vipClashes: Array.from({ length: 12 }, (_, n) => ({ object: `Service/shop/s${n}`, message: `s${n} claims` })),
+    },
+    want: [
+      ...Array.from({ length: 10 }, (_, n) => new RegExp(`^s${n} claims ⇒ `)),
+      /2 further objects of others claim VIPs/,
+    ],
   },
   {
     name: "IPv6",
@@ -368,7 +424,7 @@ const cases: readonly Case[] = [
     name: "an injector that is no JSON",
     check: "capture",
     facts: { istio: istio({ injectors: new Map([["istio-sidecar-injector", "{"]]) }) },
-    want: [/^could not be checked: Cannot read what Istio's ConfigMap istio-sidecar-injector says: [^\n]+$/],
+    want: [/^could not be checked: Cannot read Istio's ConfigMap istio-sidecar-injector: [^\n]+$/],
   },
   {
     name: "sidecars that take nothing",
@@ -409,21 +465,23 @@ const cases: readonly Case[] = [
     name: "an injector that has half of the range",
     check: "capture",
     facts: { istio: injecting({ includeIPRanges: "240.241.0.0/17,240.241.128.0/18" }) },
-    want: [/do not take what is sent to 240.241.0.0\/16/],
+    want: [/do not capture traffic to 240.241.0.0\/16/],
   },
   {
     name: "ports that go past all sidecars",
     check: "capture",
     facts: { istio: injecting({ includeIPRanges: "*", excludeOutboundPorts: "25,8080" }) },
-    want: [/^calls to port 8080 go past sidecars by ConfigMap .* ⇒ helm .*excludeOutboundPorts=25, then restart/],
+    want: [
+      /^calls to port 8080 bypass sidecars because of ConfigMap .* ⇒ helm .*excludeOutboundPorts=25, then restart/,
+    ],
   },
   {
     name: "a port that goes past the sidecar of a pod",
     check: "capture",
     facts: { pods: known([pod("a", { excludePorts: "3306, 6379" }), pod("b", { excludePorts: "25" })]) },
-    estate: { ports: [3306] },
+    installation: { ports: [3306] },
     want: [
-      /^Deployment shop\/web sends port 3306 past its sidecar.* from 1 pod: a ⇒ kubectl patch deployment .*excludeOutboundPorts":"6379"/,
+      /^Deployment shop\/web sends port 3306 around its sidecar.* from 1 pod: a ⇒ kubectl patch deployment .*excludeOutboundPorts":"6379"/,
     ],
   },
   {
@@ -484,14 +542,14 @@ const cases: readonly Case[] = [
   {
     name: "endpoints on one address where nobody is ambient",
     check: "ambient",
-    estate: { crowded: [shards] },
+    installation: { crowded: [shards] },
     want: [],
   },
   {
     name: "endpoints on one address in an ambient mesh",
     check: "ambient",
     facts: { namespaces: known(ambientShop()) },
-    estate: { crowded: [shards, { ...shards, service: "vms/shop/led", waypoint: "edge/waypoint" }] },
+    installation: { crowded: [shards, { ...shards, service: "vms/shop/led", waypoint: "edge/waypoint" }] },
     want: [
       /^1 service of registry vms has several endpoints on one address, of which ambient callers in shop reach one only: vms\/shop\/shards has 3 on 192.0.2.21 ⇒ istioctl waypoint apply -n mesh-services --name waypoint, then in x2istio.yaml write waypoint: mesh-services\/waypoint for registry vms$/,
     ],
@@ -503,7 +561,7 @@ const cases: readonly Case[] = [
       namespaces: known(ambientShop({ "istio.io/use-waypoint": "waypoint" })),
       pods: known([pod("a", { namespace: "edge", dataplaneMode: "ambient" })]),
     },
-    estate: { crowded: [shards, { ...shards, service: "vms/shop/none", waypoint: "none" }] },
+    installation: { crowded: [shards, { ...shards, service: "vms/shop/none", waypoint: "none" }] },
     want: [/^1 service of .* in edge, shop reach one only: vms\/shop\/none has 3/],
   },
 
@@ -548,7 +606,7 @@ const cases: readonly Case[] = [
     name: "2,001 entries of which one is not yet written",
     check: "exports",
     facts: { entries: known(many(2000)) },
-    estate: { newForAll: 1 },
+    installation: { newForAll: 1 },
     want: [/2001 of them X2Istio's \(1 not yet written\)/],
   },
   {
@@ -574,7 +632,7 @@ const cases: readonly Case[] = [
     check: "exports",
     settings: { registries: [{ name: "vms", exportTo: ["."] }] },
     want: [
-      /aliases of registry vms stand in namespace shop, which its entries are not exported to.* ⇒ .*exportTo: \[., shop\]/,
+      /aliases of registry vms are in namespace shop, to which its entries are not exported.* ⇒ .*exportTo: \[., shop\]/,
     ],
   },
   {
@@ -587,7 +645,7 @@ const cases: readonly Case[] = [
   {
     name: "names that others have",
     check: "names",
-    estate: {
+    installation: {
       clashes: [
         {
           name: "orders.shop",
@@ -600,7 +658,7 @@ const cases: readonly Case[] = [
   {
     name: "more names that others have than anyone reads",
     check: "names",
-    estate: { clashes: Array.from({ length: 12 }, (_, at) => ({ name: `n${at}`, message: `n${at} withheld` })) },
+    installation: { clashes: Array.from({ length: 12 }, (_, at) => ({ name: `n${at}`, message: `n${at} withheld` })) },
     want: [
       ...Array.from({ length: 10 }, (_, at) => new RegExp(`^n${at} withheld`)),
       /^2 further names clash ⇒ x2istio plan/,
@@ -610,14 +668,14 @@ const cases: readonly Case[] = [
     name: "aliases that begin with a digit, on an old Kubernetes",
     check: "names",
     facts: { version: known("v1.33.1") },
-    estate: { aliases: ["shop/orders", "shop/3d"] },
+    installation: { aliases: ["shop/orders", "shop/3d"] },
     want: [/^1 alias name begins with a digit, which Kubernetes v1.33.1 refuses .*: shop\/3d ⇒ in x2istio.yaml/],
   },
-  { name: "aliases that begin with a digit", check: "names", estate: { aliases: ["shop/3d"] }, want: [] },
+  { name: "aliases that begin with a digit", check: "names", installation: { aliases: ["shop/3d"] }, want: [] },
   {
     name: "a registry that cannot be read",
     check: "names",
-    estate: { unread: ["registry dc1 cannot be read: connect ECONNREFUSED"] },
+    installation: { unread: ["registry dc1 cannot be read: connect ECONNREFUSED"] },
     want: [/could not be checked: registry dc1/],
   },
 
@@ -736,7 +794,7 @@ const cases: readonly Case[] = [
     },
     want: [
       /node-local-dns has no block .* ⇒ .*bind 169.254.20.10 10.96.0.10/s,
-      /dns.allow does not let in 192.168.7.1/,
+      /dns.allow does not include 192.168.7.1/,
     ],
   },
   {
@@ -756,7 +814,7 @@ const cases: readonly Case[] = [
     check: "dns",
     facts: { services: known(services.filter(({ isOurs }) => !isOurs)), corefiles: known(corefiles(corefile(""))) },
     want: [
-      /are not sent to X2Istio.* ⇒ kubectl apply -k .*, then look again/,
+      /are not sent to X2Istio.* ⇒ kubectl apply -k .*, then run this again/,
       /^no Service leads to X2Istio's DNS.* ⇒ kubectl apply -k deploy\/kustomize\/example/,
     ],
   },
@@ -792,7 +850,7 @@ const cases: readonly Case[] = [
     name: "a pod that listens to itself only",
     check: "dns",
     settings: { dns: { ...settings.dns, listen: [{ address: "127.0.0.1", port: 5353 }] } },
-    want: [/dns.listen is 127.0.0.1:5353, which nobody outside the pod reaches/],
+    want: [/dns.listen is 127.0.0.1:5353, which cannot be reached from outside the pod/],
   },
   {
     name: "a loop by the Service",
@@ -833,24 +891,24 @@ const cases: readonly Case[] = [
     want: [/forward of zone consul names 10.244.0.3/],
   },
   {
-    name: "a cluster DNS that is not let in",
+    name: "a cluster DNS that dns.allow does not include",
     check: "dns",
     settings: { dns: { ...settings.dns, allow: ["192.168.0.0/16", "fd00::/8"] } },
     want: [
-      /dns.allow does not let in 10.244.0.3.* ⇒ in x2istio.yaml write dns: \{allow: \[192.168.0.0\/16, fd00::\/8, 10.244.0.3\/32\]\}/,
+      /dns.allow does not include 10.244.0.3.* ⇒ in x2istio.yaml write dns: \{allow: \[192.168.0.0\/16, fd00::\/8, 10.244.0.3\/32\]\}/,
     ],
   },
   {
     name: "names that are in no zone",
     check: "dns",
-    estate: { names: ["db.corp.example.org", "a.mesh.internal", "64001.65536"] },
+    installation: { names: ["db.corp.example.org", "a.mesh.internal", "64001.65536"] },
     want: [/^2 names are in none of dns.zones, .*: 64001.65536, db.corp.example.org ⇒ /],
   },
   {
     name: "a name below a zone that is led elsewhere",
     check: "dns",
     facts: { corefiles: known(corefiles(corefile(`${STUB}\nold.mesh.internal {\n forward . 192.0.2.1\n}`))) },
-    estate: { names: ["a.old.mesh.internal"] },
+    installation: { names: ["a.old.mesh.internal"] },
     want: [/1 name .*: a.old.mesh.internal/],
   },
 ];
@@ -860,13 +918,13 @@ for (const { name, check, want, ...given } of cases)
     const found = diagnose(
       { ...soundFacts, ...given.facts },
       { ...settings, ...given.settings },
-      known({ ...estate, ...given.estate }),
+      known({ ...installation, ...given.installation }),
       CHECKS.filter((one) => one !== check),
     );
     const wrong = found.filter(({ state }) => state !== "fine");
-    for (const { state, mend } of wrong)
-      assert.equal(mend !== undefined, state === "problem", "a problem has a remedy");
-    const texts = wrong.map(({ message, mend }) => (mend === undefined ? message : `${message} ⇒ ${mend}`));
+    for (const { state, fix } of wrong)
+      assert.equal(fix !== undefined, state !== "unchecked", "a problem has a remedy");
+    const texts = wrong.map(({ message, fix }) => (fix === undefined ? message : `${message} ⇒ ${fix}`));
     assert.equal(texts.length, want.length, texts.join("\n"));
     for (const [at, text] of texts.entries()) assert.match(text, want[at] ?? /^$/);
     if (want.length === 0) assert.ok(found.length > 0, "what is fine is said, too");
@@ -879,7 +937,7 @@ test("doctor.md describes every check", async () => {
 });
 
 test("doctor finds nothing wrong with what is sound", () => {
-  const found = diagnose(soundFacts, settings, known(estate));
+  const found = diagnose(soundFacts, settings, known(installation));
   assert.deepEqual(
     found.filter(({ state }) => state !== "fine"),
     [],

@@ -1,5 +1,6 @@
-import type { DoctorSettings, EstateFacts } from "../../src/doctor/finding.ts";
-import { neededRights } from "../../src/doctor/rights.ts";
+import { neededRights } from "../../src/doctor/checks/rights.ts";
+import type { InstallationFacts } from "../../src/doctor/installation.ts";
+import type { DoctorSettings } from "../../src/doctor/settings.ts";
 import type {
   ClusterFacts,
   EntryFact,
@@ -64,6 +65,7 @@ export function service(name: string, fields: Partial<ServiceFact> = {}): Servic
     namespace: "shop",
     name,
     addresses: ["10.96.7.7"],
+    askedAddresses: [],
     udpPorts: [],
     isOurs: false,
     isClusterDns: false,
@@ -141,9 +143,10 @@ export const soundFacts: ClusterFacts = {
   rights: known(neededRights(settings).map((right) => ({ right, isAllowed: true }))),
 };
 
-export const estate: EstateFacts = {
+export const installation: InstallationFacts = {
   names: ["orders.shop.vms.mesh.internal", "orders.service.consul"],
   clashes: [],
+  vipClashes: [],
   aliases: ["shop/orders"],
   ports: [],
   crowded: [],

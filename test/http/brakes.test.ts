@@ -1,19 +1,25 @@
 import assert from "node:assert/strict";
 import { request } from "node:http";
-import { test } from "node:test";
+import { networkInterfaces } from "node:os";
+import { type TestContext, test } from "node:test";
 import { CONFIRM_HEADER, releasePath } from "../../src/http/brakes.ts";
 import { httpServer } from "../../src/http/server.ts";
+import { securityRow } from "../security/row.ts";
 
 const named = { [CONFIRM_HEADER]: "dc1" };
-const cases: readonly {
+
+interface Case {
   readonly name: string;
   readonly method?: string;
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  readonly from?: string;
   readonly want: RegExp;
-}[] = [
-  { name: "releases", want: /^202 The next pass lets go what the brake of dc1 holds\.$/m },
+}
+
+const cases: readonly Case[] = [
+  { name: "releases", want: /^202 The next pass applies what the brake of dc1 holds\.$/m },
   { name: "asks for the header", headers: {}, want: /^400 / },
   { name: "asks for the same name twice", headers: { [CONFIRM_HEADER]: "dc2" }, want: /^400 / },
   { name: "reads nothing", method: "GET", want: /^405 / },
@@ -23,32 +29,55 @@ const cases: readonly {
   { name: "knows no odd path", path: "/api/brakes/%E0/release", want: /^404 / },
 ];
 
-for (const { name, method = "POST", path = releasePath("dc1"), headers = named, body, want } of cases) {
-  for (const address of ["127.0.0.1", "0.0.0.0"]) {
-    test(`a brake over HTTP on ${address}: ${name}`, async (t) => {
-      const released: string[] = [];
-      const server = await httpServer({
-        listen: { address, port: 0 },
-        source: {
-          ready: () => ({ ready: true, reasons: [] }),
-          services: () => [],
-          plan: () => ({}),
-          metrics: async () => "",
-          async release(registry) {
-            if (registry !== "dc1") throw new Error(`no ${registry}`);
-            released.push(registry);
-          },
+const strangers: readonly Case[] = [
+  { name: "a proxy", headers: { ...named, "x-forwarded-for": "192.0.2.7" }, want: /^403 / },
+  { name: "another kind of proxy", headers: { ...named, VIA: "1.1 edge" }, want: /^403 / },
+  { name: "another loopback address", from: "127.0.0.6", want: /^403 / },
+];
+
+const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === "IPv6"));
+const ADDRESSES = ["127.0.0.1", "0.0.0.0", ...(hasIPv6 ? ["::"] : [])];
+for (const one of cases)
+  for (const address of ADDRESSES)
+    test(`a brake over HTTP on ${address}: ${one.name}`, (t) => isAnswered(t, address, one));
+for (const one of strangers)
+  for (const address of ADDRESSES)
+    test(
+      securityRow(
+        {
+          who: "HTTP client",
+          attack: "releases a brake by a proxy or a sidecar on the same machine",
+          outcome: "403: only 127.0.0.1 and ::1 may, and no proxy",
         },
-      });
-      t.after(() => server.stop());
-      const { promise, resolve, reject } = Promise.withResolvers<string>();
-      const options = { host: "127.0.0.1", port: server.port, path, method, headers, agent: false } as const;
-      const sent = request(options, async (response) => {
-        resolve(`${response.statusCode} ${Buffer.concat(await response.toArray()).toString()}`);
-      });
-      sent.on("error", reject).end(body);
-      assert.match(await promise, want);
-      assert.deepEqual(released, name === "releases" ? ["dc1"] : []);
-    });
-  }
+        `${one.name}, ${address}`,
+      ),
+      (t) => isAnswered(t, address, one),
+    );
+
+async function isAnswered(t: TestContext, address: string, asked: Case): Promise<void> {
+  const { name, method = "POST", path = releasePath("dc1"), headers = named, body, from, want } = asked;
+  const released: string[] = [];
+  const server = await httpServer({
+    listen: { address, port: 0 },
+    source: {
+      ready: () => ({ ready: true, reasons: [] }),
+      services: () => [],
+      plan: () => ({}),
+      metrics: async () => "",
+      async release(registry) {
+        if (registry !== "dc1") throw new Error(`no ${registry}`);
+        released.push(registry);
+      },
+    },
+  });
+  t.after(() => server.stop());
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const place = { host: "127.0.0.1", port: server.port, localAddress: from ?? "127.0.0.1" };
+  const options = { ...place, path, method, headers, agent: false } as const;
+  const sent = request(options, async (response) => {
+    resolve(`${response.statusCode} ${Buffer.concat(await response.toArray()).toString()}`);
+  });
+  sent.on("error", reject).end(body);
+  assert.match(await promise, want);
+  assert.deepEqual(released, name === "releases" ? ["dc1"] : []);
 }

@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { jsonText } from "../../src/http/json.ts";
+import { sized } from "../size.ts";
 
 test("jsonText() gives what JSON.stringify() gives with two spaces", async () => {
   const run = fc.asyncProperty(fc.jsonValue(), async (value) => {
     assert.equal(await jsonText(value), JSON.stringify(value, null, 2));
   });
-  await fc.assert(run, { numRuns: 500 });
+  await fc.assert(run, { numRuns: sized(500) });
 });
 
 const cases: readonly unknown[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { publishedNames } from "../../src/http/names.ts";
+import { type PublishedNames, publishedNames } from "../../src/http/names.ts";
 import { answerFor, type StatusSource } from "../../src/http/routes.ts";
 import { httpServer } from "../../src/http/server.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
@@ -14,10 +14,11 @@ function tableWith(...names: string[]): NameTable {
 function start(first: NameTable | undefined) {
   let table = first;
   let wanted = 0;
-  const names = publishedNames(
-    () => table,
-    () => wanted++,
-  );
+  const names = publishedNames({
+    table: () => table,
+    wantEndpoints: () => void wanted++,
+    secretFile: () => undefined,
+  });
   const source: StatusSource = {
     ready: () => ({ ready: true, reasons: [] }),
     services: () => [],
@@ -68,6 +69,37 @@ test("/api/names waits for another state, and not longer than it is told", async
   assert.equal((await get("?wait=0.05", { ifNoneMatch: next.etag })).status, 304);
 });
 
+test("/api/names misses no change that comes while the state before is written", async (t) => {
+  const { get, change } = start(tableWith("a.example.org"));
+  const { etag } = await get();
+  t.mock.timers.enable({ apis: ["setTimeout"] }); // its 20 s do not pass
+  const waiting = get("?wait=20", { ifNoneMatch: etag });
+  change(tableWith("a.example.org", "b.example.org"));
+  assert.equal((await waiting).status, 200);
+});
+
+test("/api/names lets nobody wait for more than 25 s", async (t) => {
+  const { get } = start(tableWith("a.example.org"));
+  const { etag } = await get();
+  let now = performance.now();
+  t.mock.method(performance, "now", () => now);
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const pass = async (ms: number) => {
+    await new Promise((resolve) => setImmediate(resolve));
+    now += ms;
+    t.mock.timers.tick(ms);
+  };
+  let isAnswered = false;
+  const waiting = get("?wait=3600", { ifNoneMatch: etag }).finally(() => {
+    isAnswered = true;
+  });
+  await pass(24_999);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(!isAnswered);
+  await pass(1);
+  assert.equal((await waiting).status, 304);
+});
+
 test("/api/names does not wake who waits for a state that is the same", async () => {
   const { get, change } = start(tableWith("a.example.org"));
   const { etag } = await get();
@@ -79,6 +111,9 @@ test("/api/names does not wake who waits for a state that is the same", async ()
 test("/api/names says that the names are not known yet", async () => {
   const { get, change } = start(undefined);
   assert.equal((await get()).status, 503);
+  // Whatever state a client has: nothing is known of it.
+  assert.equal((await get("", { ifNoneMatch: '"0123456789abcdef"' })).status, 503);
+  assert.equal((await get("?wait=0.01", { ifNoneMatch: '"0123456789abcdef"' })).status, 503);
   const waiting = get("?wait=20");
   change(tableWith("a.example.org"));
   assert.equal((await waiting).status, 200);
@@ -99,15 +134,29 @@ for (const wait of ["x", "-1", "Infinity"])
     assert.equal((await start(tableWith()).get(`?wait=${wait}`)).status, 400);
   });
 
-test("stop() answers at once who waits for names", async () => {
+test("/api/names does not wait before it refuses what is no nonce", async () => {
+  const { get } = start(undefined);
+  assert.equal((await get("?wait=20", { nonce: "AB" })).status, 400);
+});
+
+test("stop() answers at once who waits for names", async (t) => {
   const { source } = start(tableWith("a.example.org"));
-  const server = await httpServer({ listen: { address: "127.0.0.1", port: 0 }, source });
+  const begun = Promise.withResolvers<void>();
+  const names: PublishedNames = {
+    refresh() {},
+    secrets: async () => undefined,
+    read(known, how) {
+      if (known !== undefined) begun.resolve();
+      return source.names?.read(known, how) ?? assert.fail();
+    },
+  };
+  const server = await httpServer({ listen: { address: "127.0.0.1", port: 0 }, source: { ...source, names } });
   const url = `http://127.0.0.1:${server.port}/api/names`;
   const etag = (await fetch(url)).headers.get("etag") ?? "";
+  // Neither its 20 s nor the time after which the server would drop it pass.
+  t.mock.timers.enable({ apis: ["setTimeout"] });
   const waiting = fetch(`${url}?wait=20`, { headers: { "if-none-match": etag } });
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  const startedMs = performance.now();
+  await begun.promise;
   await server.stop();
-  assert.ok(performance.now() - startedMs < 1000);
   assert.equal((await waiting).status, 304);
 });

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, suite, test } from "node:test";
-import { kubeClient } from "../../src/kube/client.ts";
-import { KubeStatusError } from "../../src/kube/kube-error.ts";
-import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/kubernetes.ts";
+import { KubeStatusError } from "../../src/kube/client/kube-error.ts";
+import type { KubernetesTargetOptions } from "../../src/kube/kubernetes.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { Target } from "../../src/model/target.ts";
 import { faultRow } from "../faults/row.ts";
@@ -12,6 +11,7 @@ import { until } from "../servers/kube-admin.ts";
 import { type Fault, type FaultProxy, faultProxy } from "./fault-proxy.ts";
 import { aliasOf, entryOf, entryPath, MESH, SHOP, servicePath } from "./objects.ts";
 import { post } from "./rights.ts";
+import { openTarget } from "./target.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
@@ -23,16 +23,8 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
   const options = { signal: ending.signal, mayWrite: () => true };
 
   async function open(further: Partial<KubernetesTargetOptions> = {}, watch = true): Promise<Target> {
-    const client = await kubeClient({ kubeconfig: proxy.kubeconfigPath, userAgent: "x2istio-test" });
-    const target = kubernetesTarget({
-      client,
-      owner: "east",
-      namespace: MESH,
-      ledgerNamespace: MESH,
-      ...further,
-    });
+    const target = await openTarget(proxy.kubeconfigPath, ending.signal, further, watch);
     opened.push(target);
-    await target.start({ watch, signal: ending.signal });
     if (watch) await until("all but HTTPRoutes and TCPRoutes are watched", async () => proxy.watching() === 5);
     return target;
   }
@@ -122,9 +114,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     async () => {
       const target = await open({}, false);
       failOn("POST", "silence", 1);
-      const startedMs = performance.now();
       const { results } = await target.write([create("lost"), create("kept")], options);
-      assert.ok(performance.now() - startedMs < 4500);
       assert.deepEqual(results.map(({ outcome }) => outcome).sort(), ["failed", "written"]);
       const { error } = results.find(({ outcome }) => outcome === "failed") ?? {};
       assert.match(String((error as Error).cause), /no answer within 4 s/);
@@ -211,7 +201,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
     const target = await open({ stallMs: 1000 });
     proxy.breakWatches("silence");
     await post(kube, servicePath(SHOP), aliasOf("silent").manifest);
-    await until("it is seen all the same", async () => target.standing().objects.has(`Service/${SHOP}/silent`), 10_000);
+    await until("it is seen all the same", async () => target.standing().objects.has(`Service/${SHOP}/silent`));
   });
 
   test("catches up after the API server was away", async () => {
@@ -239,7 +229,7 @@ suite("kubernetesTarget() where the API server fails", { skip }, () => {
   test(
     faultRow({
       target: "API server",
-      fault: "an object of others makes no sense",
+      fault: "an object of others is malformed",
       expect: "it is skipped, all else is read",
     }),
     async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type PremadeRule, premadeClaim } from "../../src/model/premade.ts";
+import { type PremadeRule, premadeRequest } from "../../src/model/premade.ts";
 
 const exportTo = ["*"];
 const registries = [
@@ -96,15 +96,15 @@ for (const {
   merge = [],
   ...given
 } of cases) {
-  test(`premadeClaim() gives ${name}`, () => {
+  test(`premadeRequest() gives ${name}`, () => {
     const asks = "annotations" in given ? given.annotations : annotations;
-    const claim = premadeClaim({ namespace, labels, annotations: asks }, { ...rule, registries: all, merge });
+    const request = premadeRequest({ namespace, labels, annotations: asks }, { ...rule, registries: all, merge });
     if (want instanceof RegExp) {
-      assert.match(claim?.fault ?? "", want);
-      assert.deepEqual([claim?.service, claim?.registry], [undefined, ""]);
+      assert.match(request?.fault ?? "", want);
+      assert.deepEqual([request?.service, request?.registry], [undefined, ""]);
     } else {
-      assert.equal(claim?.service, want);
-      if (want !== undefined) assert.deepEqual([claim?.registry, claim?.fault], [want.split("/")[0], undefined]);
+      assert.equal(request?.service, want);
+      if (want !== undefined) assert.deepEqual([request?.registry, request?.fault], [want.split("/")[0], undefined]);
     }
   });
 }

@@ -20,7 +20,7 @@ import type {
   StandingLedgerBlock,
   StandingObject,
 } from "../../src/model/standing.ts";
-import type { Reading } from "../../src/plan/merge.ts";
+import type { Reading } from "../../src/plan/catalog/catalog.ts";
 import { type IndexedStanding, indexStanding } from "../../src/plan/standing.ts";
 
 /** The time at which the tests begin. */

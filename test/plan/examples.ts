@@ -5,12 +5,13 @@ import { parseAllDocuments } from "yaml";
 import { adapters } from "../../adapters/adapters.ts";
 import { staticOptions } from "../../adapters/static/options.ts";
 import { staticFiles } from "../../adapters/static/static.ts";
-import { parseConfig } from "../../src/config.ts";
-import { createCompute } from "../../src/controller/compute.ts";
+import { parseConfig } from "../../src/config/parse.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Manifest } from "../../src/model/objects.ts";
+import { createSecrets } from "../../src/secrets.ts";
 import type { Admitted } from "../servers/admission.ts";
+import { decider } from "./at-once.ts";
 import { NOW_MS, standing } from "./build.ts";
 
 export const DEPLOY = new URL("../../deploy/", import.meta.url);
@@ -43,7 +44,12 @@ export async function objectsOf(folder: string): Promise<ExampleObjects> {
 async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
   const env = { POLARIS_ADDRESS: "http://192.0.2.1:8090", CONSUL_HTTP_ADDR: "http://192.0.2.1:8500" };
   const config = parseConfig(text, `${dir}x2istio.yaml`, { env, adapters });
-  const context = { dir, log: createLog({ level: "silent", pretty: false }), metrics: createMetrics() };
+  const context = {
+    dir,
+    log: createLog({ level: "silent", pretty: false }),
+    metrics: createMetrics(),
+    secrets: createSecrets(),
+  };
   const readings = await Promise.all(
     config.registries
       .filter(({ kind }) => kind === "static")
@@ -55,12 +61,11 @@ async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
   );
   // As if someone had asked for every service.
   const asked = config.registries.map((one) => ({ ...one, demand: "all" as const }));
-  const { plan } = createCompute({ ...config, registries: asked })({
+  const { plan } = decider({ ...config, registries: asked })({
     readings: new Map(readings),
     standing: standing(),
     nowMs: NOW_MS,
     allowDeletes: new Set<string>(),
-    endpointPeaks: new Map(),
   });
   return plan.create.map(({ object }) => object.manifest);
 }

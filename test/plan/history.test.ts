@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Computation, type Compute, createCompute } from "../../src/controller/compute.ts";
 import { type PassResult, pass } from "../../src/controller/pass.ts";
-import { createEndpointPeaks, type EndpointPeaks } from "../../src/controller/peaks.ts";
 import { ConflictError } from "../../src/errors.ts";
 import type { ServiceRead } from "../../src/model/adapter.ts";
 import { NAMES_ANNOTATION } from "../../src/model/objects.ts";
 import type { Service } from "../../src/model/service.ts";
-import type { Reading } from "../../src/plan/merge.ts";
-import { readNames } from "../../src/plan/names.ts";
+import type { Reading } from "../../src/plan/catalog/catalog.ts";
+import type { Decision } from "../../src/plan/decision.ts";
+import { readNames } from "../../src/plan/names/names-annotation.ts";
 import { type IndexedStanding, indexStanding, type StandingEntry } from "../../src/plan/standing.ts";
+import { sized } from "../size.ts";
+import { decider, objectsOf } from "./at-once.ts";
 import {
   endpoint,
   failed,
@@ -121,39 +122,35 @@ function said(registry: Registry, { state, words }: Answer): Said {
 /** An installation that is driven step by step. */
 interface Bench {
   readonly target: MemoryTarget;
-  compute: Compute;
-  peaks: EndpointPeaks;
+  compute: ReturnType<typeof decider>;
   readonly settings: ReturnType<typeof config>;
 }
 
 function bench(settings: ReturnType<typeof config>, target = memoryTarget()): Bench {
-  return { settings, target, compute: createCompute(settings), peaks: createEndpointPeaks(HOUR_MS) };
+  return { settings, target, compute: decider(settings) };
 }
 
 function restart(one: Bench): void {
-  one.compute = createCompute(one.settings);
-  one.peaks = createEndpointPeaks(HOUR_MS);
+  one.compute = decider(one.settings);
 }
 
-function decide(one: Bench, said: ReadonlyMap<string, Reading>, isReleased: boolean): Computation {
+function decide(one: Bench, said: ReadonlyMap<string, Reading>, isReleased: boolean): Decision {
   const nowMs = one.target.nowMs();
   return one.compute({
     readings: said,
     standing: one.target.standing(),
     nowMs,
     allowDeletes: new Set(isReleased ? REGISTRIES : []),
-    endpointPeaks: one.peaks.peaks(nowMs),
   });
 }
 
 async function onePass(one: Bench, said: ReadonlyMap<string, Reading>, isReleased = false): Promise<PassResult> {
   const options = { target: one.target, signal: new AbortController().signal, mayWrite: () => true, isDryRun: false };
-  const result = await pass({ ...options, compute: () => decide(one, said, isReleased) });
-  one.peaks.record(result.computation.plan.endpointTotals, one.target.nowMs());
+  const result = await pass({ ...options, decide: () => decide(one, said, isReleased) });
   return result;
 }
 
-function changesOf({ computation: { plan, ledger } }: Pick<PassResult, "computation">): readonly string[] {
+function changesOf({ decision: { plan, ledger } }: Pick<PassResult, "decision">): readonly string[] {
   const changes = [...plan.create, ...plan.update, ...plan.delete];
   return [
     ...changes.map((one) => `${one.kind} ${one.kind === "delete" ? one.standing.key : one.object.key}`),
@@ -342,7 +339,7 @@ async function live(one: Bench, step: Step, check: ReturnType<typeof witness>["c
     try {
       const result = await onePass(one, saying, step.isReleased);
       last = changesOf(result);
-      isBraked = result.computation.plan.brakes.length > 0;
+      isBraked = result.decision.plan.brakes.length > 0;
       if (isBraked && turn > 0) most = 5;
     } catch (error) {
       if (!(isFaulty && error instanceof ConflictError)) throw error;
@@ -360,9 +357,9 @@ async function live(one: Bench, step: Step, check: ReturnType<typeof witness>["c
   }
   const first = decide(one, saying, step.isReleased);
   const second = decide(one, saying, step.isReleased);
-  assert.deepEqual(changesOf({ computation: second }), [], "(4) unchanged input yields no change");
-  const known = new Map(first.desired.objects.map((object) => [object.key, object]));
-  for (const object of second.desired.objects) {
+  assert.deepEqual(changesOf({ decision: second }), [], "(4) unchanged input yields no change");
+  const known = new Map(objectsOf(first.desired).map((object) => [object.key, object]));
+  for (const object of objectsOf(second.desired)) {
     if (second.catalog.services.has(object.service))
       assert.equal(known.get(object.key), object, `(4) ${object.key} keeps its identity`);
     else if (first.plan.brakes.length === 0)
@@ -382,8 +379,8 @@ async function settle(one: Bench, last: Step): Promise<void> {
     one.target.clockMs += moveMs;
     await onePass(one, saying, true);
   }
-  const { catalog, plan, standing, desired } = (await onePass(one, saying, true)).computation;
-  assert.deepEqual(changesOf({ computation: decide(one, saying, true) }), []);
+  const { catalog, plan, standing, desired } = (await onePass(one, saying, true)).decision;
+  assert.deepEqual(changesOf({ decision: decide(one, saying, true) }), []);
   for (const [key, service] of catalog.services) {
     const entry = standing.entries.get(key);
     if (entry === undefined)
@@ -435,7 +432,7 @@ for (const { name, made } of settings) {
       const last = steps.at(-1);
       if (last !== undefined) await settle(one, last);
     });
-    await fc.assert(run, { numRuns: 100 });
+    await fc.assert(run, { numRuns: sized(100) });
   });
 }
 
@@ -466,7 +463,7 @@ test("two installations that share a ledger never share a VIP", async () => {
       assert.equal(new Set(all).size, all.length, all.join());
     }
   });
-  await fc.assert(run, { numRuns: 100 });
+  await fc.assert(run, { numRuns: sized(100) });
 });
 
 function see(target: MemoryTarget, { objects }: MemoryTarget): void {

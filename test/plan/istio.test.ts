@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { after, before, suite, test } from "node:test";
 import { ServiceEntry, VirtualService } from "@kubernetes-models/istio/networking.istio.io/v1";
-import { each } from "../../src/kube/each.ts";
+import { each } from "../../src/async/each.ts";
 import type { Stage } from "../../src/model/claim.ts";
 import type { Manifest } from "../../src/model/objects.ts";
 import { type Admission, type Admitted, admissionServers, startAdmission } from "../servers/admission.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { validate } from "../servers/istioctl.ts";
 import { port, service } from "./build.ts";
-import { type Life, lifeOf, sampleEstate } from "./estates.ts";
 import { DEPLOY, objectsOf } from "./examples.ts";
+import { type Life, lifeOf, sampleFixture } from "./fixtures.ts";
 import { HOST, KEY, LIVE, moving } from "./moving.ts";
 
 const istioctl = { skip: (await ensureServers(["istioctl"])) === undefined && noServers };
@@ -18,7 +18,7 @@ const admitting = (await ensureServers(admissionServers)) === undefined && noSer
 const examples = await readdir(new URL("examples/", DEPLOY), { withFileTypes: true });
 const folders = ["example", ...examples.filter((entry) => entry.isDirectory()).map(({ name }) => `examples/${name}`)];
 const seed = Date.now();
-const estate = sampleEstate(200, seed);
+const fixture = sampleFixture(200, seed);
 /** Everything that may make a further object, or a further part of one. */
 const registry = { legacyNames: ["{service}.{namespace}.old.example.org"], xds: true, waypoint: "edge/waypoint" };
 const rest = {
@@ -28,7 +28,7 @@ const rest = {
 };
 const lives = new Map<string, Promise<Life>>();
 const lifeIn = ({ name, vips, exportTo }: (typeof modes)[number]) => {
-  const life = lives.get(name) ?? lifeOf(estate, { ...registry, exportTo }, { ...rest, vips });
+  const life = lives.get(name) ?? lifeOf(fixture, { ...registry, exportTo }, { ...rest, vips });
   lives.set(name, life);
   return life;
 };

@@ -1,7 +1,8 @@
 import { adapters } from "../../adapters/adapters.ts";
-import { type Config, parseConfig } from "../../src/config.ts";
+import { changeLog } from "../../src/async/change-log.ts";
+import type { Config } from "../../src/config/config.ts";
+import { parseConfig } from "../../src/config/parse.ts";
 import { ConflictError } from "../../src/errors.ts";
-import { changeLog } from "../../src/model/change-log.ts";
 import type { Claim, MeshNamespace, PeerRule, SidecarScope } from "../../src/model/claim.ts";
 import { type Manifest, type MeshKind, objectKey } from "../../src/model/objects.ts";
 import type { Change } from "../../src/model/plan.ts";
@@ -45,7 +46,7 @@ export function memoryTarget(
   namespaces?: ReadonlyMap<string, "active" | "terminating">,
   fields: Partial<Pick<MemoryTarget, "objects" | "ledger" | "clockMs">> = {},
 ): MemoryTarget {
-  const log = changeLog();
+  const log = changeLog<string>();
   const objects = fields.objects ?? new Map<string, StandingObject>();
   const foreign = new Map<string, ForeignObject>();
   const premade = new Map<string, PremadeEntry>();

@@ -1,8 +1,9 @@
-import { type Computation, createCompute } from "../../src/controller/compute.ts";
 import { type PassResult, pass } from "../../src/controller/pass.ts";
 import type { Claim, LiveClaimant, Stage } from "../../src/model/claim.ts";
 import { type Manifest, objectKey, type VirtualServiceSpec } from "../../src/model/objects.ts";
 import type { Service } from "../../src/model/service.ts";
+import type { Decision } from "../../src/plan/decision.ts";
+import { decider } from "./at-once.ts";
 import { foreign, MESH, readings, type Said, service } from "./build.ts";
 import { config, type MemoryTarget, memoryTarget } from "./memory.ts";
 
@@ -23,7 +24,7 @@ export interface Moving {
   /** Have a Service claim the service; `undefined` takes the claim, and the Service, away. */
   claim(fields: Partial<Claim> | undefined, name?: string): void;
   pass(): Promise<PassResult>;
-  decide(): Computation;
+  decide(): Decision;
   /** Passes until nothing changes any more; gives all of them. */
   settle(): Promise<readonly PassResult[]>;
   /** Where the service stands: `split 10`, with where its alias and its routes lead. */
@@ -82,7 +83,7 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       else target.foreign.set(key, foreign("Service", `${claim.namespace}/${name}`));
     },
     decide: () => computeOf()(),
-    pass: () => pass({ target, signal, isDryRun: false, mayWrite: () => true, compute: async () => computeOf()() }),
+    pass: () => pass({ target, signal, isDryRun: false, mayWrite: () => true, decide: async () => computeOf()() }),
     async settle() {
       const done: PassResult[] = [];
       for (let at = 0; at < 12; at++) {
@@ -116,21 +117,20 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       ?.manifest;
   }
 
-  function computeOf(): () => Computation {
+  function computeOf(): () => Decision {
     const settings = config([{ name: "dc1", legacyNames: ["{service}.old.example.org"], ...move.registry }], {
       migration: move.rules,
       target: { kind: "kubernetes" },
       aliases: [{ registry: "dc1", as: "{service}", in: "apps" }],
       ...move.rest,
     });
-    const compute = createCompute(settings);
+    const compute = decider(settings);
     return () =>
       compute({
         readings: readings({ dc1: move.said }),
         standing: target.standing(),
         nowMs: target.clockMs,
         allowDeletes: new Set<string>(),
-        endpointPeaks: new Map(),
       });
   }
 }

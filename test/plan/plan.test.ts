@@ -1,12 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { GONE_SINCE_ANNOTATION, type Manifest, type OwnedObject, SERVICE_ANNOTATION } from "../../src/model/objects.ts";
+import {
+  AUTO_ALLOCATE_LABEL,
+  GONE_SINCE_ANNOTATION,
+  type Manifest,
+  type OwnedObject,
+  SERVICE_ANNOTATION,
+} from "../../src/model/objects.ts";
 import type { Plan } from "../../src/model/plan.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
-import type { Desired } from "../../src/plan/objects.ts";
-import { type EqualMemo, plan, sameObject } from "../../src/plan/plan.ts";
+import { planMemory } from "../../src/plan/memory.ts";
+import type { Desired } from "../../src/plan/objects/desired.ts";
+import { sameObject } from "../../src/plan/plan.ts";
 import { hasFields, sameValue } from "../../src/plan/same.ts";
-import { alias, entry, foreign, MESH, type StandingFields, standing, standingObject } from "./build.ts";
+import { plan } from "./at-once.ts";
+import { alias, entry, foreign, MESH, ourLabels, type StandingFields, standing, standingObject } from "./build.ts";
 
 const HOST = "orders.shop.dc1.mesh.internal";
 const KEY = "dc1/shop/orders";
@@ -35,7 +43,8 @@ function withLabels(object: StandingObject, labels: Record<string, string>): Sta
 }
 
 function desired(objects: readonly OwnedObject[], fields: Partial<Desired> = {}): Desired {
-  return { objects, kept: new Map(), keptObjects: new Set(), holds: [], memo: new Map(), ...fields };
+  const byService = Map.groupBy(objects, ({ service }) => service);
+  return { objects: byService, kept: new Map(), keptObjects: new Set(), holds: [], built: new Map(), ...fields };
 }
 
 function summary({ create, update, delete: remove, hold, unchanged }: Plan): object {
@@ -55,6 +64,11 @@ const bare = standingObject({ ...orders.manifest, metadata: { ...orders.manifest
 const noKey = withAnnotations(orders, { [SERVICE_ANNOTATION]: "dc1/orders" });
 const malformed = standingObject(noKey.manifest);
 const unknown = `unknown ${orders.key}: ${orders.key.replace("/", " ")} carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
+
+const companion = entry(KEY, {
+  host: `${HOST}-legacy`,
+  labels: { ...ourLabels("dc1"), [AUTO_ALLOCATE_LABEL]: "false" },
+});
 
 const cases: { name: string; desired: Desired; stands: StandingFields; want: object }[] = [
   {
@@ -83,7 +97,7 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
   },
   {
     name: "deletes what is not desired",
-    desired: desired([wanted(orders)], { memo: new Map([[KEY, {} as never]]) }),
+    desired: desired([wanted(orders)], { built: new Map([[KEY, {} as never]]) }),
     stands: { objects: [orders, shortcut] },
     want: { unchanged: 1, delete: [`${shortcut.key}: no alias rule gives it any more`] },
   },
@@ -111,6 +125,17 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
     want: { hold: [`unread ${HOST}: refused`] },
   },
   {
+    name: "removes a gateway's route to a service that is held, once no rule asks for it",
+    desired: desired([], kept),
+    stands: {
+      objects: [orders, shortcut, withAnnotations(alias(KEY, "edge/route"), { "x2istio.io/exposure": "route" })],
+    },
+    want: {
+      delete: ["Service/edge/route: no exposure asks for it any more"],
+      hold: [`unread ${HOST}: refused`],
+    },
+  },
+  {
     name: "keeps a single object that is held, equal or not, wanted or not",
     desired: desired([wanted(withSpec(orders, { ports: [] }))], { keptObjects: new Set([orders.key, shortcut.key]) }),
     stands: { objects: [orders, shortcut] },
@@ -127,6 +152,16 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
     desired: desired([wanted(orders)]),
     stands: { foreign: [foreign("ServiceEntry", `${MESH}/${HOST}`)] },
     want: { hold: [`foreign ${orders.key}: ServiceEntry ${MESH}/${HOST} exists and is not ours`] },
+  },
+  {
+    name: "makes an alias though someone has the companion's name",
+    desired: desired([wanted(orders), wanted(companion), wanted(shortcut)]),
+    stands: { objects: [orders], foreign: [foreign("ServiceEntry", `${MESH}/${HOST}-legacy`)] },
+    want: {
+      create: [shortcut.key],
+      hold: [`foreign ${companion.key}: ServiceEntry ${MESH}/${HOST}-legacy exists and is not ours`],
+      unchanged: 1,
+    },
   },
   {
     name: "makes nothing that points to an entry that it cannot make",
@@ -209,12 +244,12 @@ test("plan() leaves its inputs untouched", () => {
 });
 
 test("plan() remembers what was equal by identity, and looks again at a new version", () => {
-  const memo: EqualMemo = new WeakMap();
+  const memory = planMemory();
   const object = wanted(orders);
-  plan(desired([object]), standing({ objects: [orders] }), memo);
-  assert.equal(memo.get(object), orders);
+  plan(desired([object]), standing({ objects: [orders] }), memory);
+  assert.equal(memory.equal.get(object), orders);
   const drifted = withSpec(orders, { endpoints: [] });
-  assert.equal(plan(desired([object]), standing({ objects: [drifted] }), memo).update.length, 1);
+  assert.equal(plan(desired([object]), standing({ objects: [drifted] }), memory).update.length, 1);
 });
 
 const same = [

@@ -6,6 +6,7 @@ import { consul } from "../../../adapters/consul/consul.ts";
 import { consulOptions } from "../../../adapters/consul/options.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { createSecrets } from "../../../src/secrets.ts";
 import { type AdapterWorld, adapterContract } from "../../../src/testing/testing.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
 import { consulServers, startConsul } from "../../servers/consul.ts";
@@ -36,6 +37,7 @@ if ((await ensureServers(consulServers)) === undefined) {
       dir: ".",
       log: createLog({ level: "silent", pretty: false }),
       metrics: createMetrics(),
+      secrets: createSecrets(),
     });
     return {
       adapter,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { toInstance } from "../../../adapters/consul/instance.ts";
+import { parseEntries, parseServices } from "../../../adapters/consul/client/reply.ts";
+import { toInstance } from "../../../adapters/consul/mapping/instance.ts";
+import { toService } from "../../../adapters/consul/mapping/service.ts";
 import { consulFields } from "../../../adapters/consul/options.ts";
-import { parseEntries, parseServices } from "../../../adapters/consul/reply.ts";
-import { toService } from "../../../adapters/consul/service.ts";
 import { intern } from "../../../adapters/intern.ts";
 import type { Service } from "../../../src/model/service.ts";
 
@@ -25,7 +25,9 @@ function entry({ node = {}, service = {}, checks = [] }: Raw) {
 function map(raw: readonly Raw[], options: object = {}): Service {
   const fields = consulFields.parse({ address: "http://consul.example.org:8500", ...options });
   const pool = intern();
-  const found = parseEntries(Buffer.from(JSON.stringify(raw.map(entry)))).map((one) => toInstance(one, fields, pool));
+  const found = parseEntries(Buffer.from(JSON.stringify(raw.map(entry)))).map((one) =>
+    toInstance(one, fields, pool, "web"),
+  );
   const instances = found.flatMap(({ instance }) => instance ?? []);
   const kubernetes = found.flatMap((one) =>
     one.instance === undefined && one.notOurs === "kubernetes" ? [one.shown] : [],
@@ -137,9 +139,9 @@ const cases: {
     want: {
       ports: [tcp80],
       notes: [
-        "meta port_Big: 1 is dropped: its name is no DNS label",
-        "meta port_x: 70000 is dropped: it is no port number",
-        "meta port_y: 0x1 is dropped: it is no port number",
+        "meta port_Big: 1 is dropped: its name is not a DNS label",
+        "meta port_x: 70000 is dropped: it is not a port number",
+        "meta port_y: 0x1 is dropped: it is not a port number",
       ],
     },
   },
@@ -170,21 +172,26 @@ const cases: {
   ...(
     [
       ["db.example.org", "its address must be an IPv4 or IPv6 address"],
-      ["0.0.0.0", "its address must be the address of one machine (not the unspecified address)"],
-      ["169.254.1.1", "its address must be reachable from the mesh (not link-local)"],
-      ["224.0.0.1", "its address must be the address of one machine (not multicast)"],
+      ["10.1", "its address must be an IPv4 or IPv6 address"],
     ] as const
   ).map(([address, reason]) => ({
     name: `leaves out ${address}`,
     raw: [at(address)],
     want: { endpoints: [], leftOut: [out("address", reason, `${address}:80`)] },
   })),
-  { name: "leaves out loopback", raw: [at("127.0.0.1")], want: { endpoints: [] } },
   {
-    name: "allows loopback by option",
-    raw: [at("127.0.0.1")],
-    options: { loopback: true },
-    want: { endpoints: [{ ...plain, address: "127.0.0.1" }] },
+    name: "leaves out what is registered by another name, with its ports",
+    raw: [at("192.0.2.1"), at("192.0.2.2", { Service: "web-admin", Port: 8080, Meta: { port_x: "1" } })],
+    want: {
+      endpoints: [plain],
+      ports: [tcp80],
+      leftOut: [out("name", "registered as web-admin", "192.0.2.2:8080")],
+    },
+  },
+  {
+    name: "takes what is registered by the same name in other letters",
+    raw: [at("192.0.2.1", { Service: "WEB" })],
+    want: { endpoints: [plain] },
   },
   {
     name: "takes the weight of the state",
@@ -236,10 +243,20 @@ const cases: {
     want: {
       endpoints: [{ ...plain, labels: { env: "prod", version: "v1" } }],
       notes: [
-        "label tier: web=1 is dropped: its value is no Kubernetes label value",
-        "label a b: c is dropped: its key is no Kubernetes label key",
+        "label tier: web=1 is dropped: its value is not a Kubernetes label value",
+        "label a b: c is dropped: its key is not a Kubernetes label key",
         "label security.istio.io/tlsMode: istio is dropped: only the mesh's own operator may set it",
       ],
+    },
+  },
+  {
+    name: "makes at most 64 labels",
+    raw: [at("192.0.2.1", { Tags: Array.from({ length: 3000 }, (_, n) => `k${1000 + n}=v`) })],
+    want: {
+      endpoints: [
+        { ...plain, labels: Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`k${1000 + n}`, "v"])) },
+      ],
+      notes: ["of 3000 labels of an instance 64 are kept"],
     },
   },
   {
@@ -280,6 +297,25 @@ const cases: {
       leftOut: [out("kubernetes", "registered from Kubernetes")],
     },
   })),
+  ...["external-source", "external-k8s-ns", "managed-by"].map((key) => ({
+    name: `leaves out what is on a node that comes from Kubernetes, by ${key} of the node`,
+    raw: [
+      { node: { Meta: { [key]: key === "managed-by" ? "consul-k8s-endpoints-controller" : "kubernetes" } } },
+      at("192.0.2.2"),
+    ],
+    want: {
+      endpoints: [{ ...plain, address: "192.0.2.2" }],
+      leftOut: [out("kubernetes", "registered from Kubernetes")],
+    },
+  })),
+  {
+    name: "takes what another source registered",
+    raw: [
+      { ...at("192.0.2.1", { Meta: { "external-source": "nomad", "managed-by": "terraform" } }) },
+      { ...at("192.0.2.2"), node: { Meta: { "external-source": "nomad", "not-external-k8s-ns": "x" } } },
+    ],
+    want: { endpoints: [plain, { ...plain, address: "192.0.2.2" }], leftOut: [] },
+  },
   {
     name: "passes over proxies",
     raw: [at("192.0.2.1", { Kind: "connect-proxy" }), at("192.0.2.2", { Kind: "typical" })],

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { adapters } from "../../../adapters/adapters.ts";
 import { consulFields, consulOptions } from "../../../adapters/consul/options.ts";
-import { parseConfig } from "../../../src/config.ts";
+import { parseConfig } from "../../../src/config/parse.ts";
 
 const readme = await readFile(new URL("../../../adapters/consul/README.md", import.meta.url), "utf8");
 const examples = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);

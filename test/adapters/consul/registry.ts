@@ -9,6 +9,7 @@ import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
 import type { Adapter, Snapshot } from "../../../src/model/adapter.ts";
 import type { Service } from "../../../src/model/service.ts";
+import { createSecrets } from "../../../src/secrets.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
 import { type Consul, type ConsulOptions, consulServers, startConsul } from "../../servers/consul.ts";
 
@@ -42,7 +43,13 @@ export function registryAt(
   }: { readonly dir?: string; readonly metrics?: ReturnType<typeof createMetrics> } = {},
 ): Registry {
   const log = createLog({ level: "silent", pretty: false });
-  const adapter = consul(consulOptions.parse({ address, ...options }), { registry: "dc1", dir, log, metrics });
+  const adapter = consul(consulOptions.parse({ address, ...options }), {
+    registry: "dc1",
+    dir,
+    log,
+    metrics,
+    secrets: createSecrets(),
+  });
   const { waitForChange, close } = adapter;
   if (waitForChange === undefined || close === undefined) throw new Error("A Consul can be waited for and closed");
   t.after(close);

@@ -6,10 +6,11 @@ import { type TestContext, test } from "node:test";
 import { adapters } from "../../../adapters/adapters.ts";
 import { moduleAdapter } from "../../../adapters/module/module.ts";
 import { moduleOptions } from "../../../adapters/module/options.ts";
-import { parseConfig } from "../../../src/config.ts";
+import { parseConfig } from "../../../src/config/parse.ts";
 import { ConfigError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { createSecrets } from "../../../src/secrets.ts";
 import { runCli } from "../../e2e/cli.ts";
 
 const ZOD = import.meta.resolve("zod");
@@ -39,7 +40,13 @@ async function folder(t: TestContext, files: Readonly<Record<string, string>>): 
 
 function load(dir: string, options: object) {
   const log = createLog({ level: "silent", pretty: false });
-  return moduleAdapter(moduleOptions.parse(options), { registry: "targets", dir, log, metrics: createMetrics() });
+  return moduleAdapter(moduleOptions.parse(options), {
+    registry: "targets",
+    dir,
+    log,
+    metrics: createMetrics(),
+    secrets: createSecrets(),
+  });
 }
 
 const good: readonly {

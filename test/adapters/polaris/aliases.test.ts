@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Known, resolver } from "../../../adapters/polaris/aliases.ts";
+import { resolver } from "../../../adapters/polaris/aliases.ts";
+import type { Name } from "../../../adapters/polaris/client/reply.ts";
 import { sidNamespaces } from "../../../adapters/polaris/l5.ts";
-import type { Name } from "../../../adapters/polaris/reply.ts";
+import type { Known } from "../../../adapters/polaris/links.ts";
 import { ReadError } from "../../../src/errors.ts";
 import type { Service } from "../../../src/model/service.ts";
-import { hostFromTemplate } from "../../../src/plan/names.ts";
+import { hostFromTemplate } from "../../../src/plan/names/dns-names.ts";
 
 const named = (id: string): Name => {
   const at = id.indexOf("/");
@@ -42,7 +43,7 @@ const cases: readonly {
   note?: RegExp;
   asked?: RegExp;
   mayStand?: boolean;
-  astray?: readonly string[];
+  dangling?: readonly string[];
 }[] = [
   { name: "services as they are", known: ["default/b", "default/a"], want: ["default/a", "default/b"] },
   {
@@ -65,14 +66,14 @@ const cases: readonly {
     name: "an alias whose target should be listed and is not as unread",
     known: ["default/stock → Production/inventory"],
     want: ["default/stock!"],
-    astray: ["default/stock"],
+    dangling: ["default/stock"],
   },
   {
     name: "an alias whose target is still not listed as a service of its own",
     known: ["default/stock → Production/inventory"],
     mayStand: true,
     want: ["default/stock"],
-    astray: ["default/stock"],
+    dangling: ["default/stock"],
   },
   {
     name: "a name that an alias had whose read failed",
@@ -98,7 +99,7 @@ const cases: readonly {
     name: "no sid as a name in another namespace than that of its layout",
     known: [`Test/${SID} → Test/inventory`, "Test/inventory"],
     want: ["Test/inventory"],
-    note: new RegExp(`^alias Test/${SID} is no name: L5 clients look for sid ${SID} in Production$`),
+    note: new RegExp(`^alias Test/${SID} is not a valid name: L5 clients look for sid ${SID} in Production$`),
   },
   {
     name: "no sid as a name whose layout is none",
@@ -120,7 +121,7 @@ const cases: readonly {
       "default/orders",
     ],
     want: ["Production/inventory", `default/orders (default/${OLD})`],
-    note: new RegExp(`^alias Production/${OLD} is no name: L5 clients find sid ${OLD} in default first$`),
+    note: new RegExp(`^alias Production/${OLD} is not a valid name: L5 clients find sid ${OLD} in default first$`),
   },
   {
     name: "an old sid to default also while default's cannot be read",
@@ -131,10 +132,10 @@ const cases: readonly {
     name: "services that are called by a sid the same way",
     known: [`Production/${OLD}`, `default/${OLD}`, `Test/${SID}`, `Production/${SID}`],
     want: [`Production/${SID}`, `Production/${OLD}-`, `Test/${SID}-`, `default/${OLD}`],
-    note: new RegExp(`^it is no name: L5 clients find sid ${OLD} in default first$`),
+    note: new RegExp(`^it is not a valid name: L5 clients find sid ${OLD} in default first$`),
   },
 ];
-for (const { name, known: texts, want, note, asked = /./, mayStand = false, astray = [] } of cases) {
+for (const { name, known: texts, want, note, asked = /./, mayStand = false, dangling = [] } of cases) {
   test(`resolve() gives ${name}`, () => {
     const resolve = resolver("prod", (one) => asked.test(`${one.namespace}/${one.name}`));
     const result = resolve(texts.map(known), () => mayStand);
@@ -146,8 +147,8 @@ for (const { name, known: texts, want, note, asked = /./, mayStand = false, astr
     });
     assert.deepEqual(shown, want);
     assert.deepEqual(
-      result.astray.map((one) => `${one.namespace}/${one.name}`),
-      astray,
+      result.dangling.map((one) => `${one.namespace}/${one.name}`),
+      dangling,
     );
     const notes = result.reads.flatMap((read) => (read.state === "ok" ? read.service.notes : []));
     if (note !== undefined)
@@ -157,20 +158,6 @@ for (const { name, known: texts, want, note, asked = /./, mayStand = false, astr
       );
   });
 }
-
-test("resolve() gives a service at most 100 aliases, those first that it had before", () => {
-  const resolve = resolver("prod", () => true);
-  const aliasesOf = (names: readonly string[]) => {
-    const all = [known("default/a"), ...names.map((name) => known(`default/${name} → default/a`))];
-    const [read] = resolve(all, () => false).reads;
-    return read?.state === "ok" ? read.service : assert.fail();
-  };
-  assert.equal(aliasesOf(["z"]).aliases?.length, 1);
-  const { aliases = [], notes } = aliasesOf(["z", ...Array.from({ length: 200 }, (_, at) => `b${at}`)]);
-  assert.equal(aliases.length, 100);
-  assert.equal(aliases.at(-1)?.name, "z");
-  assert.deepEqual(notes, ["of 201 aliases 100 are kept"]);
-});
 
 test("resolve() fails a name that was never read", () => {
   const unread: Known = { name: named("default/a"), content: undefined, failure: undefined };

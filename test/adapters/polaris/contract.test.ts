@@ -2,6 +2,7 @@ import { polarisOptions } from "../../../adapters/polaris/options.ts";
 import { polaris } from "../../../adapters/polaris/polaris.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { createSecrets } from "../../../src/secrets.ts";
 import { type AdapterWorld, adapterContract } from "../../../src/testing/testing.ts";
 import type { FaultMatch } from "../../polaris/faults.ts";
 import { startPolaris } from "../../polaris/polaris.ts";
@@ -29,6 +30,7 @@ async function start(): Promise<AdapterWorld> {
       dir: ".",
       log: createLog({ level: "silent", pretty: false }),
       metrics: createMetrics(),
+      secrets: createSecrets(),
     }),
     async addService(name, addresses) {
       for (const address of addresses) await add(name, address);

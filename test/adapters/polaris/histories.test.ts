@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Snapshot } from "../../../src/model/adapter.ts";
 import type { Fault } from "../../polaris/faults.ts";
 import { type Polaris, seeded } from "../../polaris/polaris.ts";
-import { adapterOf, failures, hint, places, poll, serverOf, services } from "./estate.ts";
+import { sized } from "../../size.ts";
+import { adapterOf, failures, hint, places, poll, serverOf, services } from "./fixture.ts";
 
 interface Instance {
   readonly id: string;
@@ -152,7 +153,7 @@ async function history(t: TestContext, seed: number, by: "poll" | "hint"): Promi
   const pick = picker(random);
   const server = await serverOf(t, { seed });
   const model: Model = { services: new Map(), aliases: new Map() };
-  const adapter = adapterOf(t, { address: server.address, namespaces: NAMESPACES });
+  const adapter = adapterOf(t, { timeout: "30s", address: server.address, namespaces: NAMESPACES });
   const seen = new Set<string>();
   const faults: (() => void)[] = [];
   let serial = 0;
@@ -183,9 +184,10 @@ async function history(t: TestContext, seed: number, by: "poll" | "hint"): Promi
 
 const seeds = (count: number, from: number) => Array.from({ length: count }, (_, at) => from + at);
 
-for (const seed of seeds(200, 1)) test(`history ${seed} ends as the registry does`, (t) => history(t, seed, "poll"));
+for (const seed of seeds(sized(200), 1))
+  test(`history ${seed} ends as the registry does`, (t) => history(t, seed, "poll"));
 
 describe("between polls", { concurrency: 20 }, () => {
-  for (const seed of seeds(40, 1001))
+  for (const seed of seeds(sized(40), 1001))
     test(`history ${seed} ends as the registry does`, (t) => history(t, seed, "hint"));
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { adapters } from "../../../adapters/adapters.ts";
 import { polarisMetrics } from "../../../adapters/polaris/metrics.ts";
 import { polarisFields, polarisOptions } from "../../../adapters/polaris/options.ts";
-import { parseConfig } from "../../../src/config.ts";
+import { parseConfig } from "../../../src/config/parse.ts";
 import { createMetrics } from "../../../src/metrics.ts";
 
 const readme = await readFile(new URL("../../../adapters/polaris/README.md", import.meta.url), "utf8");
@@ -37,8 +37,8 @@ const refused: readonly { name: string; options: object; want: RegExp }[] = [
   { name: "a namespace twice", options: { address, namespaces: ["a", "a"] }, want: /must not name a namespace twice/ },
   { name: "a namespace with a slash", options: { address, namespaces: ["a/b"] }, want: /without slash/ },
   { name: "no namespaces", options: { address, namespaces: [] }, want: /namespaces/ },
-  { name: "two tokens", options: { address, token: "a", tokenFile: "b" }, want: /must not stand beside token/ },
-  { name: "TLS without https", options: { address, tls: {} }, want: /must stand only with addresses https/ },
+  { name: "two tokens", options: { address, token: "a", tokenFile: "b" }, want: /must not be set together with token/ },
+  { name: "TLS without https", options: { address, tls: {} }, want: /is valid only with https:\/\/ addresses/ },
   {
     name: "an interval that is too short",
     options: { address, interval: "1ms" },

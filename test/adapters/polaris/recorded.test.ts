@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { polarisClient, type Question } from "../../../adapters/polaris/client.ts";
+import type { Question } from "../../../adapters/polaris/client/answer.ts";
+import { polarisClient } from "../../../adapters/polaris/client/client.ts";
 import { polarisMetrics } from "../../../adapters/polaris/metrics.ts";
 import { polarisOptions } from "../../../adapters/polaris/options.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { createSecrets } from "../../../src/secrets.ts";
 import { recording, recordingNames, startRecorded } from "../../polaris/recordings.ts";
-import { adapterOf, failures, places, poll, services } from "./estate.ts";
+import { adapterOf, failures, places, poll, services } from "./fixture.ts";
 
 /** What becomes of each recorded answer: `ok` with counts of instances and services, or how it fails. */
 const answers: Readonly<Record<string, string>> = {
@@ -68,7 +70,12 @@ for (const [name, want] of Object.entries(answers)) {
     const token = headers["X-Polaris-Token"];
     const options = polarisOptions.parse({ address: server.address, ...(token === undefined ? {} : { token }) });
     const log = createLog({ level: "silent", pretty: false });
-    const client = polarisClient(options, { registry: "prod", dir: "/", log }, polarisMetrics(createMetrics(), "prod"));
+    const metrics = createMetrics();
+    const client = polarisClient(
+      options,
+      { registry: "prod", dir: "/", log, metrics, secrets: createSecrets() },
+      polarisMetrics(metrics, "prod"),
+    );
     t.after(client.close);
     const got = await client.discover(questionOf(body), new AbortController().signal).then(
       (answer) =>
@@ -88,7 +95,7 @@ function questionOf(body: unknown): Question {
     : { type: "INSTANCE", name: { namespace, name }, revision };
 }
 
-test("the recorded estate", async (t) => {
+test("the recorded registry", async (t) => {
   const server = await startRecorded([
     "102-services-with-aliases",
     "103-services-production-with-cl5",

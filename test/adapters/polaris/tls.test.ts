@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { createServer } from "node:tls";
-import { adapterOf, poll, serverOf, services } from "./estate.ts";
+import { securityRow } from "../../security/row.ts";
+import { adapterOf, poll, serverOf, services } from "./fixture.ts";
 
 /** Of polaris.internal, good for a hundred years, its own authority; and another that signed nothing. */
 const pem = (name: string) => join(import.meta.dirname, "tls", `${name}.pem`);
@@ -30,15 +31,22 @@ async function secureServer(t: TestContext): Promise<string> {
   return `https://127.0.0.1:${(front.address() as AddressInfo).port}`;
 }
 
-test("a server behind TLS is believed by its authority and name only", async (t) => {
-  const address = await secureServer(t);
-  const tls = { ca: pem("cert"), serverName: "polaris.internal" };
-  assert.deepEqual(Object.keys(services(await poll(adapterOf(t, { address, tls })))), ["default/a"]);
-  for (const wrong of [{}, { ...tls, ca: pem("other") }, { ...tls, serverName: "other.example.org" }, { ca: tls.ca }])
-    await assert.rejects(poll(adapterOf(t, { address, tls: wrong })), { name: "ReadError", failure: "connection" });
-  const missing = adapterOf(t, { address, tls: { ca: pem("none") } });
-  await assert.rejects(poll(missing), { name: "ReadError", failure: "denied" });
-});
+test(
+  securityRow({
+    who: "network",
+    attack: "answers in place of a registry that is asked by TLS",
+    outcome: "it is believed by its authority and name only",
+  }),
+  async (t) => {
+    const address = await secureServer(t);
+    const tls = { ca: pem("cert"), serverName: "polaris.internal" };
+    assert.deepEqual(Object.keys(services(await poll(adapterOf(t, { address, tls })))), ["default/a"]);
+    for (const wrong of [{}, { ...tls, ca: pem("other") }, { ...tls, serverName: "other.example.org" }, { ca: tls.ca }])
+      await assert.rejects(poll(adapterOf(t, { address, tls: wrong })), { name: "ReadError", failure: "connection" });
+    const missing = adapterOf(t, { address, tls: { ca: pem("none") } });
+    await assert.rejects(poll(missing), { name: "ReadError", failure: "denied" });
+  },
+);
 
 test("an exchanged authority is taken over", async (t) => {
   const dir = await mkdtemp(join(tmpdir(), "x2istio-polaris-"));
@@ -48,7 +56,7 @@ test("an exchanged authority is taken over", async (t) => {
   const adapter = adapterOf(t, { address: await secureServer(t), tls: { ca, serverName: "polaris.internal" } });
   await assert.rejects(poll(adapter), { name: "ReadError", failure: "connection" });
   await copyFile(pem("cert"), ca);
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 60_000;
   for (;;) {
     const snapshot = await poll(adapter).catch(() => undefined);
     if (snapshot !== undefined) break;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AdapterWorld } from "../../../src/testing/testing.ts";
 import { adapterContract } from "../../../src/testing/testing.ts";
-import { adapterIn } from "./estate.ts";
+import { adapterIn } from "./fixture.ts";
 
 /** One service of the file: a line of its own that stays where it is, as a service's `source` names its line. */
 interface Line {

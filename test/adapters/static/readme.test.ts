@@ -6,8 +6,9 @@ import { adapters } from "../../../adapters/adapters.ts";
 import { staticOptions } from "../../../adapters/static/options.ts";
 import { parseReply } from "../../../adapters/static/reply.ts";
 import { itemSchema } from "../../../adapters/static/schema.ts";
-import { loadConfig, parseConfig } from "../../../src/config.ts";
-import { adapterIn, read } from "./estate.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { parseConfig } from "../../../src/config/parse.ts";
+import { adapterIn, read } from "./fixture.ts";
 
 const readme = await readFile(new URL("../../../adapters/static/README.md", import.meta.url), "utf8");
 const examples = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
@@ -26,7 +27,6 @@ for (const [index, text] of examples.entries()) {
     const { items, problems } = parseReply(text, "services.yaml", {
       registry: "vms",
       namespace: "default",
-      loopback: false,
     });
     assert.deepEqual([...problems, ...items.flatMap((item) => item.problems)], []);
   });
@@ -35,7 +35,7 @@ for (const [index, text] of examples.entries()) {
 test("the README names every option and every field", () => {
   for (const option of Object.keys(staticOptions.shape))
     assert.match(readme, new RegExp(`^\\| \`${option}\` +\\|`, "m"));
-  for (const field of Object.keys(itemSchema(false).shape)) assert.match(readme, new RegExp(`\`${field}[\`[]`));
+  for (const field of Object.keys(itemSchema.shape)) assert.match(readme, new RegExp(`\`${field}[\`[]`));
 });
 
 test("the embedded example shows every kind of service, and can be used", async () => {

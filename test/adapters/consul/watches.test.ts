@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { setImmediate as turnOfLoop } from "node:timers/promises";
+import type { Answer, ConsulClient, Query } from "../../../adapters/consul/client/client.ts";
+import type { Datacenter } from "../../../adapters/consul/datacenter.ts";
+import { consulMetrics } from "../../../adapters/consul/metrics.ts";
+import { watchesOf } from "../../../adapters/consul/watches.ts";
+import { ReadError } from "../../../src/errors.ts";
+import { createMetrics } from "../../../src/metrics.ts";
+
+const LIST = "/v1/catalog/services";
+const NODES = "/v1/catalog/nodes";
+const CHECKS = "/v1/health/state/any";
+
+/** Blocking queries of a datacenter with these services; each waits until the test answers it. */
+async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnections = 6, isMultiplexed = false } = {}) {
+  const waiting = new Map<
+    string,
+    { readonly answer: (index: number) => void; readonly fail: (error: Error) => void }
+  >();
+  const world = {
+    names: new Set(names),
+    indexes: { services: 10, nodes: 10, checks: 10 },
+    doubts: 0,
+    accepted: [] as string[],
+    probed: [] as string[],
+    /** Queries that were sent. */
+    sent: 0,
+    /** What a query is answered with at once. */
+    refuse: (_path: string): Error | undefined => undefined,
+  };
+  const client: ConsulClient = {
+    async get<Result>(path: string, query: Query<Result>, signal: AbortSignal) {
+      world.sent++;
+      const refused = world.refuse(path);
+      if (refused !== undefined) throw refused;
+      const { promise, resolve, reject } = Promise.withResolvers<Answer<Result>>();
+      const own = {
+        answer: (index: number) => resolve({ digest: () => "", result: () => [] as Result, index, filtered: false }),
+        fail: reject,
+      };
+      const key = query.index === undefined ? `${path} plain` : path;
+      waiting.set(key, own);
+      const onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      try {
+        return await promise;
+      } finally {
+        signal.removeEventListener("abort", onAbort);
+        if (waiting.get(key) === own) waiting.delete(key);
+      }
+    },
+    isMultiplexed: () => isMultiplexed,
+    identity: () => 1,
+    close() {},
+  };
+  const reader: Datacenter = {
+    name: undefined,
+    poll: async () => false,
+    lose() {},
+    async acceptList(answer) {
+      world.indexes = { ...world.indexes, services: answer.index };
+    },
+    acceptService: (name) => void world.accepted.push(name),
+    readService: async () => {},
+    async hasChanged(name) {
+      world.probed.push(name);
+      return false;
+    },
+    names: () => world.names,
+    pathOf: (name) => `/v1/health/service/${name}`,
+    indexOf: () => 10,
+    indexes: () => world.indexes,
+    doubt() {
+      world.doubts++;
+    },
+    isDoubtful: () => false,
+  };
+  let told = 0;
+  const metrics = consulMetrics(createMetrics(), "dc1");
+  const watches = watchesOf({ ...{ reader, client, metrics, maxConnections, waitMs: 0 }, onDoubt: () => told++ });
+  t.after(() => watches.stop());
+  const settle = async () => {
+    for (let turn = 0; turn < 20; turn++) await turnOfLoop();
+  };
+  return {
+    ...{ world, watches, waiting, settle },
+    told: () => told,
+    /** The services that have a query of their own. */
+    services: () =>
+      [...waiting.keys()].flatMap((path) => (path.startsWith("/v1/health/service/") ? [path.slice(19)] : [])).sort(),
+    changed: async (...of: readonly string[]) => {
+      for (const name of of) watches.onRead(name, true);
+      await settle();
+    },
+  };
+}
+
+test("start() waits for the three tables, once, and stop() ends all", async (t) => {
+  const { world, watches, waiting, settle, changed } = await setUp(t);
+  watches.start();
+  watches.start();
+  await settle();
+  assert.equal(world.sent, 3);
+  assert.deepEqual([...waiting.keys()].sort(), [LIST, NODES, CHECKS].sort());
+  await changed("a");
+  watches.stop();
+  await settle();
+  assert.deepEqual([...waiting.keys()], []);
+  watches.start();
+  await settle();
+  assert.equal(waiting.size, 3, "and it can be started again");
+});
+
+test("where queries share connections each service has one, and the tables of nodes and checks none", async (t) => {
+  const { watches, waiting, settle, services, world } = await setUp(t, { isMultiplexed: true, maxConnections: 4 });
+  watches.start();
+  await settle();
+  assert.deepEqual(services(), ["a", "b", "c", "d"]);
+  assert.equal(waiting.has(NODES), false);
+  world.names = new Set(["b", "c", "d", "e"]);
+  watches.polled(false);
+  await settle();
+  assert.deepEqual(services(), ["b", "c", "d", "e"]);
+});
+
+test("elsewhere those have one that changed last, as many as there is room for beside the tables", async (t) => {
+  const { watches, services, changed } = await setUp(t, { maxConnections: 6 });
+  watches.start();
+  await changed("a", "b", "c");
+  assert.deepEqual(services(), ["a", "b", "c"]);
+  await changed("d");
+  assert.deepEqual(services(), ["b", "c", "d"], "the one that changed longest ago gives way");
+  await changed("b", "a");
+  assert.deepEqual(services(), ["a", "b", "d"], "one that changes again stays");
+});
+
+test("without room beside the tables no service has one", async (t) => {
+  for (const maxConnections of [1, 3]) {
+    const { watches, services, changed } = await setUp(t, { maxConnections });
+    watches.start();
+    await changed("a", "b");
+    assert.deepEqual(services(), []);
+    watches.stop();
+  }
+});
+
+test("what has not changed, or is not listed, gets none; what is listed no more loses it", async (t) => {
+  const { world, watches, services, changed, settle } = await setUp(t);
+  watches.start();
+  watches.onRead("a", false);
+  await changed("gone");
+  assert.deepEqual(services(), []);
+  await changed("a", "b");
+  world.names = new Set(["b", "c"]);
+  watches.polled(false);
+  await settle();
+  assert.deepEqual(services(), ["b"]);
+});
+
+test("an index that went backwards is doubted, and told; a poll that saw it begins all anew", async (t) => {
+  const { world, watches, waiting, settle, changed, told, services } = await setUp(t);
+  watches.start();
+  await changed("a");
+  waiting.get(NODES)?.answer(9);
+  await settle();
+  assert.deepEqual([world.doubts, told()], [1, 1]);
+  assert.ok(waiting.has(`${NODES} plain`));
+  world.indexes = { services: 9, nodes: 9, checks: 9 };
+  watches.polled(true);
+  await settle();
+  assert.ok(waiting.has(NODES));
+  assert.deepEqual(services(), [], "they come again as they change");
+});
+
+test("a change of a table makes a round over all that have no query of their own", async (t) => {
+  for (const path of [NODES, CHECKS, LIST]) {
+    const { world, watches, waiting, changed } = await setUp(t);
+    watches.start();
+    await changed("b");
+    waiting.get(path)?.answer(11);
+    while (world.probed.length < 3) await turnOfLoop();
+    assert.deepEqual([...world.probed].sort(), ["a", "c", "d"]);
+    watches.stop();
+  }
+});
+
+test("a change of a service that has a query is taken in", async (t) => {
+  const { world, watches, waiting, settle, changed } = await setUp(t);
+  watches.start();
+  await changed("b");
+  waiting.get("/v1/health/service/b")?.answer(11);
+  await settle();
+  assert.deepEqual(world.accepted, ["b"]);
+});
+
+test("where Consul takes no more connections half as many do, and five more are tried with each poll", async (t) => {
+  const names = Array.from({ length: 30 }, (_, at) => `s${String(at).padStart(2, "0")}`);
+  const { world, watches, services, changed, settle } = await setUp(t, { names, maxConnections: 100 });
+  watches.start();
+  await changed(...names.slice(0, 20));
+  assert.equal(services().length, 20);
+  world.refuse = (path) => (path.endsWith("/s20") ? new ReadError("server", "GET answered 429: slow down") : undefined);
+  await changed("s20");
+  assert.deepEqual(services(), names.slice(10, 20), "those that changed last");
+  world.refuse = () => undefined;
+  await changed("s21", "s22");
+  assert.equal(services().length, 10);
+  watches.polled(false);
+  await changed(...names.slice(21));
+  assert.equal(services().length, 15);
+  await settle();
+});

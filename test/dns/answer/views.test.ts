@@ -1,0 +1,189 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Answer, answer } from "../../../src/dns/answer/answer.ts";
+import type { View } from "../../../src/dns/answer/views.ts";
+import { zonesByName } from "../../../src/dns/answer/zones.ts";
+import { answeredSubnet, readClientSubnet } from "../../../src/dns/wire/client-subnet.ts";
+import { TYPE } from "../../../src/dns/wire/codes.ts";
+import type { NameEndpoint } from "../../../src/model/name-table.ts";
+import { ask, startServer } from "../sockets.ts";
+import { addresses, decode, opt, query, table } from "../wire.ts";
+
+const endpoints: readonly NameEndpoint[] = [
+  { address: "192.0.2.1", region: "eu", zone: "eu-1" },
+  { address: "192.0.2.2", region: "eu", zone: "eu-2", ports: { http: 9999 } },
+  { address: "192.0.2.3", region: "us", zone: "us-1" },
+  { address: "192.0.2.4", region: "us", zone: "us-1" },
+  { address: "fd00::7" },
+];
+const rows = table({
+  "orders.mesh.internal": {
+    a: ["240.241.0.7"],
+    aaaa: ["fd01::7"],
+    endpoints,
+    ports: [{ name: "http", number: 8080, transport: "tcp" }],
+    settledAtMs: 2_000_000,
+  },
+  "orders.corp.example.com": { a: ["240.241.0.7"], endpoints },
+  "*.wild.mesh.internal": { a: ["240.241.0.8"], endpoints },
+  "many.mesh.internal": {
+    a: ["240.241.0.9"],
+    endpoints: Array.from({ length: 40 }, (_, n) => ({ address: `198.51.100.${n}` })),
+  },
+  "192-0-2-1.orders.mesh.internal": { a: ["240.241.0.66"], endpoints: [{ address: "192.0.2.66" }] },
+  "192-0-2-77.orders.mesh.internal": { a: ["240.241.0.67"], endpoints: [{ address: "192.0.2.67" }] },
+  "emptied.mesh.internal": { a: ["240.241.0.10"], endpoints: [] },
+  "alias.mesh.internal": { cname: "orders.mesh.internal" },
+});
+
+const vms: View = { name: "vms", clients: ["10.8.0.0/16"], answer: "endpoints" };
+
+function lookUp(name: string, { type = TYPE.A as number, view = vms, rotation = 0 } = {}): string {
+  const how = { byName: zonesByName([{ name: "mesh.internal", forward: [] }]), forward: [], ttlSeconds: 30 };
+  const found: Answer = answer(
+    { name, type, class: 1 },
+    { ...rows, hasWildcards: true },
+    { ...how, nowMs: 1_000_000, view, rotation },
+  );
+  if (found.kind !== "reply") return found.kind;
+  const data = found.answers.map((record) =>
+    record.type === "A" || record.type === "AAAA"
+      ? record.address
+      : record.type === "SRV"
+        ? `${record.port} ${record.target}`
+        : record.type,
+  );
+  return [found.rcode, ...data].join(" ");
+}
+
+const cases: readonly (readonly [title: string, found: () => string, want: string])[] = [
+  ["lets no other service take the name of an endpoint", () => lookUp("192-0-2-1.orders.mesh.internal"), "0 192.0.2.1"],
+  [
+    "gives a name that only looks like an endpoint's what it has",
+    () => lookUp("192-0-2-77.orders.mesh.internal"),
+    "0 192.0.2.67",
+  ],
+  [
+    "gives the endpoints, unsettled VIPs or not",
+    () => lookUp("orders.mesh.internal"),
+    "0 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4",
+  ],
+  ["gives endpoints by IPv6, too", () => lookUp("orders.mesh.internal", { type: TYPE.AAAA }), "0 fd00::7"],
+  ["gives legacy names that way", () => lookUp("orders.corp.example.com"), "0 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4"],
+  ["gives wildcards that way", () => lookUp("x.wild.mesh.internal", { type: TYPE.AAAA }), "0 fd00::7"],
+  [
+    "gives what an alias leads to that way",
+    () => lookUp("alias.mesh.internal"),
+    "0 CNAME 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4",
+  ],
+  [
+    "lets endpoints take turns",
+    () => lookUp("orders.mesh.internal", { rotation: 3 }),
+    "0 192.0.2.4 192.0.2.1 192.0.2.2 192.0.2.3",
+  ],
+  [
+    "gives the client's region first, in turn",
+    () => lookUp("orders.mesh.internal", { view: { ...vms, region: "us" }, rotation: 1 }),
+    "0 192.0.2.4 192.0.2.3 192.0.2.2 192.0.2.1",
+  ],
+  [
+    "gives the client's zone first, then its region",
+    () => lookUp("orders.mesh.internal", { view: { ...vms, region: "eu", zone: "eu-2" } }),
+    "0 192.0.2.2 192.0.2.1 192.0.2.3 192.0.2.4",
+  ],
+  [
+    "gives eight at a time",
+    () => lookUp("many.mesh.internal", { rotation: 38 }),
+    `0 ${[38, 39, 0, 1, 2, 3, 4, 5].map((n) => `198.51.100.${n}`).join(" ")}`,
+  ],
+  ["gives NODATA for a service without endpoints", () => lookUp("emptied.mesh.internal"), "0"],
+  [
+    "gives SRV with each endpoint's port and name",
+    () => lookUp("_http._tcp.orders.mesh.internal", { type: TYPE.SRV, rotation: 4 }),
+    "0 8080 fd00--7.orders.mesh.internal 8080 192-0-2-1.orders.mesh.internal 9999 192-0-2-2.orders.mesh.internal 8080 192-0-2-3.orders.mesh.internal 8080 192-0-2-4.orders.mesh.internal",
+  ],
+  ["knows an endpoint's name", () => lookUp("192-0-2-2.orders.mesh.internal"), "0 192.0.2.2"],
+  ["knows it by IPv6", () => lookUp("fd00--7.orders.mesh.internal", { type: TYPE.AAAA }), "0 fd00::7"],
+  ["denies the name of what is no endpoint", () => lookUp("192-0-2-9.orders.mesh.internal"), "3"],
+  [
+    "gives a gateway's addresses",
+    () => lookUp("orders.mesh.internal", { view: { ...vms, answer: ["198.51.100.7", "fd00::99"] } }),
+    "0 198.51.100.7",
+  ],
+  [
+    "gives VIPs where a view says so",
+    () => lookUp("many.mesh.internal", { view: { ...vms, answer: "vips" } }),
+    "0 240.241.0.9",
+  ],
+  [
+    "holds VIPs back, whatever the view is called",
+    () => lookUp("orders.mesh.internal", { view: { ...vms, answer: "vips" } }),
+    "held",
+  ],
+];
+
+for (const [title, found, want] of cases) test(`a view ${title}`, () => assert.equal(found(), want));
+
+/** CLIENT-SUBNET option (RFC 7871 §6). */
+function subnet(address: readonly number[], bits: number, { family = 1, scope = 0 } = {}): Buffer {
+  const data = Buffer.from([0, family, bits, scope, ...address]);
+  return Buffer.concat([Buffer.from([0, 8, 0, data.length]), data]);
+}
+
+const settled = () => table({ "orders.mesh.internal": { a: ["240.241.0.7"], endpoints: [{ address: "192.0.2.1" }] } });
+const onlyVms = [{ name: "vms", clients: ["10.8.0.0/16"], answer: "endpoints" as const }];
+
+for (const workers of [0, 2])
+  test(`dnsServer() answers by the client's address, ${workers} workers`, async (t) => {
+    const views = [
+      { name: "first", clients: ["127.0.0.1/32"], answer: "endpoints" as const },
+      { name: "second", clients: ["127.0.0.0/8"], answer: "vips" as const },
+    ];
+    const { at } = await startServer(t, { views, table: settled, workers });
+    assert.deepEqual(addresses(await ask(at, query("orders.mesh.internal"))), ["192.0.2.1"]);
+    const others = await startServer(t, { views: views.slice(1), table: settled, workers });
+    assert.deepEqual(addresses(await ask(others.at, query("orders.mesh.internal"))), ["240.241.0.7"]);
+  });
+
+const told: readonly (readonly [title: string, data: Buffer, from: string, want: string])[] = [
+  ["by a trusted resolver's word", subnet([10, 8, 1], 24), "127.0.0.0/8", "192.0.2.1 000118180a0801"],
+  ["by that word, for others too", subnet([10, 9, 1], 24), "127.0.0.0/8", "240.241.0.7 000118180a0901"],
+  ["not by anyone's word", subnet([10, 8, 1], 24), "192.0.2.53/32", "240.241.0.7 "],
+  ["by no address at all", subnet([], 0), "127.0.0.0/8", "240.241.0.7 00010000"],
+];
+test("dnsServer() answers a resolver that tells no subnet as itself (RFC 7871 §7.1.2)", async (t) => {
+  const views = [{ name: "vms", clients: ["127.0.0.0/8"], answer: "endpoints" as const }];
+  const { at } = await startServer(t, { views, table: settled, clientSubnetFrom: ["127.0.0.0/8"] });
+  const reply = await ask(at, query("orders.mesh.internal", { records: [opt({ data: subnet([], 0) })] }));
+  assert.deepEqual(addresses(reply), ["192.0.2.1"]);
+});
+
+for (const [title, data, from, want] of told)
+  test(`dnsServer() answers for a client subnet ${title} (RFC 7871 §7.2.1, §11)`, async (t) => {
+    const { at } = await startServer(t, { views: onlyVms, table: settled, clientSubnetFrom: [from] });
+    const reply = await ask(at, query("orders.mesh.internal", { records: [opt({ data })] }));
+    const option = decode(reply).additional[0]?.data.subarray(4).toString("hex");
+    assert.equal(`${addresses(reply).join()} ${option}`, want);
+  });
+
+const broken: readonly (readonly [title: string, data: Buffer])[] = [
+  ["an unknown family", subnet([10, 8, 1], 24, { family: 3 })],
+  ["too many bits", subnet([10, 8, 1, 1, 1], 33)],
+  ["bits behind the prefix", subnet([10, 8, 1], 23)],
+  ["a scope", subnet([10, 8, 1], 24, { scope: 24 })],
+  ["missing octets", subnet([10, 8], 24)],
+  ["no data", Buffer.from("00080000", "hex")],
+];
+for (const [title, data] of broken)
+  test(`a trusted client subnet with ${title} is FORMERR (RFC 7871 §7.1.2)`, async (t) => {
+    assert.equal(readClientSubnet(data.subarray(4)), undefined);
+    const { at } = await startServer(t, { views: onlyVms, table: settled, clientSubnetFrom: ["127.0.0.0/8"] });
+    assert.equal(decode(await ask(at, query("orders.mesh.internal", { records: [opt({ data })] }))).rcode, 1);
+  });
+
+test("readClientSubnet() reads IPv6, and answers say what they hold for", () => {
+  const read = readClientSubnet(subnet([0xfd, 0, 0, 0, 0, 0, 1], 56, { family: 2 }).subarray(4));
+  assert.ok(read !== undefined);
+  assert.equal(read.address, "fd00:0:0:100::");
+  assert.deepEqual([answeredSubnet(read, true)[3], answeredSubnet(read, false)[3]], [56, 0]);
+});

@@ -1,5 +1,7 @@
 import { finish } from "../async/slices.ts";
 import type { Config } from "../config/config.ts";
+import { addressText } from "../istio/address.ts";
+import { isHostName } from "../istio/host-names.ts";
 import { entryPort, isHttp } from "../istio/ports.ts";
 import { sharedAddresses } from "../istio/shared-addresses.ts";
 import type { NameRow } from "../model/name-table.ts";
@@ -90,6 +92,7 @@ function explain(match: Match, once: Once, decision: Decision, answers: Readonly
         .map(({ message }) => message),
       ...oldTemplate(names?.templateHost),
       ...crowded(service, once.config),
+      ...resolved(service),
     ],
   };
 }
@@ -109,6 +112,14 @@ function crowded(service: CatalogService | undefined, { registries }: Config): r
       ([address, count]) =>
         `${address} has ${count} endpoints: an ambient mesh would use one of them only, unless registry ${service.registry} names a waypoint`,
     );
+}
+
+function resolved(service: CatalogService | undefined): readonly string[] {
+  const [first] = (service?.endpoints ?? []).filter(({ address }) => isHostName(address));
+  if (first === undefined) return [];
+  return [
+    `${addressText(first.address)} is a host name, which the callers' proxies resolve: gRPC without a proxy (xds:///) has no endpoints of this service`,
+  ];
 }
 
 function registryText(

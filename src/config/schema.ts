@@ -66,10 +66,20 @@ const endpointRules = mapping({
     .min(1, "must have a range, or be left out: nothing would be allowed")
     .superRefine(unique)
     .exactOptional(),
-  deny: z.array(textField(cidr)).superRefine(unique).default([]),
+  deny: z
+    .array(textField((text) => domainOf(text) ?? cidr(text)))
+    .superRefine(unique)
+    .default([]),
 });
 
+/** Where endpoints that are host names may be; `undefined` for what looks like a range. */
+function domainOf(text: string): string | undefined {
+  return /[/:]|(^|\.)\d+$/.test(text) ? undefined : dnsName(text);
+}
+
 function endpointRange(text: string): string {
+  const domain = domainOf(text);
+  if (domain !== undefined) return domain;
   const range = cidr(text);
   const never = RESERVED.find(({ ranges, mayBeAllowed }) => !mayBeAllowed && ranges.some((one) => covers(one, range)));
   if (never !== undefined) throw new Error(`cannot allow ${range}: the address of an endpoint ${never.why}`);

@@ -8,7 +8,7 @@ export interface NamePort {
 
 /** A place where a name's service can be reached without the mesh. */
 export interface NameEndpoint {
-  /** Canonical text. */
+  /** Canonical text, or a host name that ends in a dot. */
   readonly address: string;
   /** By the port's name, lower case, where it is another than the service's. */
   readonly ports?: Readonly<Record<string, number>>;

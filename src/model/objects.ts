@@ -76,7 +76,8 @@ export interface ServiceEntrySpec {
   readonly addresses?: readonly string[];
   readonly ports: readonly EntryPort[];
   readonly location: "MESH_INTERNAL" | "MESH_EXTERNAL";
-  readonly resolution: "STATIC";
+  /** `DNS` where an endpoint is a host name. */
+  readonly resolution: "STATIC" | "DNS";
   readonly endpoints?: readonly EntryEndpoint[];
   readonly exportTo?: readonly string[];
 }

@@ -1,7 +1,7 @@
 import type { MigrationRules } from "./claim.ts";
 import type { ExposureRule } from "./exposure.ts";
 
-/** Where a registry's endpoints may be, as CIDRs. */
+/** Where a registry's endpoints may be, as CIDRs, and as domains for those that are host names. */
 export interface EndpointRules {
   /** Only here; and here also where none is by default. Anywhere if left out. */
   readonly allow?: readonly string[];

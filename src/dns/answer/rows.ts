@@ -1,3 +1,4 @@
+import { isHostName } from "../../istio/host-names.ts";
 import type { NamePort, NameRow } from "../../model/name-table.ts";
 import { reversedAddress } from "../wire/reverse.ts";
 import { parentOf } from "../wire/wire-name.ts";
@@ -86,7 +87,7 @@ export function srvOf(
   return ports.flatMap(({ name, number }) =>
     endpointsFor(view, row, rotation).map(({ address, ports: own }) => ({
       port: own?.[name] ?? number,
-      target: endpointName(address, target),
+      target: isHostName(address) ? address.slice(0, -1) : endpointName(address, target),
     })),
   );
 }

@@ -1,4 +1,5 @@
 import { addressOfLabel } from "../../istio/addresses.ts";
+import { isHostName } from "../../istio/host-names.ts";
 import type { NameEndpoint, NameRow } from "../../model/name-table.ts";
 
 /** Endpoints in one answer; others have what is left out. */
@@ -19,10 +20,14 @@ export interface View {
 /** A row as a view shows it. Endpoints that are alike take turns by `rotation`. */
 export function seenBy(view: View, row: NameRow, rotation: number): NameRow {
   if (view.answer === "vips" || row.cname !== undefined || row.waits === true) return row;
-  const addresses =
+  const given =
     view.answer === "endpoints" ? endpointsFor(view, row, rotation).map(({ address }) => address) : view.answer;
+  const addresses = given.filter((address) => !isHostName(address));
+  // Where all are host names, one of them as registries answer it: a name has one CNAME (RFC 2181 §10.1).
+  const [hostName] = addresses.length === 0 ? given : [];
   return {
     ...row,
+    ...(hostName === undefined ? {} : { cname: hostName.slice(0, -1) }),
     a: addresses.filter((address) => !address.includes(":")),
     aaaa: addresses.filter((address) => address.includes(":")),
     // Only VIPs have to reach the mesh first.

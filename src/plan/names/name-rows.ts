@@ -1,4 +1,5 @@
 import { canonical, familyOf } from "../../istio/addresses.ts";
+import { isHostName } from "../../istio/host-names.ts";
 import type { NameEndpoint, NamePort, NameRow, WaitingName } from "../../model/name-table.ts";
 import { type EntryPort, NAMES_ANNOTATION, SERVICE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
 import type { StandingObject } from "../../model/standing.ts";
@@ -88,7 +89,7 @@ function ofFamilies(addresses: readonly string[], { families }: NameTableOptions
 /** What has an address, at most 256 of them: no answer has room for more. */
 function endpointsOf({ endpoints = [] }: AnsweredEntry["manifest"]["spec"]): readonly NameEndpoint[] {
   return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
-    const text = canonical(address);
+    const text = isHostName(address) ? address : canonical(address);
     const [region, zone] = locality?.split("/") ?? [];
     const lower = Object.entries(ports).map(([name, number]) => [name.toLowerCase(), number] as const);
     if (text === undefined) return [];

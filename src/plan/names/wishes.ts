@@ -1,3 +1,4 @@
+import { isBelow, isHostName } from "../../istio/host-names.ts";
 import { lowerCase } from "../../istio/lower-case.ts";
 import { objectKey } from "../../model/objects.ts";
 import type { AliasRule } from "../../model/settings.ts";
@@ -42,7 +43,7 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
   const put = (raw: string, moreFault?: string) => {
     const name = legacyName(raw);
     const dnsOnly = carryFault(name);
-    const fault = moreFault ?? dnsFault(name) ?? derivedFault(name);
+    const fault = moreFault ?? dnsFault(name) ?? derivedFault(name) ?? circleFault(name, service);
     if (!legacyNames.has(name))
       legacyNames.set(name, { raw, name, fault, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
   };
@@ -68,6 +69,14 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
     aliasKeys: [...aliases.values()].map(({ namespace, name }) => objectKey("Service", namespace, name)),
     notes: droppedNotes([...legacyNames.values()]),
   };
+}
+
+/** An endpoint's own host name is left to whoever answers it: with our VIP there, the callers' proxies would call the VIP for ever. */
+function circleFault(name: string, { endpoints }: CatalogService): string | undefined {
+  const isLed = endpoints.some(({ address }) =>
+    name.startsWith("*.") ? isHostName(address) && isBelow(address, name.slice(2)) : address === `${name}.`,
+  );
+  return isLed ? "an endpoint of the service has it as its address" : undefined;
 }
 
 /** A name that stands, as the wishes have it. */

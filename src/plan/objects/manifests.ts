@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { specWith } from "../../istio/host-names.ts";
 import { entryPort, isHttp, isMetaProtocol } from "../../istio/ports.ts";
 import { DEMAND_ANNOTATION, IDLE_SINCE_ANNOTATION } from "../../model/demand.ts";
 import {
@@ -92,15 +93,18 @@ function entryOf(common: Common, addresses: readonly string[]): ServiceEntry {
       labels: { ...labels, ...forAeraki, ...waypointLabels(rules) },
       annotations: { ...annotations, ...entryAnnotations(parts) },
     },
-    spec: {
-      hosts: [parts.names.host],
-      ...(addresses.length === 0 ? {} : { addresses }),
-      ports,
-      location: "MESH_INTERNAL",
-      resolution: "STATIC",
-      endpoints: entryEndpoints(parts.service, ports),
-      exportTo: rules.exportTo,
-    },
+    spec: specWith(
+      {
+        hosts: [parts.names.host],
+        ...(addresses.length === 0 ? {} : { addresses }),
+        ports,
+        location: "MESH_INTERNAL",
+        resolution: "STATIC",
+        endpoints: [],
+        exportTo: rules.exportTo,
+      },
+      entryEndpoints(parts.service, ports),
+    ),
   };
 }
 

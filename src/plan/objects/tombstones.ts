@@ -1,3 +1,4 @@
+import { specWith } from "../../istio/host-names.ts";
 import {
   EMPTY_SINCE_ANNOTATION,
   GONE_SINCE_ANNOTATION,
@@ -60,7 +61,7 @@ function tombstone(service: ServiceKey, { key, registry, manifest }: StandingEnt
     ...annotations
   } = manifest.metadata.annotations ?? {};
   const metadata = { ...manifest.metadata, annotations: { ...annotations, [GONE_SINCE_ANNOTATION]: since } };
-  return { key, service, registry, manifest: { ...manifest, metadata, spec: { ...manifest.spec, endpoints: [] } } };
+  return { key, service, registry, manifest: { ...manifest, metadata, spec: specWith(manifest.spec, []) } };
 }
 
 /** When the last endpoint went, or `undefined`: a service that never had one is not a loss. */

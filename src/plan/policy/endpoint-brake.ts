@@ -1,3 +1,4 @@
+import { specWith } from "../../istio/host-names.ts";
 import {
   EMPTY_SINCE_ANNOTATION,
   GONE_SINCE_ANNOTATION,
@@ -152,7 +153,7 @@ function withEndpoints(change: Update, missing: NonNullable<ServiceEntry["spec"]
   const kept: ServiceEntry = {
     ...manifest,
     metadata: change.premade === undefined ? { ...manifest.metadata, annotations } : manifest.metadata,
-    spec: { ...manifest.spec, endpoints },
+    spec: specWith(manifest.spec, endpoints),
   };
   const standing = change.standing.manifest as ServiceEntry;
   const isSame = sameValue(kept.spec, standing.spec) && sameValue(kept.metadata, standing.metadata);

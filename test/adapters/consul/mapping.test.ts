@@ -171,14 +171,19 @@ const cases: {
   },
   ...(
     [
-      ["db.example.org", "its address must be an IPv4 or IPv6 address"],
-      ["10.1", "its address must be an IPv4 or IPv6 address"],
+      ["db", "its address must be an IPv4 or IPv6 address, or a host name of two labels or more"],
+      ["10.1", "its address must be an IPv4 or IPv6 address, or a host name of two labels or more"],
     ] as const
   ).map(([address, reason]) => ({
     name: `leaves out ${address}`,
     raw: [at(address)],
     want: { endpoints: [], leftOut: [out("address", reason, `${address}:80`)] },
   })),
+  {
+    name: "takes a host name, in lower case and absolute",
+    raw: [at("DB.example.org"), at("192.0.2.1")],
+    want: { endpoints: [plain, { ...plain, address: "db.example.org." }], leftOut: [] },
+  },
   {
     name: "leaves out what is registered by another name, with its ports",
     raw: [at("192.0.2.1"), at("192.0.2.2", { Service: "web-admin", Port: 8080, Meta: { port_x: "1" } })],

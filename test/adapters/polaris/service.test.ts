@@ -49,14 +49,14 @@ const outs: readonly { name: string; raw: Partial<RawInstance>; want: string }[]
     want: "port 192.0.2.1:65536 port 65536 is invalid, 1 to 65535 are allowed",
   },
   {
-    name: "with a DNS name",
-    raw: { host: "pay.example.org" },
-    want: "address pay.example.org:8080 its address must be an IPv4 or IPv6 address",
+    name: "with a name of one label",
+    raw: { host: "pay" },
+    want: "address pay:8080 its address must be an IPv4 or IPv6 address, or a host name of two labels or more",
   },
   {
     name: "with control characters for a host",
     raw: { host: "a\u001b[2Jb" },
-    want: "address a?[2Jb:8080 its address must be an IPv4 or IPv6 address",
+    want: "address a?[2Jb:8080 its address must be an IPv4 or IPv6 address, or a host name of two labels or more",
   },
 ];
 for (const { name, raw, want } of outs) {

@@ -33,6 +33,15 @@ const rows = table({
   "192-0-2-1.orders.mesh.internal": { a: ["240.241.0.66"], endpoints: [{ address: "192.0.2.66" }] },
   "192-0-2-77.orders.mesh.internal": { a: ["240.241.0.67"], endpoints: [{ address: "192.0.2.67" }] },
   "emptied.mesh.internal": { a: ["240.241.0.10"], endpoints: [] },
+  "db.corp.example.com": {
+    a: ["240.241.0.11"],
+    endpoints: [{ address: "db-1.example.net." }, { address: "db-2.example.net." }],
+    ports: [{ name: "tcp", number: 5432, transport: "tcp" }],
+  },
+  "mixed.mesh.internal": {
+    a: ["240.241.0.12"],
+    endpoints: [{ address: "db-1.example.net." }, { address: "192.0.2.9" }],
+  },
   "alias.mesh.internal": { cname: "orders.mesh.internal" },
 });
 
@@ -51,7 +60,9 @@ function lookUp(name: string, { type = TYPE.A as number, view = vms, rotation = 
       ? record.address
       : record.type === "SRV"
         ? `${record.port} ${record.target}`
-        : record.type,
+        : record.type === "CNAME" && record.target.endsWith(".example.net")
+          ? record.target
+          : record.type,
   );
   return [found.rcode, ...data].join(" ");
 }
@@ -101,6 +112,13 @@ const cases: readonly (readonly [title: string, found: () => string, want: strin
     "gives SRV with each endpoint's port and name",
     () => lookUp("_http._tcp.orders.mesh.internal", { type: TYPE.SRV, rotation: 4 }),
     "0 8080 fd00--7.orders.mesh.internal 8080 192-0-2-1.orders.mesh.internal 9999 192-0-2-2.orders.mesh.internal 8080 192-0-2-3.orders.mesh.internal 8080 192-0-2-4.orders.mesh.internal",
+  ],
+  ["gives the host name of an endpoint, as registries do", () => lookUp("db.corp.example.com"), "0 db-1.example.net"],
+  ["gives addresses where there are some", () => lookUp("mixed.mesh.internal"), "0 192.0.2.9"],
+  [
+    "gives SRV that leads to host names themselves",
+    () => lookUp("_tcp._tcp.db.corp.example.com", { type: TYPE.SRV }),
+    "0 5432 db-1.example.net 5432 db-2.example.net",
   ],
   ["knows an endpoint's name", () => lookUp("192-0-2-2.orders.mesh.internal"), "0 192.0.2.2"],
   ["knows it by IPv6", () => lookUp("fd00--7.orders.mesh.internal", { type: TYPE.AAAA }), "0 fd00::7"],

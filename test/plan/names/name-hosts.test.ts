@@ -14,6 +14,7 @@ import { securityRow } from "../../security/row.ts";
 import { nameHosts, remembering } from "../at-once.ts";
 import {
   alias,
+  endpoint,
   entry,
   failed,
   foreign,
@@ -510,6 +511,22 @@ const cases: Case[] = [
     notes: [
       'legacy name "_primary.web2.corp.example.org" was dropped: "_primary.web2" has a label that begins with _, as names of SRV records do',
       'legacy name "a._b.corp.example.org" was dropped: "a._b" has a label that begins with _, as names of SRV records do',
+    ],
+  },
+  {
+    name: "leaves a name to whoever answers it that an endpoint has as its address",
+    said: {
+      dc1: [
+        {
+          ...named("orders", ["db-1.corp.example.org", "orders.corp.example.org", "*.corp.example.org"]),
+          endpoints: [endpoint("db-1.corp.example.org.")],
+        },
+      ],
+    },
+    want: { "dc1/shop/orders": `${host("orders")} orders.corp.example.org` },
+    notes: [
+      'legacy name "db-1.corp.example.org" was dropped: an endpoint of the service has it as its address',
+      'legacy name "*.corp.example.org" was dropped: an endpoint of the service has it as its address',
     ],
   },
   {

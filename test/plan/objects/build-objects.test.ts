@@ -598,6 +598,19 @@ test("buildObjects() takes no notice of someone's VirtualService where it writes
   );
 });
 
+for (const [addresses, resolution] of [
+  [["192.0.2.1"], "STATIC"],
+  [[], "STATIC"],
+  [["db.example.org."], "DNS"],
+  [["192.0.2.1", "db.example.org."], "DNS"],
+] as const)
+  test(`buildObjects() has ${resolution} resolution for endpoints ${addresses.join(" and ") || "that are none"}`, () => {
+    const one = service("orders", { endpoints: addresses.map((address) => endpoint(address)) });
+    const [made] = [...build({ said: { dc1: [one] } }).objects.values()].flat();
+    const spec = made?.manifest.kind === "ServiceEntry" ? made.manifest.spec : undefined;
+    assert.deepEqual([spec?.resolution, spec?.endpoints], [resolution, addresses.map((address) => ({ address }))]);
+  });
+
 test("buildObjects() keeps all that stands of a service that Istio would refuse, and no other", () => {
   const broken = service("orders", { endpoints: [endpoint("db.example.org")] });
   const desired = build({

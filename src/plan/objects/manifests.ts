@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { specWith } from "../../istio/host-names.ts";
-import { entryPort, isHttp, isMetaProtocol } from "../../istio/ports.ts";
+import { aliasPortName, entryPort, isHttp, isMetaProtocol } from "../../istio/ports.ts";
 import { DEMAND_ANNOTATION, IDLE_SINCE_ANNOTATION } from "../../model/demand.ts";
 import {
   ALIASES_ANNOTATION,
@@ -157,7 +157,7 @@ function aliasOf({ parts, labels, annotations, ports, clusterDomain }: Common, a
       type: "ExternalName",
       externalName: isPast(stage) && claimant !== undefined ? serviceHost(claimant, clusterDomain) : parts.names.host,
       ports: ports.map((port) => ({
-        name: port.name,
+        name: aliasPortName(port),
         port: port.number,
         protocol: port.protocol === "UDP" ? "UDP" : "TCP",
       })),

@@ -230,7 +230,7 @@ test("buildObjects() makes everything of a service with mixed ports, legacy name
           type: "ExternalName",
           externalName: HOST,
           ports: ports.map(({ name, number, protocol }) => ({
-            name,
+            name: protocol === "TCP" ? `tcp-p${number}` : name,
             port: number,
             protocol: protocol === "UDP" ? "UDP" : "TCP",
           })),

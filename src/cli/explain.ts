@@ -17,6 +17,7 @@ import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
 import { stageLine } from "./print/stage.ts";
 import { age, endpointDetails, placeText } from "./print/text.ts";
+import { unknownName } from "./print/unknown-name.ts";
 import { type Once, once } from "./setup/once.ts";
 
 /** Show all that is known of a name, from the registry to the DNS answer. 0: found, 1: not. */
@@ -27,15 +28,19 @@ export async function explainCommand(
   return once(context, async (opened) => {
     const decision = opened.decide();
     const matches = findServices(name, decision, opened.config.target.clusterDomain);
-    if (matches.length === 0) throw new Error(unknownName(name, opened, decision));
-    const { line } = context.out;
-    const answers = finish(
+    const table = finish(
       buildNameTable(opened.target.standing(), {
         settleMs: 0,
         nowMs: 0,
         families: opened.config.vips.families,
       }),
-    ).names;
+    );
+    if (matches.length === 0) {
+      const unread = [...opened.readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
+      throw new Error(unknownName(name, { config: opened.config, decision, table, unread }));
+    }
+    const { line } = context.out;
+    const answers = table.names;
     const explained = matches.map((match) => explain(match, opened, decision, answers));
     if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
     else
@@ -45,19 +50,6 @@ export async function explainCommand(
       });
     return 0 as const;
   });
-}
-
-function unknownName(name: string, { readings }: Once, { catalog }: Decision): string {
-  const unread = [...readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
-  const near = [...catalog.services.values()]
-    .filter((service) => service.name.includes(name.split(/[./]/)[0] ?? name))
-    .slice(0, 3);
-  const hint =
-    near.length > 0
-      ? `; similar: ${near.map((service) => `${service.registry}/${service.namespace}/${service.name}`).join(", ")}`
-      : "";
-  const gaps = unread.length > 0 ? `; not read: ${unread.join(", ")}` : "";
-  return `Cannot explain "${name}" as it must be a service, host, legacy name, alias, VIP or endpoint address that is known here${hint}${gaps}`;
 }
 
 function explain(match: Match, once: Once, decision: Decision, answers: ReadonlyMap<string, NameRow>): Explanation {
@@ -202,13 +194,17 @@ function answerLines(
   answers: ReadonlyMap<string, NameRow>,
   { config }: Once,
 ): readonly string[] {
-  const names = naming.services.get(key);
+  const names = naming.services.get(key)?.legacyNames ?? [];
+  const wished = new Set([host, ...names.map(({ name }) => name)]);
+  // What stands is answered, also where nobody is to have it any more.
+  const standing = [...answers.values()].filter(({ service, name }) => service === key && !wished.has(name));
   const hasHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) => isHttp(protocol));
   const xds = config.registries.find(({ name }) => name === registryOfKey(key))?.xds === true;
   const rows: string[] = [];
   for (const { name, dnsOnly } of [
     ...(host === undefined ? [] : [{ name: host, dnsOnly: undefined }]),
-    ...(names?.legacyNames ?? []),
+    ...names,
+    ...standing.map(({ name }) => ({ name, dnsOnly: undefined })),
   ]) {
     const row = answers.get(name);
     const dns =

@@ -1,7 +1,9 @@
+import type { RegistryConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { warningsOf } from "../config/warnings.ts";
 import { describeError } from "../errors.ts";
 import type { Snapshot } from "../model/adapter.ts";
+import { derivedFault, dnsFault, legacyName, writtenNameFault } from "../plan/names/dns-names.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { count } from "./print/text.ts";
 import { closeAdapters, createAdapters, endpointsOf } from "./setup/adapters.ts";
@@ -27,6 +29,7 @@ export async function validateCommand(context: CliContext, { output }: { readonl
       const { services, incomplete } = snapshot;
       if (incomplete !== undefined) found.push(incomplete);
       found.push(...refusedEndpoints(endpointsOf(config, registry.name)(snapshot)));
+      found.push(...refusedNames(snapshot, registry));
       for (const read of services) if (read.state === "failed") found.push(describeError(read.cause));
       fine.push({ registry: registry.name, services: services.length });
     } catch (error) {
@@ -57,6 +60,22 @@ function refusedEndpoints({ services }: Snapshot): readonly string[] {
     const { source, name, leftOut } = read.service;
     const refused = leftOut.filter(({ kind }) => kind === "address");
     return refused.map(({ address, reason }) => `${source}: endpoint ${address} of ${name} is left out: ${reason}`);
+  });
+}
+
+/** Legacy names that are not given out, by the line of their service. */
+function refusedNames(
+  { services }: Snapshot,
+  { singleLabels }: Pick<RegistryConfig, "singleLabels">,
+): readonly string[] {
+  return services.flatMap((read) => {
+    if (read.state !== "ok") return [];
+    const { source, name, legacyNames } = read.service;
+    return legacyNames.flatMap((raw) => {
+      const legacy = legacyName(raw);
+      const why = dnsFault(legacy) ?? derivedFault(legacy) ?? writtenNameFault(legacy, singleLabels);
+      return why === undefined ? [] : [`${source}: legacy name ${JSON.stringify(raw)} of ${name} is not given: ${why}`];
+    });
   });
 }
 

@@ -5,6 +5,7 @@ import type { EndpointRules, RegistrySettings, Settings } from "../model/setting
 export interface RegistryConfig extends RegistrySettings {
   readonly kind: string;
   readonly dots: boolean;
+  readonly singleLabels: boolean;
   readonly endpoints: EndpointRules;
   readonly demand: "all" | "reported";
   readonly demandTtlMs: number;

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { specialNameFault } from "../istio/special-names.ts";
 import type { SocketAddress } from "./config.ts";
 
 /** A string read by `read`, whose error message becomes the problem. */
@@ -101,6 +102,8 @@ export function legacyNameTemplate(template: string): string {
   dnsName(probe(template.replace(/^\*\.(?=.+\.)/, "")));
   needsService(template);
   if (template.endsWith(".")) throw new Error("must be written without the trailing dot");
+  const special = specialNameFault(probe(template).toLowerCase());
+  if (special !== undefined) throw new Error(`must not give such names: ${JSON.stringify(template)} ${special}`);
   return template;
 }
 

@@ -93,6 +93,7 @@ export const registryShape = {
   poll: cronField.prefault("*/30 * * * * *"),
   legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
   dots: z.boolean().default(false),
+  singleLabels: z.boolean().default(false),
   endpoints: endpointRules.prefault({}),
   exportTo: exportTo.default(["*"]),
   xds: z.boolean().default(false),

@@ -18,6 +18,8 @@ export interface RegistrySettings {
   readonly legacyNames: readonly string[];
   /** Whether names with dots may fill these, as several labels; default false. */
   readonly dots?: boolean;
+  /** Whether a legacy name may be of one label; default false. */
+  readonly singleLabels?: boolean;
   readonly exportTo: readonly string[];
   readonly xds: boolean;
   /** `<namespace>/<name>` of a waypoint, or `none`. */

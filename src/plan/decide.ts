@@ -73,8 +73,11 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
 
 function namingOptions({ hosts, target, registries, aliases }: Settings): NamingOptions {
   const legacyNames = new Map(registries.map((registry) => [registry.name, registry.legacyNames]));
-  const dots = new Set(registries.flatMap((registry) => (registry.dots === true ? [registry.name] : [])));
-  return { template: hosts.template, clusterDomain: target.clusterDomain, legacyNames, dots, aliases };
+  const namesOf = (option: "dots" | "singleLabels") =>
+    new Set(registries.flatMap((registry) => (registry[option] === true ? [registry.name] : [])));
+  const { clusterDomain } = target;
+  const may = { dots: namesOf("dots"), singleLabels: namesOf("singleLabels") };
+  return { template: hosts.template, clusterDomain, legacyNames, ...may, aliases };
 }
 
 function stageOptions({ migration, registries, target }: Settings): Omit<StageOptions, "nowMs"> {

@@ -114,6 +114,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     poll: "*/30 * * * * *",
     legacyNames: [],
     dots: false,
+    singleLabels: false,
     endpoints: { deny: [] },
     exportTo: ["*"],
     xds: false,
@@ -127,6 +128,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     poll: "0 */5 * * * *",
     legacyNames: ["{service}.service.consul"],
     dots: false,
+    singleLabels: false,
     endpoints: { deny: [] },
     exportTo: [".", "shop"],
     xds: true,
@@ -312,6 +314,12 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`legacyNames: ["*.{service}"]`, /legacyNames\[0\]: must be a DNS name/],
     [`legacyNames: ["a.*.{service}.x"]`, /legacyNames\[0\]: must be a DNS name/],
     [`legacyNames: ["{service}.x."]`, /legacyNames\[0\]: must be written without the trailing dot/],
+    ...["{service}.localhost", "{service}.local", "{service}.Invalid", "{service}.{namespace}.in-addr.arpa"].map(
+      (template) =>
+        [`legacyNames: ["${template}"]`, /legacyNames\[0\]: must not give such names: .* is in \w+, a domain/] as const,
+    ),
+    [`legacyNames: ["wpad.{service}.example.org"]`, /legacyNames\[0\]: must not give such names: .* begins with wpad/],
+    [`singleLabels: "yes"`, /singleLabels: must be/],
     [`legacyNames: ["{service}.x", "{service}.x"]`, /legacyNames\[1\]: is listed twice/],
     ["endpoints: {allow: []}", /endpoints\.allow: must have a range, or be left out/],
     ["endpoints: {allow: [10.0.0.1]}", /endpoints\.allow\[0\]: must be a range such as/],

@@ -151,3 +151,28 @@ test("validate: 1 for an endpoint where none may be, which plan tells of; 0 with
     /^registry vms: its legacy names "\{service\}\.corp\.example\.org" end in corp\.example\.org/m,
   );
 });
+
+test("validate: 1 for legacy names that are never given out, which plan holds", async (t) => {
+  const odd = ["localhost", "wpad.corp.example.com", "single", "http://orders.example.org/"];
+  const services = [{ ...service("s0", "192.0.2.1"), legacyNames: ["s0.corp.example.com", ...odd] }];
+  const { x2istio, write } = await place(t, services, { registries: [registry("vms", "services.yaml")] });
+  const { code, stdout } = await x2istio("validate");
+  assert.equal(code, 1);
+  for (const [name, why] of [
+    ["localhost", /it is in localhost/],
+    ["wpad.corp.example.com", /it begins with wpad/],
+    ["single", /it has one label, which the registry's option singleLabels has to allow/],
+    ["http://orders.example.org/", /it has an empty label|characters that a DNS name cannot have/],
+  ] as const) {
+    const line = stdout.split("\n").find((one) => one.includes(JSON.stringify(name)));
+    assert.match(line ?? "", /services\.yaml:\d+: legacy name .* of s0 is not given: /);
+    assert.match(line ?? "", why);
+  }
+  const planned = await x2istio("plan");
+  for (const name of odd.slice(0, 3)) assert.match(planned.stdout, new RegExp(`legacy name ${name} withheld: it `));
+  assert.match(planned.stdout, /s0\.corp\.example\.com/);
+  const allowed = [{ ...registry("vms", "services.yaml"), singleLabels: true }];
+  await write("x2istio.yaml", { owner: "x2istio", registries: allowed });
+  const again = await x2istio("validate");
+  assert.ok(!again.stdout.includes('"single"') && again.stdout.includes('"localhost"'));
+});

@@ -19,7 +19,7 @@ export interface App {
   tcp(host: string, port: number): Promise<string>;
   /** Who answers a unary gRPC call; with xDS if the target says so. */
   grpc(target: string): Promise<string>;
-  /** Addresses of a name, as the pod's C library finds them. */
+  /** Addresses of a name, or the name of an address, as the pod's C library finds them. */
   lookUp(name: string, family?: LookUp["family"]): Promise<string>;
   /** Make one call many times. */
   tally(call: Call): Promise<Tally>;

@@ -11,8 +11,8 @@ export interface AnswerContext extends ZoneIndex {
   readonly tellsServices?: boolean;
   /** What the client is given; by default the VIPs. */
   readonly view?: View;
-  /** Counts questions, so that endpoints take turns. */
-  readonly rotation?: number;
+  /** Who asks, where a view gives each client an order of its own. */
+  readonly client?: string;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { addressOfLabel } from "../../istio/addresses.ts";
 import { lowerCase } from "../../istio/lower-case.ts";
+import { specialNameFault } from "../../istio/special-names.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../model/service.ts";
 
 /** What names are made of. */
@@ -121,6 +122,19 @@ export function valueFault(template: string, service: Named, { dots }: FillRules
       return `${JSON.stringify(value)} has a label that begins with _, as names of SRV records do`;
   }
   return undefined;
+}
+
+/** Why a name of one label is not given, where the registry does not allow it, or `undefined`: callers complete it in ways of their own. */
+export function singleLabelFault(name: string, isAllowed: boolean): string | undefined {
+  return name.includes(".") || isAllowed
+    ? undefined
+    : "it has one label, which the registry's option singleLabels has to allow";
+}
+
+/** Why a name that someone wrote down is not given, or `undefined`. */
+export function writtenNameFault(name: string, isSingleAllowed: boolean): string | undefined {
+  const special = specialNameFault(name);
+  return special === undefined ? singleLabelFault(name, isSingleAllowed) : `it ${special}`;
 }
 
 /** Why a name is not to stand by itself, or `undefined`: DNS derives it from the name behind it. */

@@ -11,7 +11,7 @@ import { foreignHolder, foreignNames, foreignText, notOurs } from "./foreign-nam
 import { namesOn, standingHolders } from "./holders.ts";
 import { type KeptNames, keptNames } from "./kept-names.ts";
 import { aliasesByName, legacyClash, type NameGround, rivalsOf } from "./name-clashes.ts";
-import type { AliasName, LegacyName, Naming, ServiceNames, Wishes } from "./naming.ts";
+import type { AliasName, LegacyName, Naming, ServiceNames, WishedName, Wishes } from "./naming.ts";
 import { type NamingOptions, unreadName, wishesOf } from "./wishes.ts";
 
 /** What names are given from, and what has been given so far. */
@@ -140,16 +140,18 @@ function giveLegacyNames(state: State, { key, service, wishes, host }: Named): r
   const before = entry === undefined ? NO_NAMES : namesOn(entry, state.memory);
   const unread = before.filter((name) => isKept(state, service, wishes, name));
   if (wishes.legacyNames.length + unread.length === 0) return NO_NAMES;
-  const all: readonly (LegacyName & { readonly fault?: string | undefined })[] =
+  const all: readonly (LegacyName & Pick<WishedName, "fault" | "refusal">)[] =
     unread.length === 0
       ? wishes.legacyNames
       : inStandingOrder([...wishes.legacyNames, ...unread.map(unreadName)], before);
   const given: LegacyName[] = [];
-  for (const { name, dnsOnly, fault } of withinLimit(state, key, service, all, before)) {
+  for (const { name, dnsOnly, fault, refusal } of withinLimit(state, key, service, all, before)) {
     if (fault !== undefined || name === host) continue;
-    const clash = legacyClash(state, key, name, host);
-    if (clash !== undefined)
-      hold(state, key, service, { reason: "name", subject: name, message: `legacy name ${name} withheld: ${clash}` });
+    const clash = refusal === undefined ? legacyClash(state, key, name, host) : undefined;
+    const why = refusal ?? clash;
+    const reason = refusal === undefined ? "name" : "invalid";
+    if (why !== undefined)
+      hold(state, key, service, { reason, subject: name, message: `legacy name ${name} withheld: ${why}` });
     else {
       state.holders.names.set(name, key);
       given.push(dnsOnly === undefined ? { name } : { name, dnsOnly });

@@ -8,7 +8,8 @@ import { insideAddresses } from "../stages/standing-stage.ts";
 import { isCompanion } from "../standing.ts";
 import { readNames } from "./names-annotation.ts";
 
-const MOST_ENDPOINTS = 256;
+/** As an answer by TCP has room for. */
+const MOST_ENDPOINTS = 4000;
 
 /** An entry of ours, also one of which nobody can tell the service any more. */
 export interface AnsweredEntry extends StandingObject {
@@ -86,7 +87,7 @@ function ofFamilies(addresses: readonly string[], { families }: NameTableOptions
   return addresses.filter((address) => families.includes(familyOf(address)));
 }
 
-/** What has an address, at most 256 of them: no answer has room for more. */
+/** What has an address, as many of them as an answer has room for. */
 function endpointsOf({ endpoints = [] }: AnsweredEntry["manifest"]["spec"]): readonly NameEndpoint[] {
   return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
     const text = isHostName(address) ? address : canonical(address);

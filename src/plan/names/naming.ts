@@ -43,13 +43,22 @@ export interface Naming {
   readonly heldAliases: ReadonlySet<string>;
 }
 
+/** A legacy name that a service would have. */
+export interface WishedName extends LegacyName {
+  readonly raw: string;
+  /** Why it is dropped. */
+  readonly fault?: string | undefined;
+  /** Why it is withheld until someone decides. */
+  readonly refusal?: string | undefined;
+}
+
 /** What a service would be called if nobody else wanted the same. Its aliases' object keys are in the order of the aliases. */
 export interface Wishes {
   readonly host: string;
   readonly hostFault: string | undefined;
   /** Why another service might have to have this host. */
   readonly imitation: string | undefined;
-  readonly legacyNames: readonly (LegacyName & { readonly raw: string; readonly fault: string | undefined })[];
+  readonly legacyNames: readonly WishedName[];
   readonly aliases: readonly AliasName[];
   readonly aliasKeys: readonly ObjectKey[];
   /** Of legacy names that DNS cannot carry. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { specialNameFault } from "../../../src/istio/special-names.ts";
 import { NAMES_ANNOTATION } from "../../../src/model/objects.ts";
 import type { Service } from "../../../src/model/service.ts";
 import type { AliasRule } from "../../../src/model/settings.ts";
@@ -152,7 +153,10 @@ const clusterService = (id: string, more: Partial<ForeignObject> = {}) => foreig
 
 function run({ said = { dc1: [orders] }, stands = {}, options = {} }: Case, previous?: ReturnType<typeof nameHosts>) {
   const live = standing(stands);
-  const all = { template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [], ...options };
+  const all = {
+    ...{ template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [] },
+    ...{ singleLabels: new Set(["dc1", "prod"]), ...options },
+  };
   return nameHosts(merge(readings(said), live), live, all, previous && remembering({ naming: previous }));
 }
 
@@ -281,6 +285,52 @@ const cases: Case[] = [
     notes: [
       `legacy name "${"a".repeat(64)}.example.org" was dropped: its label "${"a".repeat(64)}" has 64 characters, 63 are allowed`,
     ],
+  },
+  ...["localhost", "db.localhost", "wpad.corp.example.com", "printer.local"].map(
+    (name): Case => ({
+      name: `withholds the legacy name ${name}, which programs do not mean for a service`,
+      said: { dc1: [named("orders", [name, "n.example.org"])] },
+      options: { singleLabels: new Set(["dc1"]) },
+      want: { "dc1/shop/orders": `${host("orders")} n.example.org` },
+      holds: [`invalid ${name}: legacy name ${name} withheld: it ${specialNameFault(name)}`],
+    }),
+  ),
+  {
+    name: "withholds such a name that a template gives, and that stands",
+    said: { dc1: [service("wpad")] },
+    options: { legacyNames: new Map([["dc1", ["{service}.corp.example.com"]]]) },
+    stands: { objects: [entry("dc1/shop/wpad", withNames("wpad.corp.example.com"))] },
+    want: { "dc1/shop/wpad": host("wpad") },
+    holds: [
+      `invalid wpad.corp.example.com: legacy name wpad.corp.example.com withheld: it ${specialNameFault("wpad.corp.example.com")}`,
+    ],
+  },
+  {
+    name: "withholds a legacy name of one label that is written down",
+    said: { dc1: [named("orders", ["pay"])] },
+    options: { singleLabels: new Set() },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "invalid pay: legacy name pay withheld: it has one label, which the registry's option singleLabels has to allow",
+    ],
+  },
+  {
+    name: "drops a legacy name of one label that a template gives, and gives an L5 sid",
+    said: { dc1: [service("orders"), service("64001:65536")] },
+    options: { legacyNames: new Map([["dc1", ["{service}"]]]), singleLabels: new Set() },
+    want: {
+      "dc1/shop/orders": host("orders"),
+      "dc1/shop/64001:65536": `64001-65536-${hash("dc1/shop/64001:65536")}.shop.dc1.mesh.internal [64001.65536]`,
+    },
+    notes: [
+      'legacy name "orders" was dropped: it has one label, which the registry\'s option singleLabels has to allow',
+    ],
+  },
+  {
+    name: "gives a legacy name of one label where the registry allows it",
+    said: { dc1: [named("orders", ["pay"]), service("stock")] },
+    options: { legacyNames: new Map([["dc1", ["{service}"]]]), singleLabels: new Set(["dc1"]) },
+    want: { "dc1/shop/orders": `${host("orders")} [pay] [orders]`, "dc1/shop/stock": `${host("stock")} [stock]` },
   },
   {
     name: "gives a name that ends in the letters of the cluster's domain and is not in it",

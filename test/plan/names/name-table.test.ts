@@ -179,13 +179,13 @@ test("buildNameTable() answers names of a service that is inside with the claima
   assert.deepEqual(addressesOf({ ...inside, "x2istio.io/effective-claimant": "shop" }), [vip, vip]);
 });
 
-test("buildNameTable() has the first 256 endpoints that have an address", () => {
-  const list = Array.from({ length: 257 }, (_, n) => ({ address: `192.0.${n >> 8}.${n & 255}` }));
+test("buildNameTable() has the first 4000 endpoints that have an address", () => {
+  const list = Array.from({ length: 4001 }, (_, n) => ({ address: `192.0.${n >> 8}.${n & 255}` }));
   const options = { settleMs: 0, nowMs: 0, endpoints: true };
   const row = buildNameTable(standing({ objects: [orders({ endpoints: list })] }), options).names.get(HOST);
   assert.deepEqual(
     row?.endpoints?.map(({ address }) => address),
-    list.slice(0, 256).map(({ address }) => address),
+    list.slice(0, 4000).map(({ address }) => address),
   );
 });
 

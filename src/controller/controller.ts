@@ -13,6 +13,7 @@ import { rewriteEveryMs } from "../plan/demand.ts";
 import { demandTtls, isStillNews, knows } from "../plan/known.ts";
 import { type PlanMemory, planMemory } from "../plan/memory.ts";
 import { decidePartly } from "../plan/partial.ts";
+import { standingServices } from "../plan/standing-services.ts";
 import { type Bookkeeping, createBookkeeping } from "./bookkeeping.ts";
 import { createDemand, type Demand } from "./demand.ts";
 import {
@@ -89,7 +90,10 @@ export function startController(options: ControllerOptions): Controller {
   const state: State = {
     ...options,
     demand: options.demand ?? createDemand(),
-    readers: startReaders(jobs, { signal, log, metrics }),
+    readers: startReaders(jobs, {
+      standing: (registry) => standingServices(options.target.standing(), registry, config.merge),
+      ...{ signal, log, metrics },
+    }),
     memory,
     books: createBookkeeping(config, memory, log, metrics),
     tickMs: Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4)),

@@ -101,10 +101,10 @@ function unreadText(why: string): string {
   return `cannot be read: ${why.replace(/^Cannot read services of registry "[^"]*": /, "")}`;
 }
 
-/** The changes and holds, service by service. */
-export function planLines(decision: Decision, style: Style, keepEmptyMs: number): readonly string[] {
+/** The changes and holds, service by service; `isDone`: what was changed, and not what would be. */
+export function planLines(decision: Decision, style: Style, keepEmptyMs: number, isDone: boolean): readonly string[] {
   const groups = [...groupByService(decision.plan)].sort(([a], [b]) => (a < b ? -1 : 1));
-  const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs));
+  const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs, isDone));
   const holds = decision.plan.hold.map((hold) => ({
     sign: "!",
     cells: [hostOf(hold, decision), holdText(hold)],
@@ -169,7 +169,7 @@ interface Row {
   readonly details: readonly string[];
 }
 
-function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
+function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number, isDone: boolean): Row {
   const entryChange = changes.find((change) => isMain(manifestOf(change)));
   const manifest = entryChange === undefined ? undefined : (manifestOf(entryChange) as ServiceEntry);
   const subject = manifest?.spec.hosts[0] ?? serviceOf(changes[0]);
@@ -189,7 +189,11 @@ function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
   }
   if (sign === "-" && entryChange?.kind === "delete") return { sign, cells: [subject, entryChange.why], details: [] };
   const update = entryChange?.kind === "update" ? entryDiff(entryChange, keepEmptyMs) : { cells: [], details: [] };
-  return { sign, cells: [subject, ...update.cells, ...others.map(otherText)], details: update.details };
+  return {
+    sign,
+    cells: [subject, ...update.cells, ...others.map((change) => otherText(change, isDone))],
+    details: update.details,
+  };
 }
 
 /** The first of a service's further names, and how many there are besides. */
@@ -215,10 +219,11 @@ function wayText(change: Change): readonly string[] {
   return kind === "Service" ? [`alias ${metadata.namespace}/${metadata.name}`] : [];
 }
 
-function otherText(change: Change): string {
+function otherText(change: Change, isDone: boolean): string {
   const { kind, metadata } = manifestOf(change);
   const [known] = wayText(change);
-  const verb = { create: "created", update: "changed", delete: "deleted" }[change.kind];
+  const done = { create: "created", update: "changed", delete: "deleted" }[change.kind];
+  const verb = isDone ? done : `to be ${done}`;
   const what = known ?? `${kind} ${metadata.name}`;
   return change.kind === "delete" ? `${what} ${verb}: ${change.why}` : `${what} ${verb}`;
 }

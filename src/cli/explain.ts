@@ -11,6 +11,7 @@ import { ownPort, registryOfKey, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/catalog/catalog.ts";
 import type { Decision } from "../plan/decision.ts";
 import { findServices, type Match } from "../plan/find.ts";
+import { unaskedNote } from "../plan/names/dns-names.ts";
 import { buildNameTable } from "../plan/names/name-table.ts";
 import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
@@ -78,6 +79,7 @@ function explain(match: Match, once: Once, decision: Decision, answers: Readonly
       ...(unasked === undefined || decision.beyond.has(key) ? [] : [UNASKED]),
       ...(service?.notes ?? []),
       ...(names?.notes ?? []),
+      ...(names?.legacyNames ?? []).flatMap(({ name }) => unaskedNote(name) ?? []),
       ...(names?.rivals ?? []).map(({ message }) => message),
       ...holds
         .filter(({ reason }) => reason !== "stage" || stage?.refusedTo === undefined)

@@ -31,6 +31,20 @@ test("explain of a name that nobody has says its zone, what DNS says, and what i
   }
 });
 
+test("validate and explain say who never asks for an L5 sid", async (t) => {
+  const { x2istio } = await place(t, [named("orders", "64001.65536"), named("stock", "100:65536")], { dns });
+  const go = "Go's resolver refuses it; callers that use them need a name with a domain behind";
+  const [validated, explained, numeric] = await Promise.all([
+    x2istio("validate"),
+    x2istio("explain", "orders"),
+    x2istio("explain", "stock"),
+  ]);
+  assert.equal(validated.code, 0);
+  for (const { stdout } of [validated, explained]) assert.ok(stdout.includes(`64001.65536 is numbers alone: ${go}`));
+  const both = `100.65536 is numbers alone: C libraries take it for an IPv4 address, and ${go}`;
+  for (const { stdout } of [validated, numeric]) assert.ok(stdout.includes(both), stdout);
+});
+
 test("explain of a name that is held says who has it", async (t) => {
   const shop = { ...named("web", "web.corp.example.com"), namespace: "shop" };
   const { x2istio } = await place(t, [named("orders", "web.corp.example.com"), shop], { dns });

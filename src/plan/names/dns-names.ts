@@ -137,6 +137,21 @@ export function writtenNameFault(name: string, isSingleAllowed: boolean): string
   return special === undefined ? singleLabelFault(name, isSingleAllowed) : `it ${special}`;
 }
 
+/**
+ * Why some callers never ask for a name, or `undefined`: it is numbers alone, as L5 sids are. Go's resolver takes it for no domain name
+ * (net/dnsclient.go: isDomainName), and inet_aton(3), which C libraries try first, may take it for an address.
+ */
+export function unaskedNote(name: string): string | undefined {
+  const numbers = name.split(".");
+  if (!numbers.every((one) => /^\d+$/.test(one))) return undefined;
+  const isAddress =
+    numbers.length <= 4 &&
+    numbers.slice(0, -1).every((one) => Number(one) <= 255) &&
+    Number(numbers.at(-1)) < 256 ** (5 - numbers.length);
+  const first = isAddress ? "C libraries take it for an IPv4 address, and " : "";
+  return `${name} is numbers alone: ${first}Go's resolver refuses it; callers that use them need a name with a domain behind, such as ${name}.corp.example.com`;
+}
+
 /** Why a name is not to stand by itself, or `undefined`: DNS derives it from the name behind it. */
 export function derivedFault(name: string): string | undefined {
   const [, behind] = /^(?:_[^.]+\.)?_(?:tcp|udp)\.(.+)$/.exec(name) ?? [];

@@ -69,6 +69,7 @@ export function planJson(decision: Decision): object {
     })),
     stages: [...stages.values()].map(stageJson),
     brakes: plan.brakes,
+    released: plan.released,
     counts: countPlan(decision),
     objects: {
       create: plan.create.length,

@@ -161,6 +161,8 @@ export const sectionFields = {
     mode: z.enum(["sync", "upsert-only", "dry-run"]).default("sync"),
     maxDeletePercent: z.number().min(0).max(100).default(20),
     minDeletes: z.int().min(0).default(2),
+    maxShrinkPercent: z.number().min(0).max(100).default(35),
+    minShrinks: z.int().min(1).default(4),
     keepEmpty: duration.prefault("1h"),
     releaseAfter: duration.optional(),
   })

@@ -13,6 +13,10 @@ export const ALIASES_ANNOTATION = "x2istio.io/aliases";
 export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
 /** On a ServiceEntry that lost endpoints: how many it had, and when that began. */
 export const SHRUNK_ANNOTATION = "x2istio.io/shrunk-from";
+/** On a ServiceEntry of which a brake keeps endpoints: how many it had, how many its registry lists, and since when. */
+export const HELD_LOSS_ANNOTATION = "x2istio.io/held-loss";
+/** On some ServiceEntries of services that a brake keeps: how many of their registry it keeps, and since when. */
+export const HELD_SERVICES_ANNOTATION = "x2istio.io/held-services";
 export const EMPTY_SINCE_ANNOTATION = "x2istio.io/empty-since";
 /** Which endpoints of a merged service came from which registry: `dc1=3,prod=2`, in the entry's order. */
 export const PROVENANCE_ANNOTATION = "x2istio.io/endpoints-from";

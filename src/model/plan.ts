@@ -81,4 +81,6 @@ export interface Brake {
 
 export interface PolicedPlan extends Plan {
   readonly brakes: readonly Brake[];
+  /** Brakes that end with this plan, as the registry has said the same for long enough. */
+  readonly released: readonly Brake[];
 }

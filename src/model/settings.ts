@@ -53,9 +53,13 @@ export interface PolicySettings {
   /** Of the services that stand. */
   readonly maxDeletePercent: number;
   readonly minDeletes: number;
+  /** Of the endpoints of a registry, each service counted alike. */
+  readonly maxShrinkPercent: number;
+  /** Fewer services that lose endpoints are no sudden loss. */
+  readonly minShrinks: number;
   /** The sliding window, and how long a tombstone stands. */
   readonly keepEmptyMs: number;
-  /** A brake that has been on for so long is released; never if left out. */
+  /** A brake ends once its registry has said the same for so long. If left out, 10 minutes for endpoints, never for services. */
   readonly releaseAfterMs?: number | undefined;
 }
 

@@ -164,7 +164,7 @@ function decideOn(
       objects: replaced(desired.objects, made.desired.objects),
       built: replaced(desired.built, made.desired.built),
     },
-    plan: { ...plan, update, unchanged },
+    plan: { ...plan, update, unchanged, released: [] },
   };
 }
 

@@ -48,7 +48,14 @@ test("parseConfig() gives absent sections their defaults", () => {
       quarantineMs: 3_600_000,
       ledgerNamespace: "mesh-services",
     },
-    policy: { mode: "sync", maxDeletePercent: 20, minDeletes: 2, keepEmptyMs: 3_600_000 },
+    policy: {
+      mode: "sync",
+      maxDeletePercent: 20,
+      minDeletes: 2,
+      maxShrinkPercent: 35,
+      minShrinks: 4,
+      keepEmptyMs: 3_600_000,
+    },
     migration: { allow: [], claims: [], stepBack: true, auto: false, retireAfterMs: 30 * 86_400_000 },
     target: { kind: "directory", path: "/etc/x2istio/out", namespace: "mesh-services", clusterDomain: "cluster.local" },
     dns: {
@@ -149,7 +156,10 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     quarantineMs: 30 * 86_400_000,
     ledgerNamespace: "vips",
   });
-  assert.deepEqual(config.policy, { mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 });
+  assert.deepEqual(config.policy, {
+    ...{ mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 },
+    ...{ maxShrinkPercent: 35, minShrinks: 4 },
+  });
   assert.deepEqual(config.target, {
     kind: "kubernetes",
     namespace: "mesh",

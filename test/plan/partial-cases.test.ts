@@ -341,6 +341,7 @@ const cases: readonly Case[] = [
   {
     name: "endpoints while a brake is on",
     said: { dc1: three(20) },
+    rest: { policy: { minShrinks: 3 } },
     async happens(all) {
       Object.assign(all.said, { dc1: three(1) });
       await all.all();
@@ -362,6 +363,7 @@ const cases: readonly Case[] = [
   {
     name: "endpoints that would set a brake on",
     said: { dc1: three(20) },
+    rest: { policy: { minShrinks: 3 } },
     happens: ({ said }) => void Object.assign(said, { dc1: three(1) }),
     went: "all",
   },

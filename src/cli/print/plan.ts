@@ -13,6 +13,7 @@ import type { ServiceKey } from "../../model/service.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import type { Decision } from "../../plan/decision.ts";
 import { readNames } from "../../plan/names/names-annotation.ts";
+import { isMarkOnly } from "../../plan/policy/marks.ts";
 import { sameValue } from "../../plan/same.ts";
 import { standingStage } from "../../plan/stages/standing-stage.ts";
 import { isCompanion, isExposure } from "../../plan/standing.ts";
@@ -120,6 +121,7 @@ export function planLines(decision: Decision, style: Style, keepEmptyMs: number,
       style(colours[sign as keyof typeof colours], `${sign} ${changed[at] ?? ""}`),
       ...details.map((detail) => `    ${style(colours[detail.charAt(0) as keyof typeof colours], detail)}`),
     ]),
+    ...decision.plan.released.map(({ message }) => style("yellow", message)),
   ];
 }
 
@@ -147,7 +149,9 @@ interface ServiceGroup {
 
 function groupByService(plan: Decision["plan"]): ReadonlyMap<ServiceKey, ServiceGroup> {
   const groups = new Map<ServiceKey, ServiceGroup>();
-  for (const change of [...plan.create, ...plan.update, ...plan.delete]) {
+  // What a brake notes on what it keeps changes nothing for anyone.
+  const updates = plan.update.filter((change) => !isMarkOnly(change));
+  for (const change of [...plan.create, ...updates, ...plan.delete]) {
     const { service = "", manifest } = change.kind === "delete" ? change.standing : change.object;
     // An entry that someone else wrote counts by itself.
     const id = change.kind === "update" && change.premade !== undefined ? change.object.key : service;

@@ -2,6 +2,8 @@ import { specWith } from "../../istio/host-names.ts";
 import {
   EMPTY_SINCE_ANNOTATION,
   GONE_SINCE_ANNOTATION,
+  HELD_LOSS_ANNOTATION,
+  HELD_SERVICES_ANNOTATION,
   type OwnedObject,
   PROVENANCE_ANNOTATION,
 } from "../../model/objects.ts";
@@ -58,6 +60,8 @@ function tombstone(service: ServiceKey, { key, registry, manifest }: StandingEnt
   const {
     [EMPTY_SINCE_ANNOTATION]: _,
     [PROVENANCE_ANNOTATION]: __,
+    [HELD_LOSS_ANNOTATION]: ___,
+    [HELD_SERVICES_ANNOTATION]: ____,
     ...annotations
   } = manifest.metadata.annotations ?? {};
   const metadata = { ...manifest.metadata, annotations: { ...annotations, [GONE_SINCE_ANNOTATION]: since } };

@@ -2,6 +2,7 @@ import { type ServiceEntry, SHRUNK_ANNOTATION } from "../../model/objects.ts";
 import { rfc3339 } from "../../model/rfc3339.ts";
 import type { PremadeEntry, StandingObject } from "../../model/standing.ts";
 import { isInside } from "../stages/standing-stage.ts";
+import { type HeldLoss, readHeldLoss } from "./marks.ts";
 
 /** What a service has by what stands, on its entry and on those that are filled from it. */
 export interface Holding {
@@ -9,6 +10,8 @@ export interface Holding {
   readonly endpoints: number;
   /** How many its entry had before it lost some, and when that began. */
   readonly shrunk?: Shrunk | undefined;
+  /** What a brake keeps of its entry. */
+  readonly held?: HeldLoss | undefined;
 }
 
 interface Shrunk {
@@ -25,7 +28,9 @@ export function holdingOf(entry: StandingObject | undefined, premade: readonly P
     (sum, { manifest }) => sum + endpointCount(manifest as ServiceEntry),
     0,
   );
-  return { registry, endpoints, shrunk: readShrunk(own[0]?.manifest.metadata.annotations?.[SHRUNK_ANNOTATION]) };
+  const shrunk = readShrunk(own[0]?.manifest.metadata.annotations?.[SHRUNK_ANNOTATION]);
+  const held = own[0] === undefined ? undefined : readHeldLoss(own[0].manifest);
+  return { registry, endpoints, shrunk, held };
 }
 
 function endpointCount({ spec }: ServiceEntry): number {

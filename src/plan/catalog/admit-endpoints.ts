@@ -142,7 +142,7 @@ function judgeOfHostNames({
     ...RESERVED_DOMAINS.map((domain) => ({ domain, why: `is in ${domain}, in which no registry's service can be` })),
     ...METADATA_DOMAINS.map((domain) => ({
       domain,
-      why: `is a cloud's metadata service, which gives out credentials`,
+      why: "must not be a cloud's metadata service, which gives out credentials",
     })),
   ];
   const denied = deny.filter((one) => !isRange(one));

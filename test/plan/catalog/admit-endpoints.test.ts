@@ -73,7 +73,7 @@ const byDefault: readonly (readonly [address: string, want: string])[] = [
   ["db.localhost.", "its address is in localhost, in which no registry's service can be"],
   ["kubernetes.default.svc.", "its address is in svc, in which no registry's service can be"],
   ["kubernetes.default.svc.cluster.local.", "its address is in cluster.local, the cluster's own domain"],
-  ["metadata.google.internal.", "its address is a cloud's metadata service, which gives out credentials"],
+  ["metadata.google.internal.", "its address must not be a cloud's metadata service, which gives out credentials"],
   [
     "orders.shop.dc1.mesh.internal.",
     "its address is in mesh.internal, whose names lead to VIPs: a call would loop back into the mesh",

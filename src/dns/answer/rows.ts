@@ -3,7 +3,7 @@ import { reversedAddress } from "../wire/reverse.ts";
 import { parentOf } from "../wire/wire-name.ts";
 import type { AnswerContext } from "./context.ts";
 import type { AnswerTable } from "./table.ts";
-import { endpointName, endpointsFor, seenBy, splitEndpointName } from "./views.ts";
+import { endpointName, endpointsFor, type Given, seenBy, splitEndpointName } from "./views.ts";
 import type { ZoneIndex } from "./zones.ts";
 
 /** Where SRV leads (RFC 2782). */
@@ -32,8 +32,10 @@ export function findRow(name: string, table: AnswerTable, context: AnswerContext
   );
 }
 
-function seenRow(row: NameRow | undefined, { view, client = "" }: AnswerContext): NameRow | undefined {
-  return row === undefined || view === undefined ? row : seenBy(view, row, client);
+const ANYONE: Given = { client: "", most: Number.POSITIVE_INFINITY };
+
+function seenRow(row: NameRow | undefined, { view, given = ANYONE }: AnswerContext): NameRow | undefined {
+  return row === undefined || view === undefined ? row : seenBy(view, row, given);
 }
 
 /** What stands in no row but follows from one. */
@@ -130,13 +132,15 @@ function srvOf(
   target: string,
   ports: readonly NamePort[],
   row: NameRow,
-  { view, client = "" }: AnswerContext,
+  { view, given = ANYONE }: AnswerContext,
 ): readonly SrvPlace[] {
   if (view?.answer !== "endpoints") return ports.map(({ number }) => ({ port: number, target }));
   return ports.flatMap(({ name, number }) =>
-    endpointsFor(view, row, client).map(({ address, ports: own }) => ({
-      port: own?.[name] ?? number,
-      target: endpointName(address, target),
-    })),
+    endpointsFor(view, row, given.client)
+      .slice(0, given.most)
+      .map(({ address, ports: own }) => ({
+        port: own?.[name] ?? number,
+        target: endpointName(address, target),
+      })),
   );
 }

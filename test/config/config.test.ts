@@ -385,6 +385,8 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: `hosts: {template: "orders.mesh.internal"}`, want: [/must contain \{service\}/] },
   { text: `hosts: {template: "{service}.Mesh.internal"}`, want: [/must give DNS labels in lower case/] },
   { text: `hosts: {template: "{service}.mesh.1"}`, want: [/must not end with a label of digits/] },
+  { text: `hosts: {template: "{service}.local"}`, want: [/hosts\.template: must not give such names: .* is in local/] },
+  { text: `hosts: {template: "{service}.mesh.onion"}`, want: [/must not give such names: .* is in onion/] },
   { text: `hosts: {template: "{service}.svc.cluster.local"}`, want: [/must not end with the cluster's own domain/] },
   {
     text: "aliases: [{registry: nope, as: '{service}'}]",

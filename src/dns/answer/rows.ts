@@ -4,7 +4,7 @@ import { reversedAddress } from "../wire/reverse.ts";
 import { parentOf } from "../wire/wire-name.ts";
 import type { AnswerContext } from "./context.ts";
 import type { AnswerTable } from "./table.ts";
-import { endpointName, endpointsFor, seenBy, splitEndpointName } from "./views.ts";
+import { endpointName, endpointsFor, type Given, seenBy, splitEndpointName } from "./views.ts";
 import type { ZoneIndex } from "./zones.ts";
 
 /** Where SRV leads (RFC 2782). */
@@ -33,8 +33,10 @@ export function findRow(name: string, table: AnswerTable, context: AnswerContext
   );
 }
 
-function seenRow(row: NameRow | undefined, { view, client = "" }: AnswerContext): NameRow | undefined {
-  return row === undefined || view === undefined ? row : seenBy(view, row, client);
+const ANYONE: Given = { client: "", most: Number.POSITIVE_INFINITY };
+
+function seenRow(row: NameRow | undefined, { view, given = ANYONE }: AnswerContext): NameRow | undefined {
+  return row === undefined || view === undefined ? row : seenBy(view, row, given);
 }
 
 /** What stands in no row but follows from one. */
@@ -131,13 +133,15 @@ function srvOf(
   target: string,
   ports: readonly NamePort[],
   row: NameRow,
-  { view, client = "" }: AnswerContext,
+  { view, given = ANYONE }: AnswerContext,
 ): readonly SrvPlace[] {
   if (view?.answer !== "endpoints") return ports.map(({ number }) => ({ port: number, target }));
   return ports.flatMap(({ name, number }) =>
-    endpointsFor(view, row, client).map(({ address, ports: own }) => ({
-      port: own?.[name] ?? number,
-      target: isHostName(address) ? address.slice(0, -1) : endpointName(address, target),
-    })),
+    endpointsFor(view, row, given.client)
+      .slice(0, given.most)
+      .map(({ address, ports: own }) => ({
+        port: own?.[name] ?? number,
+        target: isHostName(address) ? address.slice(0, -1) : endpointName(address, target),
+      })),
   );
 }

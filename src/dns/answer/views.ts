@@ -14,8 +14,16 @@ export interface View {
   readonly zone?: string;
 }
 
-/** A row as a view shows it to `client`. */
-export function seenBy(view: View, row: NameRow, client: string): NameRow {
+/** Who is given something. */
+export interface Given {
+  /** Each has an order of its own. */
+  readonly client: string;
+  /** Records that its answer has room for, and one more at least, so that it is told that there are more. */
+  readonly most: number;
+}
+
+/** A row as a view shows it to a client. */
+export function seenBy(view: View, row: NameRow, { client, most }: Given): NameRow {
   if (view.answer === "vips" || row.cname !== undefined || row.waits === true) return row;
   const given =
     view.answer === "endpoints" ? endpointsFor(view, row, client).map(({ address }) => address) : view.answer;
@@ -25,8 +33,8 @@ export function seenBy(view: View, row: NameRow, client: string): NameRow {
   return {
     ...row,
     ...(hostName === undefined ? {} : { cname: hostName.slice(0, -1) }),
-    a: addresses.filter((address) => !address.includes(":")),
-    aaaa: addresses.filter((address) => address.includes(":")),
+    a: addresses.filter((address) => !address.includes(":")).slice(0, most),
+    aaaa: addresses.filter((address) => address.includes(":")).slice(0, most),
     // Only VIPs have to reach the mesh first.
     settledAtMs: 0,
   };
@@ -51,11 +59,16 @@ const MOST_PLACES = 2 ** 16;
 
 /** By hashes of the addresses; numbers alone are sorted, as this is done for each question. */
 function inOwnOrder(group: readonly NameEndpoint[], seed: number): readonly NameEndpoint[] {
-  const keys = Float64Array.from(
-    group,
-    ({ address }, place) => (hashOf(seed, address) >>> 0) * MOST_PLACES + (place % MOST_PLACES),
-  );
-  return Array.from(keys.sort(), (key) => group[key % MOST_PLACES] as NameEndpoint);
+  const keys = new Float64Array(group.length);
+  let place = 0;
+  for (const { address } of group) {
+    keys[place] = (hashOf(seed, address) >>> 0) * MOST_PLACES + (place % MOST_PLACES);
+    place++;
+  }
+  keys.sort();
+  const ordered: NameEndpoint[] = [];
+  for (const key of keys) ordered.push(group[key % MOST_PLACES] as NameEndpoint);
+  return ordered;
 }
 
 /** FNV-1a, and the last step of MurmurHash3, without which like texts have like hashes. */

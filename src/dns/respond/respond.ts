@@ -1,9 +1,11 @@
 import { type Answer, answer, type Held } from "../answer/answer.ts";
+import type { Given } from "../answer/views.ts";
 import type { AnswerEvent } from "../observe/hooks.ts";
 import { RCODE } from "../wire/codes.ts";
 import { decodeQuery } from "../wire/query.ts";
 import type { Reply } from "../wire/reply.ts";
-import { clientOf, type Lookup, type Request, sharerOf, viewNameOf } from "./client.ts";
+import { EDNS_UDP_BYTES } from "../wire/sizes.ts";
+import { type Client, clientOf, type Lookup, type Request, sharerOf, viewNameOf } from "./client.ts";
 import { failure, finish, isProven, limit } from "./finish.ts";
 import type { Respond, RespondOptions } from "./options.ts";
 import { follow, relay } from "./others.ts";
@@ -54,8 +56,17 @@ function lookUp(state: RespondOptions, { query, client }: Lookup): Answer {
     ttlSeconds: state.ttlSeconds,
     tellsServices: state.tellsServices,
     nowMs: Date.now(),
-    ...(view === undefined ? {} : { view, client: sharerOf(client) }),
+    ...(view === undefined ? {} : { view, given: givenTo(client) }),
   });
+}
+
+/** The shortest: owner as a pointer, type, class, TTL, length and address (RFC 1035 §4.1.3). */
+const A_RECORD_BYTES = 16;
+/** More records than an answer by UDP has room for. */
+const MOST_BY_UDP = Math.ceil(EDNS_UDP_BYTES / A_RECORD_BYTES);
+
+function givenTo(client: Client): Given {
+  return { client: sharerOf(client), most: client.transport === "tcp" ? Number.POSITIVE_INFINITY : MOST_BY_UDP };
 }
 
 function conclude(state: RespondOptions, request: Lookup, found: Exclude<Answer, Held>): Buffer | Promise<Buffer> {

@@ -66,7 +66,10 @@ function newState(options: ConsulOptions, context: AdapterContext): State {
   const client = consulClient(options, context, metrics);
   const pool = intern();
   const changes = createChanges();
-  const all = catalog({ registry, namespace: options.namespace, pool, onChange: changes.notify });
+  const all = catalog({
+    ...{ registry, namespace: options.namespace, allUnhealthy: options.allUnhealthy },
+    ...{ pool, onChange: changes.notify },
+  });
   const names = options.datacenters ?? [undefined];
   const maxConnections = Math.floor(options.maxConnections / names.length);
   const members = names.map((name): Member => {

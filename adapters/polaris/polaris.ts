@@ -14,12 +14,12 @@ import { watch } from "./watch.ts";
 /** A registry that is a Polaris, of one server or of several. */
 export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
   const { registry } = context;
-  const { namespaces, maxInFlight, unhealthy } = options;
+  const { namespaces, maxInFlight, unhealthy, allUnhealthy } = options;
   const metrics = polarisMetrics(context.metrics, registry);
   const client = polarisClient(options, context, metrics);
   const judge = scopeOf(options);
   const pool = intern();
-  const known = catalog({ registry, unhealthy, namespaces, maxInFlight, client, judge, pool });
+  const known = catalog({ registry, unhealthy, allUnhealthy, namespaces, maxInFlight, client, judge, pool });
   const resolve = resolver(registry, (name) => judge(name) === undefined);
   const changes = watch(known, { intervalMs: options.interval, maxInFlight });
   /** Aliases whose target was not listed at the last poll either. */

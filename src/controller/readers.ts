@@ -61,6 +61,9 @@ export function startReaders(jobs: readonly ReadJob[], options: ReaderOptions): 
   return { readings, readAtMs, changes, done: Promise.all(jobs.map((job) => readAgain(state, job))) };
 }
 
+/** A registry that is back is seen within this time. */
+const MOST_RETRY_MS = 5000;
+
 /** Read one registry again and again. */
 async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void> {
   const { signal, metrics } = state;
@@ -89,7 +92,7 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
         onFailure: (error, failures) => fail(state, registry, error, failures),
         async nextTurn(failures) {
           trigger = "poll";
-          if (failures > 0) return backOff(failures, signal);
+          if (failures > 0) return backOff(failures, signal, { mostMs: MOST_RETRY_MS });
           await firstOf(
             signal,
             (inner) => due.wait(polled, inner),

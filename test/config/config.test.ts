@@ -71,7 +71,7 @@ test("parseConfig() gives absent sections their defaults", () => {
       allow: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"],
       tellsServices: false,
     },
-    http: { listen: { address: "127.0.0.1", port: 8080 } },
+    http: { listen: { address: "127.0.0.1", port: 8080 }, readyWaitMs: 60_000 },
   } satisfies Config);
 });
 
@@ -207,6 +207,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     workers: 2,
   });
   assert.deepEqual(config.http, {
+    readyWaitMs: 60_000,
     listen: { address: "::1", port: 0 },
     reports: {
       tokenFile: resolve("token"),
@@ -225,6 +226,7 @@ test("parseConfig() finds the files of http beside its own, and takes tokens for
     listen: { address: "127.0.0.1", port: 8080 },
     tls: { certFile: resolve("a.crt"), keyFile: "/b.key" },
     authorization: { audiences: [] },
+    readyWaitMs: 60_000,
   });
 });
 

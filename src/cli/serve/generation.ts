@@ -24,6 +24,8 @@ export interface Generation {
   readonly names: LiveNames;
   /** Nothing of ours stood at the start, and what the first pass wrote is not in the table yet. */
   isFresh: boolean;
+  /** By performance.now(). */
+  readonly startedMs: number;
   /** Resolves when all of it has ended. */
   done: Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function startGeneration(
       controller: undefined,
       names: liveNames(opened.target, config, onTable),
       isFresh: false,
+      startedMs: performance.now(),
       done: Promise.resolve(),
     };
     generation.done = live(generation, demand, signal, context);
@@ -112,6 +115,17 @@ export async function releaseBrake(generation: Generation | undefined, registry:
   await opened.markAllowDeletes([registry]);
 }
 
+/** Registries of which nothing is known yet, for as long as they are waited for: their names would be denied. */
+function awaitedRegistries({ config, controller, opened, startedMs }: Generation): readonly string[] {
+  const { registries, merge, http } = config;
+  if (controller === undefined || performance.now() - startedMs >= http.readyWaitMs) return [];
+  const { readAtMs } = controller.readers;
+  const unread = registries.map(({ name }) => name).filter((name) => !readAtMs.has(name));
+  if (unread.length === 0) return [];
+  const standing = new Set([...opened.target.standing().objects.values()].map(({ registry }) => registry));
+  return unread.filter((name) => !standing.has(merge.includes(name) ? (merge[0] ?? name) : name));
+}
+
 /** Whether its names can be answered; why not, in sentences without a full stop. */
 export function readiness(
   generation: Generation | undefined,
@@ -129,6 +143,12 @@ export function readiness(
   const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
   const isBehind = isFresh && names.version() !== opened.target.version();
   if (isUnsettled || isBehind) return { ready: false, reasons: ["the names have not settled yet"] };
+  const awaited = isFresh ? awaitedRegistries(generation) : [];
+  if (awaited.length > 0)
+    return {
+      ready: false,
+      reasons: awaited.map((name) => `registry ${name} has not been read yet, and nothing of it stands`),
+    };
   generation.isFresh = false;
   return { ready: true, reasons: [] };
 }

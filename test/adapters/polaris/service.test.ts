@@ -11,7 +11,7 @@ import { securityRow } from "../../security/row.ts";
 import { sized } from "../../size.ts";
 
 const place = { registry: "prod", namespace: "default", name: "orders", source: "here" };
-const options: MappingOptions = { unhealthy: "drop" };
+const options: MappingOptions = { unhealthy: "drop", allUnhealthy: "drop" };
 
 function mapped(raw: readonly Partial<RawInstance>[], how: Partial<MappingOptions> = {}): Service | undefined {
   const whole = raw.map((one): RawInstance => ({ host: "192.0.2.1", port: 8080, ...one }));
@@ -316,6 +316,20 @@ for (const { name, raw, ports, endpoints, out = [], note } of portCases) {
   });
 }
 
+test("toService() uses instances of which none is healthy as Polaris's clients do: but for those isolated or without weight", () => {
+  const raw = [
+    { host: "192.0.2.1", healthy: false },
+    { host: "192.0.2.2", healthy: false, isolate: true },
+    { host: "192.0.2.3", healthy: false, weight: 0 },
+  ];
+  const used = (allUnhealthy: "drop" | "keep", ...more: readonly Partial<RawInstance>[]) =>
+    mapped([...raw, ...more], { allUnhealthy })?.endpoints.map(({ address }) => address);
+  assert.deepEqual(used("keep"), ["192.0.2.1"]);
+  assert.match(mapped(raw, { allUnhealthy: "keep" })?.notes.join() ?? "", /no instance is healthy, so all are used/);
+  assert.deepEqual(used("drop"), []);
+  assert.deepEqual(used("keep", { host: "192.0.2.4" }), ["192.0.2.4"]);
+});
+
 test("toService() skips a service that is all Kubernetes's, and its instances in others", () => {
   const stamped = { metadata: { source: "polaris-controller", clusterName: "east" } };
   assert.equal(mapped([stamped, { metadata: { clusterName: "east" } }]), undefined);
@@ -404,10 +418,13 @@ test("whatever instances say, toService() gives what the mesh can take, in any o
         JSON.stringify({ code: 200000, instances: raw.map((one, at) => ({ ...one, id: `${at}` })) }),
       );
       const { instances } = parseReply(body);
-      const given = toService(place, instances, { unhealthy }, intern());
+      const given = toService(place, instances, { unhealthy, allUnhealthy: "drop" }, intern());
       if (given === undefined) return;
       assert.deepEqual(schema.safeParse(given).error?.issues ?? [], []);
-      assert.deepEqual(toService(place, [...instances].reverse(), { unhealthy }, intern()), given);
+      assert.deepEqual(
+        toService(place, [...instances].reverse(), { unhealthy, allUnhealthy: "drop" }, intern()),
+        given,
+      );
     }),
     { numRuns: sized(500) },
   );

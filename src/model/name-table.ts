@@ -59,6 +59,8 @@ export interface NameTable {
   readonly parents: ReadonlySet<string>;
   /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
   readonly serial: number;
+  /** Milliseconds since the epoch at which it is to be made anew: names lead where they led before, until the mesh has their new VIPs. */
+  readonly renewAtMs?: number;
   /** Whether rows have their endpoints. */
   readonly hasEndpoints?: boolean;
   /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */

@@ -121,6 +121,8 @@ const happen = {
     })),
   names: (world: World, _: MemoryTarget, event: Event) =>
     change(world, event, (was) => ({ ...was, legacyNames: ["shared.example.org", `n${event.n}.example.org`] })),
+  renamed: (world: World, _: MemoryTarget, event: Event) =>
+    change(world, event, (was) => ({ ...was, name: `r${event.n % 3}`, legacyNames: ["renamed.example.org"] })),
   alias: (world: World, _: MemoryTarget, event: Event) =>
     change(world, event, (was) => ({
       ...was,

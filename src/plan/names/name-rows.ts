@@ -1,11 +1,18 @@
 import { canonical, familyOf } from "../../istio/addresses.ts";
 import type { NameEndpoint, NamePort, NameRow, WaitingName } from "../../model/name-table.ts";
-import { type EntryPort, NAMES_ANNOTATION, SERVICE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
+import {
+  type EntryPort,
+  GONE_SINCE_ANNOTATION,
+  NAMES_ANNOTATION,
+  SERVICE_ANNOTATION,
+  type ServiceEntry,
+} from "../../model/objects.ts";
 import type { StandingObject } from "../../model/standing.ts";
 import { sameValue } from "../same.ts";
 import { insideAddresses } from "../stages/standing-stage.ts";
 import { isCompanion } from "../standing.ts";
-import { readNames } from "./names-annotation.ts";
+import { readWrittenNames, type WrittenName } from "./names-annotation.ts";
+import { claimOf, type NameClaim } from "./precedence.ts";
 
 const MOST_ENDPOINTS = 256;
 
@@ -37,7 +44,8 @@ export function sourceOf(
   const endpoints = hasEndpoints === true ? spec.endpoints : undefined;
   const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
   const inside = insideAddresses({ manifest });
-  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside };
+  const isGone = metadata.annotations?.[GONE_SINCE_ANNOTATION] !== undefined;
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside, isGone };
 }
 
 /** Whether DNS answers from it. */
@@ -45,8 +53,15 @@ export function isAnswered(object: StandingObject): object is AnsweredEntry {
   return object.manifest.kind === "ServiceEntry" && !isCompanion(object.manifest.metadata);
 }
 
-/** All names of an entry; none where it has no address. */
-export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly NameRow[] {
+/** A row, and what it is preferred to that of another entry for. */
+export interface ClaimedRow {
+  readonly row: NameRow;
+  readonly claim: NameClaim;
+  readonly entry: AnsweredEntry;
+}
+
+/** All names of an entry, its host first; none where it has no address. */
+export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly ClaimedRow[] {
   const { spec, metadata } = entry.manifest;
   const host = spec.hosts[0];
   if (host === undefined) return [];
@@ -56,7 +71,7 @@ export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonl
   const a = addresses.filter((address) => familyOf(address) === "v4");
   const aaaa = addresses.filter((address) => familyOf(address) === "v6");
   if (addresses.length === 0) return [];
-  const names = [host, ...readNames(metadata.annotations?.[NAMES_ANNOTATION])];
+  const names: readonly WrittenName[] = [{ name: host }, ...readWrittenNames(metadata.annotations?.[NAMES_ANNOTATION])];
   const service = metadata.annotations?.[SERVICE_ANNOTATION];
   const common = {
     ...{ host, a, aaaa, ports: spec.ports.map(portOf) },
@@ -65,9 +80,10 @@ export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonl
   };
   // Its host and VIP lead inside too; who asks by an old name need not pass by them.
   const inside = byFamily(insideAddresses(entry));
-  return names.map((name) => ({
-    ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 },
-    ...(name === host ? {} : inside),
+  return names.map(({ name, since }) => ({
+    row: { ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 }, ...(name === host ? {} : inside) },
+    claim: claimOf(entry, name === host, since),
+    entry,
   }));
 }
 

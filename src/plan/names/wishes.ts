@@ -30,6 +30,8 @@ export interface NamingOptions {
   /** Registries whose names may have dots in legacy names. */
   readonly dots?: ReadonlySet<string>;
   readonly aliases: readonly AliasRule[];
+  /** When names move that move in this pass. */
+  readonly nowMs: number;
 }
 
 /** What a service would be called if nobody else wanted the same. */

@@ -10,7 +10,18 @@ import type { ServiceKey } from "../../model/service.ts";
 import { sameValue } from "../same.ts";
 import { isInside } from "../stages/standing-stage.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { count, endpointsOf, entryOf, holdOf, isApart, mark, type PolicyOptions, registryOf } from "./changes.ts";
+import {
+  count,
+  endpointsOf,
+  entryOf,
+  holdOf,
+  isApart,
+  isSucceeded,
+  lettingGo,
+  mark,
+  type PolicyOptions,
+  registryOf,
+} from "./changes.ts";
 import { type Holding, writeShrunk } from "./holdings.ts";
 
 /** Losses of the last ten minutes count together: a registry that fails is not read in one moment. */
@@ -51,7 +62,7 @@ export function brakeEndpoints(
     else if (message === undefined) update.push(marked(change, options));
     else {
       hold.push({ ...holdOf(change, "brake"), message });
-      const kept = withEndpoints(change, missingEndpoints(change));
+      const kept = withEndpoints(change, missingEndpoints(change)) ?? lettingGo(change);
       if (kept !== undefined) update.push(kept);
     }
   }
@@ -63,7 +74,7 @@ function growth(plan: Plan): ReadonlyMap<ServiceKey, number> {
   const grown = new Map<ServiceKey, number>();
   for (const change of plan.update) {
     const wanted = entryOf(change);
-    if (wanted === undefined || isInside(change.standing) || isApart(change)) continue;
+    if (wanted === undefined || isInside(change.standing) || isApart(change) || isSucceeded(wanted)) continue;
     count(grown, change.object.service, endpointsOf(wanted).length - countOf(change));
   }
   return grown;
@@ -106,7 +117,8 @@ function lately({ shrunk }: Holding, sinceMs: number): number {
 /** Whether an entry has fewer endpoints with this change. One that has others instead is what a rollout looks like. */
 function shrinks(change: Update): boolean {
   const wanted = entryOf(change);
-  return wanted !== undefined && !isInside(change.standing) && endpointsOf(wanted).length < countOf(change);
+  if (wanted === undefined || isInside(change.standing) || isSucceeded(wanted)) return false;
+  return endpointsOf(wanted).length < countOf(change) && change.object.service === change.standing.service;
 }
 
 function countOf({ standing }: Update): number {

@@ -4,6 +4,7 @@ import { type IndexedStanding, isExposure } from "../standing.ts";
 import { isVanishing, type PolicyOptions, serviceOf, withheld } from "./changes.ts";
 import { brakeEndpoints } from "./endpoint-brake.ts";
 import { brakeServices } from "./service-brake.ts";
+import { followHeirs } from "./succeeded.ts";
 
 /**
  * Hold back what would take away too much at once.
@@ -24,7 +25,9 @@ export function applyPolicy(
   const serviceBraked = brakeServices(upserts, standing, authorities, options, brakes);
   const own = serviceBraked.hold.slice(upserts.hold.length);
   const held = new Set(own.map(({ service }) => service));
-  return { ...brakeEndpoints(serviceBraked, standing, held, options, brakes), brakes };
+  const braked = brakeEndpoints(serviceBraked, standing, held, options, brakes);
+  const kept = new Set(braked.hold.slice(upserts.hold.length).map(({ service }) => service));
+  return { ...followHeirs(braked, standing, kept), brakes };
 }
 
 /** What goes with a service that vanished stays. An alias or a route that a listed service no longer asks for goes. */

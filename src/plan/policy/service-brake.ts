@@ -9,6 +9,7 @@ import {
   endpointsOf,
   entryOf,
   isApart,
+  isSucceeded,
   isVanishing,
   mark,
   type PolicyOptions,
@@ -29,7 +30,7 @@ export function brakeServices(
   // A service that is back with this plan is no loss any more.
   const returning = new Set(plan.update.filter(isReturn).map(({ standing: { key } }) => key));
   for (const entry of standing.entries.values()) {
-    if (isInside(entry)) continue;
+    if (isInside(entry) || isSucceeded(entry.manifest)) continue;
     count(total, entry.registry);
     if (isRecentLoss(entry, options) && !returning.has(entry.key)) count(marked, entry.registry);
   }
@@ -42,9 +43,7 @@ export function brakeServices(
   const expired = plan.delete.filter(
     (change) =>
       // What leads callers in from outside goes with its line in the configuration, whatever a registry says.
-      !isExposure(change.standing) &&
-      change.standing.service !== undefined &&
-      goneSince(standing.entries.get(change.standing.service)) !== undefined,
+      !isExposure(change.standing) && isGoneFor(standing.entries.get(change.standing.service ?? "")),
   );
   const held = new Set<Change>();
   const messages = new Map<string, string>();
@@ -78,7 +77,7 @@ function isLoss(change: Update): boolean {
   const isEmptied =
     mark(change.object.manifest, EMPTY_SINCE_ANNOTATION) !== undefined &&
     marks.every((name) => mark(change.standing.manifest, name) === undefined);
-  return isVanishing(change) || isEmptied;
+  return (isVanishing(change) && !isSucceeded(change.object.manifest)) || isEmptied;
 }
 
 function isReturn({ object, premade }: Update): boolean {
@@ -86,8 +85,11 @@ function isReturn({ object, premade }: Update): boolean {
   return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].every((name) => mark(object.manifest, name) === undefined);
 }
 
-function goneSince(entry: StandingEntry | undefined): string | undefined {
-  return entry === undefined ? undefined : mark(entry.manifest, GONE_SINCE_ANNOTATION);
+/** Whether it is of a service that is gone and that no other one has succeeded. */
+function isGoneFor(entry: StandingEntry | undefined): boolean {
+  return (
+    entry !== undefined && mark(entry.manifest, GONE_SINCE_ANNOTATION) !== undefined && !isSucceeded(entry.manifest)
+  );
 }
 
 function isRecentLoss({ manifest }: StandingObject, options: PolicyOptions): boolean {

@@ -141,6 +141,7 @@ for (const one of cases)
     const options = {
       template: "{service}.{namespace}.{registry}.mesh.internal",
       clusterDomain: "cluster.local",
+      nowMs: NOW_MS,
       legacyNames: new Map(),
       aliases: [],
     };

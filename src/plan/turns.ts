@@ -74,11 +74,18 @@ function turned<Changed extends Update | Delete>(change: Changed, { made, given,
 function withFirst(change: Update, awaited: ReadonlySet<ObjectKey>): Update {
   const { turn, object, standing } = change;
   if (turn?.meanwhile === undefined || !awaited.has(object.key)) return change;
-  const isSame = object.service === standing.service;
   const stood = { ...object, manifest: standing.manifest };
-  // Nothing else yet: the names that it lets go of lead to what stands until others have them.
-  const first = isSame ? withNames(stood, object.manifest, new Set(namesOf(object.manifest))) : turn.meanwhile;
+  // Nothing else yet: the names that it lets go of lead to what stands until others have them, if that is somebody.
+  const leads = !isMain(standing.manifest) || hasEndpoints(standing.manifest);
+  const first =
+    leads && object.service === standing.service
+      ? withNames(stood, object.manifest, new Set(namesOf(object.manifest)))
+      : turn.meanwhile;
   return { ...change, turn: { ...turn, first } };
+}
+
+function hasEndpoints(manifest: Manifest): boolean {
+  return manifest.kind === "ServiceEntry" && (manifest.spec.endpoints ?? []).length > 0;
 }
 
 function isMain(manifest: Manifest): boolean {

@@ -36,6 +36,8 @@ export interface NameRow {
   readonly cname?: string;
   /** Set on a name of a service that is known and that nobody has asked for: it has addresses soon after someone does. */
   readonly waits?: true;
+  /** Set while its entry is being deleted; as a number, until when it is answered though that is gone: it may be made anew. */
+  readonly ends?: true | number;
   /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
   readonly settledAtMs: number;
 }

@@ -18,6 +18,7 @@ export type HoldReason =
   | "service" // the service that it is to lead to is not listed
   | "stage" // a step of a move is refused
   | "unread" // its registry or service could not be read
+  | "terminating" // it is being deleted, and a finalizer keeps it
   | "upsert-only" // the mode forbids it
   | "unknown" // ours by label, but without a service annotation
   | "yielded"; // someone took it over

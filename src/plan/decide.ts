@@ -108,7 +108,7 @@ function takersThatCannotStand({ naming, desired, plan, standing }: Decision): r
     const [entry] = desired.kept.has(taker) ? [] : (desired.objects.get(taker) ?? []);
     if (entry === undefined || made.has(entry.key)) return entry === undefined;
     const stands = standing.objects.get(entry.key);
-    return stands?.service === undefined || stands.yielded !== undefined;
+    return stands?.service === undefined || (stands.yielded ?? stands.terminating) !== undefined;
   });
 }
 

@@ -267,6 +267,7 @@ function isSameButForContent(a: StandingObject, b: StandingObject): boolean {
     a.uid === b.uid &&
     a.createdMs === b.createdMs &&
     b.yielded === undefined &&
+    a.terminating === b.terminating &&
     sameEntry(a, b)
   );
 }

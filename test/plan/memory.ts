@@ -36,6 +36,8 @@ export interface MemoryTarget extends Target {
   readonly sidecars: Map<string, SidecarScope>;
   readonly peerRules: Map<string, PeerRule>;
   readonly meshNamespaces: Map<string, MeshNamespace>;
+  /** Keys of objects that somebody's finalizer keeps when they are deleted. */
+  readonly kept: Set<string>;
   clockMs: number;
   /** Every request, as `create ServiceEntry/…` or `ledger x2istio-vips-…`. */
   readonly requests: string[];
@@ -58,6 +60,7 @@ export function memoryTarget(
   const peerRules = new Map<string, PeerRule>();
   const meshNamespaces = new Map<string, MeshNamespace>();
   const moves = { claims, sidecars, peerRules, meshNamespaces };
+  const kept = new Set<string>();
   const requests: string[] = [];
   let version = 0;
   const memory: MemoryTarget = {
@@ -68,6 +71,7 @@ export function memoryTarget(
     ledger,
     absentKinds,
     ...moves,
+    kept,
     requests,
     clockMs: fields.clockMs ?? NOW_MS,
     fault: () => undefined,
@@ -147,7 +151,10 @@ export function memoryTarget(
     } else {
       if (objects.get(key) !== change.standing) return "conflict";
       const { uid, createdMs } = change.standing;
-      if (change.kind === "delete") objects.delete(key);
+      if (change.kind === "delete" && kept.has(key)) {
+        const terminating = "finalizer example.org/keep keeps it";
+        objects.set(key, { ...change.standing, terminating, resourceVersion: `${++version}` });
+      } else if (change.kind === "delete") objects.delete(key);
       else put(change.object.manifest, { uid, createdMs });
     }
     return "written";

@@ -36,7 +36,7 @@ export interface NameTableOptions {
 
 /** All that rows are made of. */
 export function sourceOf(
-  { manifest, statusAddresses }: AnsweredEntry,
+  { manifest, statusAddresses, terminating }: AnsweredEntry,
   { endpoints: hasEndpoints }: NameTableOptions,
 ): object {
   const { spec, metadata } = manifest;
@@ -45,7 +45,7 @@ export function sourceOf(
   const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
   const inside = insideAddresses({ manifest });
   const isGone = metadata.annotations?.[GONE_SINCE_ANNOTATION] !== undefined;
-  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside, isGone };
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside, isGone, terminating };
 }
 
 /** Whether DNS answers from it. */
@@ -77,6 +77,7 @@ export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonl
     ...{ host, a, aaaa, ports: spec.ports.map(portOf) },
     ...(options.endpoints === true ? { endpoints: endpointsOf(spec) } : {}),
     ...(service === undefined ? {} : { service }),
+    ...(entry.terminating === undefined ? {} : { ends: true as const }),
   };
   // Its host and VIP lead inside too; who asks by an old name need not pass by them.
   const inside = byFamily(insideAddresses(entry));
@@ -130,7 +131,10 @@ export function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: 
   if (!isSame) return { ...row, settledAtMs };
   // The mesh has its address, whatever else changed.
   const isWhole =
-    sameValue(before.ports, row.ports) && sameValue(before.endpoints, row.endpoints) && before.service === row.service;
+    sameValue(before.ports, row.ports) &&
+    sameValue(before.endpoints, row.endpoints) &&
+    before.service === row.service &&
+    before.ends === row.ends;
   return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
 }
 
@@ -138,4 +142,14 @@ export function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: 
 export function waitingRow({ name, host, service }: WaitingName, before: NameRow | undefined): NameRow {
   const isSame = before?.waits === true && before.host === host && before.service === service;
   return isSame ? before : { name, host, a: [], aaaa: [], service, waits: true, settledAtMs: 0 };
+}
+
+/** How long a name is answered whose entry was being deleted and is gone now: by then its service, if it has come back, has another one. */
+const MADE_ANEW_MS = 2000;
+
+/** The row of a name that no entry has any more; `undefined` where it is to be denied. */
+export function endingRow(before: NameRow, nowMs: number): NameRow | undefined {
+  const { ends } = before;
+  if (ends === true) return { ...before, ends: nowMs + MADE_ANEW_MS };
+  return ends !== undefined && ends > nowMs ? before : undefined;
 }

@@ -1,7 +1,15 @@
 import { inSlices, type Sliced } from "../../async/slices.ts";
 import type { NameRow, NameTable } from "../../model/name-table.ts";
 import type { Standing, StandingObject } from "../../model/standing.ts";
-import { type ClaimedRow, isAnswered, keepRow, type NameTableOptions, rowsOf, waitingRow } from "./name-rows.ts";
+import {
+  type ClaimedRow,
+  endingRow,
+  isAnswered,
+  keepRow,
+  type NameTableOptions,
+  rowsOf,
+  waitingRow,
+} from "./name-rows.ts";
 import { isBefore } from "./precedence.ts";
 
 /**
@@ -41,6 +49,12 @@ export function* buildNameTable(
     if (names.has(waiting.name)) return;
     const before = previous?.names.get(waiting.name);
     put(waitingRow(waiting, before), before);
+  });
+  yield* inSlices(previous?.names.values() ?? [], (before) => {
+    const ending = names.has(before.name) ? undefined : endingRow(before, options.nowMs);
+    if (ending === undefined) return;
+    renewAtMs = Math.min(renewAtMs, Number(ending.ends));
+    put(ending, before);
   });
   yield* inSlices(names.keys(), (name) => addParents(name, parents, names));
   const table = {

@@ -42,6 +42,8 @@ interface Step {
   readonly moveMs: number;
   /** Every n-th write fails in a pass before the others; 0: none. */
   readonly faultEvery: number;
+  /** Objects of which service finalizers keep, by its place; without it, none any more. */
+  readonly keeps: number | undefined;
 }
 
 const LEGACY = ["l1.example.org", "l2.example.org", "l3.apps", "l4"];
@@ -120,6 +122,7 @@ const step = fc.record<Step>({
   isRestart: fc.boolean(),
   moveMs: fc.constantFrom(0, 1000, MINUTE_MS, 45 * MINUTE_MS, 90 * MINUTE_MS),
   faultEvery: fc.constantFrom(0, 0, 0, 2, 3, 5),
+  keeps: fc.option(fc.nat({ max: 10 }), { nil: undefined, freq: 2 }),
 });
 const history = fc.array(step, { minLength: 1, maxLength: 10 });
 
@@ -384,7 +387,9 @@ function checkMoments({ before, after, moments }: Passed): void {
     }
     for (const alias of before.aliases.keys())
       if (after.aliases.has(alias)) assert.ok(view.aliases.has(alias), `${alias} is there ${when}`);
-    for (const [name, host] of view.exposures) assert.ok(view.names.has(host), `${name} leads to ${host} ${when}`);
+    for (const [name, host] of view.exposures)
+      if (before.names.has(before.exposures.get(name) ?? host))
+        assert.ok(view.names.has(host), `${name} leads to ${host} ${when}`);
   }
 }
 
@@ -395,8 +400,10 @@ function checkFollowed(bench: Bench, { decision, before, after }: Passed): void 
   const isSame = (key: string, other: string) =>
     installation.isCaseless ? key.toLowerCase() === other.toLowerCase() : key === other;
   const hosts = new Map<string, string>();
+  // What is being deleted is nowhere to write to.
   for (const object of target.objects.values())
-    if (isEntry(object)) hosts.set(object.service, object.manifest.spec.hosts[0] ?? "");
+    if (isEntry(object) && object.terminating === undefined)
+      hosts.set(object.service, object.manifest.spec.hosts[0] ?? "");
   const stands = (key: string) => [...hosts.keys()].some((one) => isSame(one, key));
   const isSaid = (key: string, subject: string) =>
     decision.plan.hold.some((hold) => isSame(hold.service ?? "", key) && (hold.subject === subject || !stands(key)));
@@ -432,7 +439,9 @@ function checkFollowed(bench: Bench, { decision, before, after }: Passed): void 
     if (alias !== undefined && told(standsAs(line, installation)).endpoints.length > 0)
       check(line, `apps/${alias}`, before.owners.get(alias), after.owners.get(alias));
   }
+  const ending = [...target.objects.values()].filter(({ terminating }) => terminating !== undefined);
   for (const [name, { service: key, endpoints }] of after.names) {
+    if (ending.some(({ service }) => service === key)) continue;
     const { endpoints: wanted, isDenied } = told(key);
     if (!isDenied) for (const one of wanted) assert.ok(endpoints.includes(one), `${name} leads to ${one} of ${key}`);
   }
@@ -445,22 +454,39 @@ function checkHeirs({ target }: Bench): void {
     entry?.manifest.kind === "ServiceEntry" ? (entry.manifest.spec.endpoints ?? []).map(({ address }) => address) : [];
   for (const [key, entry] of entries) {
     const heir = entry.manifest.metadata.annotations?.["x2istio.io/succeeded-by"];
-    if (heir !== undefined && entries.has(heir))
+    const isEnding = entry.terminating !== undefined || entries.get(heir ?? "")?.terminating !== undefined;
+    if (heir !== undefined && entries.has(heir) && !isEnding)
       assert.deepEqual(addresses(entry), addresses(entries.get(heir)), `${key} leads to ${heir}`);
   }
 }
 
-async function live(bench: Bench, { edits, isRestart, moveMs, faultEvery }: Step): Promise<void> {
+/** Somebody puts finalizers on what stands of a service, or takes all off, with which goes what was to go. */
+function keep({ kept, objects }: MemoryTarget, at: number | undefined): void {
+  const services = [...new Set([...objects.values()].map(({ service }) => service))];
+  for (const { key, service } of objects.values())
+    if (at !== undefined && service === services[at % services.length]) kept.add(key);
+  if (at !== undefined) return;
+  kept.clear();
+  for (const { key, terminating } of objects.values()) if (terminating !== undefined) objects.delete(key);
+}
+
+async function live(bench: Bench, { edits, isRestart, moveMs, faultEvery, keeps }: Step): Promise<void> {
   const { installation, target } = bench;
   target.clockMs += moveMs;
+  keep(target, keeps);
   for (const one of edits) bench.lines = edited(bench.lines, one, installation);
   // Another configuration is a fresh process, too.
   const isReloaded = edits.some(({ kind }) => kind !== "fill" && kind !== "empty" && kind !== "deny");
   if (isReloaded) bench.settings = settingsOf(bench.lines, installation);
   if (isReloaded || isRestart) bench.compute = decider(bench.settings);
   if (faultEvery > 0) checkMoments(await onePass(bench, faultEvery));
+  const ending = new Set([...target.objects.values()].flatMap((one) => (one.terminating === undefined ? [] : one.key)));
   for (let turn = 1; turn <= 2; turn++) {
+    target.requests.length = 0;
     const passed = await onePass(bench, 0);
+    for (const key of ending)
+      if (target.objects.get(key)?.terminating !== undefined)
+        assert.ok(!target.requests.some((request) => request.endsWith(` ${key}`)), `${key} is not touched`);
     checkMoments(passed);
     checkFollowed(bench, passed);
     checkHeirs(bench);

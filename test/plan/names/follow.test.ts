@@ -267,6 +267,8 @@ function viewOf({ objects }: MemoryTarget): View {
   const exposures = new Map<string, string>();
   for (const object of objects.values()) {
     const { manifest } = object;
+    // What is being deleted leads where it led.
+    if (object.terminating !== undefined) continue;
     if (manifest.kind === "Service") aliases.set(manifest.metadata.name, manifest.spec.externalName);
     if (manifest.kind === "Service") owners.set(manifest.metadata.name, object.service);
     if (manifest.kind !== "VirtualService") continue;
@@ -436,7 +438,8 @@ function checkFollowed(bench: Bench, { decision, before, after }: Passed): void 
   for (const line of lines) {
     for (const name of line.legacy) check(line, name, before.names.get(name)?.service, after.names.get(name)?.service);
     const { alias } = line;
-    if (alias !== undefined && told(standsAs(line, installation)).endpoints.length > 0)
+    const isEnding = target.objects.get(`Service/apps/${alias}`)?.terminating !== undefined;
+    if (alias !== undefined && !isEnding && told(standsAs(line, installation)).endpoints.length > 0)
       check(line, `apps/${alias}`, before.owners.get(alias), after.owners.get(alias));
   }
   const ending = [...target.objects.values()].filter(({ terminating }) => terminating !== undefined);

@@ -36,6 +36,8 @@ export interface NameRow {
   readonly cname?: string;
   /** Set on a name of a service that is known and that nobody has asked for: it has addresses soon after someone does. */
   readonly waits?: true;
+  /** Set while its entry is being deleted; as a number, until when it is answered though that is gone: it may be made anew. */
+  readonly ends?: true | number;
   /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
   readonly settledAtMs: number;
 }
@@ -59,6 +61,8 @@ export interface NameTable {
   readonly parents: ReadonlySet<string>;
   /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
   readonly serial: number;
+  /** Milliseconds since the epoch at which it is to be made anew: names lead where they led before, until the mesh has their new VIPs. */
+  readonly renewAtMs?: number;
   /** Whether rows have their endpoints. */
   readonly hasEndpoints?: boolean;
   /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */

@@ -11,6 +11,8 @@ export const NAMES_ANNOTATION = "x2istio.io/names";
 /** On an entry, aliases of its service outside its own namespace that stand or are to stand: `shop/orders,web/orders`. */
 export const ALIASES_ANNOTATION = "x2istio.io/aliases";
 export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
+/** On the entry of a service that is gone: the service that took over its names, to whose endpoints its VIP leads meanwhile. */
+export const SUCCEEDED_BY_ANNOTATION = "x2istio.io/succeeded-by";
 /** On a ServiceEntry that lost endpoints: how many it had, and when that began. */
 export const SHRUNK_ANNOTATION = "x2istio.io/shrunk-from";
 /** On a ServiceEntry of which a brake keeps endpoints: how many it had, how many its registry lists, and since when. */

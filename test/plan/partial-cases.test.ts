@@ -398,6 +398,18 @@ const cases: readonly Case[] = [
     went: "all",
   },
   {
+    name: "the endpoints of a service that succeeded another one, whose entry leads to it",
+    said: { dc1: [service("orders", { legacyNames: ["n.example.org"] }), service("stock")] },
+    async happens(all) {
+      const heir = { legacyNames: ["n.example.org"] };
+      all.said.dc1 = [service("orders-api", heir), service("stock")];
+      await all.all();
+      await all.all();
+      all.said.dc1 = [service("orders-api", { ...heir, endpoints: moved }), service("stock")];
+    },
+    went: "all",
+  },
+  {
     name: "what someone did to 129 entries",
     said: { dc1: many(200) },
     happens(all) {

@@ -128,6 +128,8 @@ const happen = {
         ...(event.n % 2 === 0 ? [] : ["localhost", "one"]),
       ],
     })),
+  renamed: (world: World, _: MemoryTarget, event: Event) =>
+    change(world, event, (was) => ({ ...was, name: `r${event.n % 3}`, legacyNames: ["renamed.example.org"] })),
   alias: (world: World, _: MemoryTarget, event: Event) =>
     change(world, event, (was) => ({
       ...was,

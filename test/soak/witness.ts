@@ -152,8 +152,8 @@ export function createWitness(options: WitnessOptions): Witness {
     // A VirtualService goes when the last HTTP port or legacy name does, whether or not someone took the entry away meanwhile.
     const isLess = entries.has(service ?? "") || isPlain(answer, nameOf(service));
     if (manifest.kind === "VirtualService" && (isLess || ledInside(manifest).length > 0)) return;
-    // What nobody asks for has no alias: an entry that someone took away tells of nobody any more.
-    if (manifest.kind === "Service" && options.reported.has(registry) && !entries.has(service ?? "")) return;
+    // What nobody asks for has no alias and no route: an entry that someone took away tells of nobody any more.
+    if (!isMainEntry(manifest) && options.reported.has(registry) && !entries.has(service ?? "")) return;
     if (!isCalledGone(answer, nameOf(service)))
       accuse(1, `${process.name} deletes ${standing.key}, of which ${wordOf(answer, nameOf(service))}`);
     const goneMs = Date.parse(markOf(manifest, GONE_SINCE_ANNOTATION) ?? "");

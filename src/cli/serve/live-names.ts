@@ -121,7 +121,7 @@ async function follow(state: State, source: Source, signal: AbortSignal, log: Lo
       state.wake = resolve;
     });
     const isDue = (state.endpoints && state.table?.hasEndpoints !== true) || state.known !== state.waitingOf;
-    if (!isDue) await Promise.race([woken, target.waitForChange(state.version, signal).catch(() => undefined)]);
+    if (!isDue) await untilNews(state, woken, target, signal);
     if (signal.aborted) break;
     const startedMs = performance.now();
     try {
@@ -136,4 +136,20 @@ async function follow(state: State, source: Source, signal: AbortSignal, log: Lo
     const restMs = Math.max(BURST_MS, rest * (performance.now() - startedMs));
     await delay(restMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** Resolve when the target changes, someone wakes us, the table is to be made anew, or `signal` aborts. */
+async function untilNews(
+  { version, table }: State,
+  woken: Promise<void>,
+  target: Target,
+  signal: AbortSignal,
+): Promise<void> {
+  const { renewAtMs } = table ?? {};
+  const ended = new AbortController();
+  const inner = AbortSignal.any([signal, ended.signal]);
+  const news = [woken, target.waitForChange(version, inner)];
+  if (renewAtMs !== undefined) news.push(delay(Math.max(0, renewAtMs - Date.now()), undefined, { signal: inner }));
+  await Promise.race(news.map((one) => one.catch(() => undefined)));
+  ended.abort();
 }

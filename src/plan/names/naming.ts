@@ -8,6 +8,8 @@ export interface LegacyName {
   readonly name: string;
   /** Set when Istio cannot carry it as a host, so that it works by VIP only. */
   readonly dnsOnly?: string;
+  /** When it came from another entry, RFC 3339. */
+  readonly since?: string;
 }
 
 export interface AliasName {
@@ -35,12 +37,23 @@ export interface Rival {
   readonly message: string;
 }
 
+/** A name that stands on objects of one service and that another one is given. */
+export interface Move {
+  readonly kind: "name" | "alias";
+  /** A host or legacy name, or the alias's object key. */
+  readonly name: string;
+  readonly from: ServiceKey;
+  readonly to: ServiceKey;
+}
+
 export interface Naming {
   /** A service without names here is held. */
   readonly services: ReadonlyMap<ServiceKey, ServiceNames>;
   readonly holds: readonly Hold[];
   /** Aliases that are not to be touched in this pass, whatever stands there. */
   readonly heldAliases: ReadonlySet<string>;
+  /** In no particular order. */
+  readonly moves: readonly Move[];
 }
 
 /** A legacy name that a service would have. */

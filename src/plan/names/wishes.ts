@@ -36,6 +36,8 @@ export interface NamingOptions {
   /** Registries whose legacy names may be of one label. */
   readonly singleLabels?: ReadonlySet<string>;
   readonly aliases: readonly AliasRule[];
+  /** When names move that move in this pass. */
+  readonly nowMs: number;
 }
 
 /** What a service would be called if nobody else wanted the same. */

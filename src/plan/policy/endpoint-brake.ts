@@ -10,7 +10,7 @@ import type { Brake, Hold, Plan, Update } from "../../model/plan.ts";
 import { rfc3339 } from "../../model/rfc3339.ts";
 import { sameObject } from "../plan.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { endpointsOf, entryOf, holdOf, mark, type PolicyOptions, registryOf } from "./changes.ts";
+import { endpointsOf, entryOf, holdOf, lettingGo, mark, type PolicyOptions, registryOf } from "./changes.ts";
 import { writeShrunk } from "./holdings.ts";
 import { type HeldLoss, withHeldLoss } from "./marks.ts";
 import { heldOf, type KeptServices, type Loss, lossesOf, releaseMs, standingCount, suddenSinceMs } from "./sudden.ts";
@@ -110,7 +110,8 @@ function keptUpdate(change: Update, held: HeldLoss): readonly Update[] {
 function keptEntry(change: Update): ServiceEntry {
   const manifest = change.object.manifest as ServiceEntry;
   // The endpoints of a merged service are told apart by their order: it stays as a whole.
-  if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined) return change.standing.manifest as ServiceEntry;
+  if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined)
+    return (lettingGo(change)?.object.manifest ?? change.standing.manifest) as ServiceEntry;
   const names = new Set(manifest.spec.ports.map(({ name }) => name));
   const fitting = missingEndpoints(change).filter(({ ports }) =>
     Object.keys(ports ?? {}).every((name) => names.has(name)),

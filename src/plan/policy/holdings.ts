@@ -1,4 +1,4 @@
-import { type ServiceEntry, SHRUNK_ANNOTATION } from "../../model/objects.ts";
+import { type ServiceEntry, SHRUNK_ANNOTATION, SUCCEEDED_BY_ANNOTATION } from "../../model/objects.ts";
 import { rfc3339 } from "../../model/rfc3339.ts";
 import type { PremadeEntry, StandingObject } from "../../model/standing.ts";
 import { isInside } from "../stages/standing-stage.ts";
@@ -19,11 +19,12 @@ interface Shrunk {
   readonly atMs: number;
 }
 
-/** What a service has; what is left on the entry of one that is inside is meant to go, and does not count. */
+/** What a service has; what is left on the entry of one that is inside is meant to go, and what is on one that another succeeded is that one's. */
 export function holdingOf(entry: StandingObject | undefined, premade: readonly PremadeEntry[]): Holding {
   const registry = (entry ?? premade[0])?.registry ?? "";
   const counted = premade.filter(({ isApart }) => isApart !== true);
-  const own = entry === undefined || isInside(entry) ? [] : [entry];
+  const isOthers = entry?.manifest.metadata.annotations?.[SUCCEEDED_BY_ANNOTATION] !== undefined;
+  const own = entry === undefined || isInside(entry) || isOthers ? [] : [entry];
   const endpoints = [...own, ...counted].reduce(
     (sum, { manifest }) => sum + endpointCount(manifest as ServiceEntry),
     0,

@@ -14,17 +14,26 @@ export function standingHeld(entries: readonly StandingEntry[], nowMs: number): 
   return marks.filter(({ atMs }) => atMs <= nowMs).sort((a, b) => b.atMs - a.atMs)[0];
 }
 
+const NO_MARK = { metadata: { name: "", namespace: "" } };
+
 /** The changes that write the mark of a registry on the first of the entries that are kept, sorted by key, and on those that have one. */
 export function heldMarks(kept: readonly StandingEntry[], held: HeldServices): readonly Update[] {
   const marked = kept.filter(({ manifest }, at) => at < MOST_MARKED || readHeldServices(manifest) !== undefined);
   return marked.flatMap((entry) => updateOf(entry, withHeldServices(entry.manifest, held)));
 }
 
-/** The plan with further updates, sorted as plans are. */
-export function withUpdates(plan: Plan, more: readonly Update[]): Plan {
-  if (more.length === 0) return plan;
-  const update = [...plan.update, ...more].sort((a, b) => (a.object.key < b.object.key ? -1 : 1));
-  return { ...plan, update };
+/** The plan with the changes that write marks, sorted as plans are; what is changed otherwise, too, has the mark beside that. */
+export function withMarks(plan: Plan, marks: readonly Update[]): Plan {
+  if (marks.length === 0) return plan;
+  const left = new Map(marks.map((change) => [change.object.key, change]));
+  const update = plan.update.map((change): Update => {
+    const held = readHeldServices(left.get(change.object.key)?.object.manifest ?? NO_MARK);
+    if (!left.delete(change.object.key) || held === undefined) return change;
+    const manifest = withHeldServices(change.object.manifest as ServiceEntry, held);
+    return { ...change, object: { ...change.object, manifest } };
+  });
+  const all = [...update, ...left.values()].sort((a, b) => (a.object.key < b.object.key ? -1 : 1));
+  return { ...plan, update: all, unchanged: plan.unchanged - left.size };
 }
 
 function updateOf(standing: StandingEntry, manifest: ServiceEntry): readonly Update[] {

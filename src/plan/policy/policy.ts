@@ -5,6 +5,7 @@ import { type IndexedStanding, isExposure } from "../standing.ts";
 import { isVanishing, type PolicyOptions, serviceOf, withheld } from "./changes.ts";
 import { brakeEndpoints } from "./endpoint-brake.ts";
 import { brakeServices } from "./service-brake.ts";
+import { followHeirs } from "./succeeded.ts";
 import { type KeptServices, lossesOf } from "./sudden.ts";
 
 /**
@@ -26,7 +27,9 @@ export function applyPolicy(
   const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing) : plan;
   const doubtful = doubtfulServices(upserts, standing, options);
   const { plan: braked, kept } = brakeServices(upserts, standing, authorities, doubtful, options, lists);
-  return { ...brakeEndpoints(braked, standing, kept, options, lists), ...lists };
+  const policed = brakeEndpoints(braked, standing, kept, options, lists);
+  const held = new Set(policed.hold.slice(upserts.hold.length).map(({ service }) => service));
+  return { ...followHeirs(policed, standing, held), ...lists };
 }
 
 /** As if the other brake were not there. */

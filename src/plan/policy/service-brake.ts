@@ -11,13 +11,14 @@ import {
   endpointsOf,
   entryOf,
   isApart,
+  isSucceeded,
   isVanishing,
   mark,
   type PolicyOptions,
   registryOf,
   withheld,
 } from "./changes.ts";
-import { heldMarks, standingHeld, withUpdates } from "./mark-updates.ts";
+import { heldMarks, standingHeld, withMarks } from "./mark-updates.ts";
 import type { KeptServices } from "./sudden.ts";
 
 /** What a brake on services gives. */
@@ -68,8 +69,7 @@ export function brakeServices(
   }
   const braked = withheld(plan, held, "brake", (change) => messages.get(registryOf(change)) ?? "");
   const services = new Set(braked.hold.slice(plan.hold.length).map(({ service }) => service));
-  const marked = { ...withUpdates(braked, marks), unchanged: braked.unchanged - marks.length };
-  return { plan: marked, kept: { services, believed } };
+  return { plan: withMarks(braked, marks), kept: { services, believed } };
 }
 
 /** Nothing of ours may be written on the entries of others. */
@@ -126,7 +126,7 @@ function standingCounts({ plan, standing, doubtful, options }: Question, losses:
     if (losing.has(key) || !doubtful.has(service ?? "")) count(proven, registry);
   };
   for (const entry of standing.entries.values()) {
-    if (isInside(entry)) continue;
+    if (isInside(entry) || isSucceeded(entry.manifest)) continue;
     add(entry);
     if (isRecentLoss(entry, options) && !returning.has(entry.key)) count(lost, entry.registry);
   }
@@ -171,7 +171,7 @@ function endText(sinceMs: number, { releaseAfterMs }: PolicyOptions): string {
 
 /** What leads callers in from outside goes with its line in the configuration, whatever a registry says. */
 function isExpired({ standing: object }: Delete, { entries }: IndexedStanding): boolean {
-  return !isExposure(object) && object.service !== undefined && goneSince(entries.get(object.service)) !== undefined;
+  return !isExposure(object) && isGoneFor(entries.get(object.service ?? ""));
 }
 
 /** A service that vanishes (also after it was emptied) or loses its last endpoint with this change. */
@@ -184,7 +184,7 @@ function isLoss(change: Update): boolean {
   const isEmptied =
     mark(change.object.manifest, EMPTY_SINCE_ANNOTATION) !== undefined &&
     marks.every((name) => mark(change.standing.manifest, name) === undefined);
-  return isVanishing(change) || isEmptied;
+  return (isVanishing(change) && !isSucceeded(change.object.manifest)) || isEmptied;
 }
 
 function isReturn({ object, premade }: Update): boolean {
@@ -192,8 +192,11 @@ function isReturn({ object, premade }: Update): boolean {
   return [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].every((name) => mark(object.manifest, name) === undefined);
 }
 
-function goneSince(entry: StandingEntry | undefined): string | undefined {
-  return entry === undefined ? undefined : mark(entry.manifest, GONE_SINCE_ANNOTATION);
+/** Whether it is of a service that is gone and that no other one has succeeded. */
+function isGoneFor(entry: StandingEntry | undefined): boolean {
+  return (
+    entry !== undefined && mark(entry.manifest, GONE_SINCE_ANNOTATION) !== undefined && !isSucceeded(entry.manifest)
+  );
 }
 
 function isRecentLoss({ manifest }: StandingObject, options: PolicyOptions): boolean {

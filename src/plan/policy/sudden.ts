@@ -3,7 +3,7 @@ import type { Plan, Update } from "../../model/plan.ts";
 import type { ServiceKey } from "../../model/service.ts";
 import { isInside } from "../stages/standing-stage.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { count, endpointsOf, entryOf, isApart, type PolicyOptions, registryOf } from "./changes.ts";
+import { count, endpointsOf, entryOf, isApart, isSucceeded, type PolicyOptions, registryOf } from "./changes.ts";
 import type { Holding } from "./holdings.ts";
 import type { HeldLoss } from "./marks.ts";
 
@@ -74,7 +74,7 @@ function countedOf(plan: Plan): Counted {
   const listed = new Map<ServiceKey, number>();
   for (const change of plan.update) {
     const wanted = entryOf(change);
-    if (wanted === undefined || isInside(change.standing) || isApart(change)) continue;
+    if (wanted === undefined || isInside(change.standing) || isApart(change) || isSucceeded(wanted)) continue;
     count(grown, change.object.service, endpointsOf(wanted).length - standingCount(change));
     if (change.premade === undefined) listed.set(change.object.service, endpointsOf(wanted).length);
   }
@@ -89,7 +89,8 @@ export function standingCount({ standing }: Update): number {
 /** Whether an entry has fewer endpoints with this change. One that has others instead is what a rollout looks like. */
 function shrinks(change: Update, { standing, counted, kept, options }: Judged): boolean {
   const wanted = entryOf(change);
-  if (wanted === undefined || isInside(change.standing) || kept.believed.has(change.object.service)) return false;
+  if (wanted === undefined || isInside(change.standing) || isSucceeded(wanted)) return false;
+  if (kept.believed.has(change.object.service) || change.object.service !== change.standing.service) return false;
   if (endpointsOf(wanted).length >= standingCount(change)) return false;
   const { service } = change.object;
   const held = heldOf(standing.holdings.get(service), options);

@@ -141,7 +141,7 @@ for (const one of cases)
     const options = {
       template: "{service}.{namespace}.{registry}.mesh.internal",
       clusterDomain: "cluster.local",
-      singleLabels: new Set(["dc1"]),
+      nowMs: NOW_MS,
       legacyNames: new Map(),
       aliases: [],
     };

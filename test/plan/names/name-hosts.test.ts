@@ -15,11 +15,13 @@ import { securityRow } from "../../security/row.ts";
 import { nameHosts, remembering } from "../at-once.ts";
 import {
   alias,
+  at,
   endpoint,
   entry,
   failed,
   foreign,
   incomplete,
+  NOW_MS,
   readings,
   type Said,
   type StandingFields,
@@ -154,7 +156,7 @@ const clusterService = (id: string, more: Partial<ForeignObject> = {}) => foreig
 function run({ said = { dc1: [orders] }, stands = {}, options = {} }: Case, previous?: ReturnType<typeof nameHosts>) {
   const live = standing(stands);
   const all = {
-    ...{ template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [] },
+    ...{ template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [], nowMs: NOW_MS },
     ...{ singleLabels: new Set(["dc1", "prod"]), ...options },
   };
   return nameHosts(merge(readings(said), live), live, all, previous && remembering({ naming: previous }));
@@ -217,7 +219,7 @@ const cases: Case[] = [
     }),
   ),
   {
-    name: "lets the first of two entries keep a legacy name that both annotations have",
+    name: "lets the first of two entries, by their keys, keep a legacy name that both annotations have",
     said: { dc1: [named("orders", ["n.example.org"]), named("stock", ["n.example.org"])] },
     stands: {
       objects: [
@@ -225,8 +227,8 @@ const cases: Case[] = [
         entry("dc1/shop/orders", withNames("n.example.org")),
       ],
     },
-    want: { "dc1/shop/orders": host("orders"), "dc1/shop/stock": `${host("stock")} n.example.org` },
-    holds: ["name n.example.org: legacy name n.example.org withheld: it belongs to dc1/shop/stock"],
+    want: { "dc1/shop/orders": `${host("orders")} n.example.org`, "dc1/shop/stock": host("stock") },
+    holds: ["name n.example.org: legacy name n.example.org withheld: it belongs to dc1/shop/orders"],
   },
   {
     name: "withholds a legacy name that someone's route has in upper case",
@@ -390,9 +392,18 @@ const cases: Case[] = [
   },
   {
     name: "holds a host that is another service's legacy name",
+    said: { dc1: [orders, named("stock", [host("orders")])] },
     stands: { objects: [entry("dc1/shop/stock", withNames(host("orders")))] },
-    want: {},
+    want: { "dc1/shop/stock": `${host("stock")} ${host("orders")}` },
     holds: [`name ${host("orders")}: host ${host("orders")} belongs to dc1/shop/stock`],
+  },
+  {
+    name: "gives a host that is the legacy name of a service which is gone, or is not to have it any more",
+    said: { dc1: [orders, service("old"), service("bills")] },
+    stands: {
+      objects: [entry("dc1/shop/stock", withNames(host("orders"))), entry("dc1/shop/old", withNames(host("bills")))],
+    },
+    want: { "dc1/shop/bills": host("bills"), "dc1/shop/old": host("old"), "dc1/shop/orders": host("orders") },
   },
   {
     name: "holds a host of someone's ServiceEntry",
@@ -486,17 +497,14 @@ const cases: Case[] = [
     ],
   },
   {
-    name: "keeps no standing name that another service is called by now",
+    name: "keeps no standing name that another service is called by now, which is given it at once",
     said: { dc1: incomplete("dc1", [orders, service("stock", { namespace: "default" })]) },
     stands: { objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org"))] },
     options: OLD_NAMES,
     want: {
-      "dc1/default/stock": "stock.default.dc1.mesh.internal",
+      "dc1/default/stock": "stock.default.dc1.mesh.internal stock.default.old.example.org",
       "dc1/shop/orders": `${host("orders")} orders.shop.old.example.org`,
     },
-    holds: [
-      "name stock.default.old.example.org: legacy name stock.default.old.example.org withheld: it belongs to dc1/shop/orders",
-    ],
   },
   {
     name: "gives a service's other names to nobody without a template",
@@ -669,7 +677,7 @@ const cases: Case[] = [
   },
   {
     name: "withholds only the legacy name that another service holds",
-    said: { dc1: [named("orders", ["a.example.org", "b.example.org"])] },
+    said: { dc1: [named("orders", ["a.example.org", "b.example.org"]), failed("dc1/shop/stock")] },
     stands: { objects: [entry("dc1/shop/stock", withNames("a.example.org"))] },
     want: { "dc1/shop/orders": `${host("orders")} b.example.org` },
     holds: ["name a.example.org: legacy name a.example.org withheld: it belongs to dc1/shop/stock"],
@@ -876,7 +884,7 @@ test("nameHosts() keeps the standing names of a merged service while a member ca
   const stands = standing({
     objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org", "x.example.org"))],
   });
-  const options = { template: TEMPLATE, clusterDomain: "cluster.local", aliases: [], ...OLD_NAMES };
+  const options = { template: TEMPLATE, clusterDomain: "cluster.local", nowMs: NOW_MS, aliases: [], ...OLD_NAMES };
   const names = (prod: Said) => {
     const catalog = merge(readings({ dc1: [orders], prod }), stands, ["dc1", "prod"]);
     const given = nameHosts(catalog, stands, options).services.get("dc1/shop/orders");
@@ -920,12 +928,20 @@ test("nameHosts() says why Istio cannot carry a name", () => {
   );
 });
 
-test("nameHosts() hands a legacy name over in two passes: first it is let go of, then it is given", () => {
+test("nameHosts() hands a legacy name over in one pass, and says since when it is another's", () => {
   const said = { dc1: [named("orders", []), named("stock", ["n.example.org"])] };
-  const first = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders", withNames("n.example.org"))] } });
-  assert.deepEqual(first.services.get("dc1/shop/stock")?.legacyNames, []);
-  const second = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders")] } });
-  assert.deepEqual(second.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org" }]);
+  const stood = entry("dc1/shop/orders", withNames("n.example.org"));
+  const first = run({ name: "", said, stands: { objects: [stood] } });
+  assert.deepEqual(first.services.get("dc1/shop/orders")?.legacyNames, []);
+  assert.deepEqual(first.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org", since: at(NOW_MS) }]);
+  assert.deepEqual(first.moves, [
+    { kind: "name", name: "n.example.org", from: "dc1/shop/orders", to: "dc1/shop/stock" },
+  ]);
+  const taken = entry("dc1/shop/stock", {
+    annotations: { [NAMES_ANNOTATION]: writeNames([{ name: "n.example.org", since: at(1000) }]) },
+  });
+  const second = run({ name: "", said, stands: { objects: [stood, taken] } });
+  assert.deepEqual(second.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org", since: at(1000) }]);
 });
 
 test("nameHosts() keeps the identity of equal names, and of no others", () => {

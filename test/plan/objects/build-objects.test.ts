@@ -64,6 +64,7 @@ function build(given: Given = {}): Desired {
   const naming = nameHosts(catalog, live, {
     template,
     clusterDomain: "cluster.local",
+    nowMs: NOW_MS,
     legacyNames: new Map(),
     aliases,
   });
@@ -655,6 +656,7 @@ test("buildObjects() gives the same objects for the same parts, and new ones for
   const naming = nameHosts(catalog, live, {
     template: "{service}.{registry}.internal",
     clusterDomain: "cluster.local",
+    nowMs: NOW_MS,
     legacyNames: new Map(),
     aliases: [],
   });
@@ -691,7 +693,7 @@ test("buildObjects() gives the same objects for the same parts, and new ones for
 test("buildObjects() makes the objects of an unchanged service anew when a mark or its stage is another", () => {
   const empty = service("orders", { endpoints: [] });
   const named = { services: new Map([[KEY, { host: HOST, legacyNames: [], aliases: [], notes: [] }]]) };
-  const naming = { ...named, holds: [], heldAliases: new Set<string>() };
+  const naming = { ...named, holds: [], heldAliases: new Set<string>(), moves: [] };
   const vips = new Map([[HOST, ["240.241.0.7"]]]);
   const options = { owner: "east", namespace: MESH, keepEmptyMs: HOUR_MS, registries: new Map(), nowMs: NOW_MS };
   const catalog = merge(readings({ dc1: [empty] }), standing());

@@ -207,10 +207,7 @@ function hasSameNames(a: Service, b: Service): boolean {
   return a.endpoints.length > 0 && b.endpoints.length > 0 && sameValue(namesOf(a), namesOf(b));
 }
 
-/**
- * All but what a service's own objects are made of, and what is only shown: a field that comes later counts as a name. Endpoints that are
- * host names keep legacy names from the service.
- */
+/** All but what a service's own objects are made of, and what is only shown. Endpoints that are host names keep legacy names from the service. */
 function namesOf({ ports, endpoints, leftOut, metadata, source, notes, ...names }: Service): object {
   return { ...names, hostNames: endpoints.flatMap(({ address }) => (isHostName(address) ? [address] : [])) };
 }

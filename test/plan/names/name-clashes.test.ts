@@ -142,6 +142,7 @@ for (const one of cases)
       template: "{service}.{namespace}.{registry}.mesh.internal",
       clusterDomain: "cluster.local",
       nowMs: NOW_MS,
+      singleLabels: new Set(["dc1"]),
       legacyNames: new Map(),
       aliases: [],
     };

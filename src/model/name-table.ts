@@ -63,6 +63,8 @@ export interface NameTable {
   readonly serial: number;
   /** Milliseconds since the epoch at which it is to be made anew: names lead where they led before, until the mesh has their new VIPs. */
   readonly renewAtMs?: number;
+  /** Set while a registry was never read of which nothing stands: a name that is not here may be one of its services. */
+  readonly isPartial?: true;
   /** Whether rows have their endpoints. */
   readonly hasEndpoints?: boolean;
   /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */

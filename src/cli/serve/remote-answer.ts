@@ -41,7 +41,12 @@ const row = z.object({
   waits: z.literal(true).exactOptional(),
   settledAtMs: z.number(),
 });
-const Answer = z.object({ serial: z.int().min(0), hasEndpoints: z.boolean(), names: z.array(row) });
+const Answer = z.object({
+  serial: z.int().min(0),
+  hasEndpoints: z.boolean(),
+  isPartial: z.literal(true).exactOptional(),
+  names: z.array(row),
+});
 
 /** What another x2istio says of its names. */
 export interface RemoteAnswer {
@@ -84,7 +89,7 @@ export function readTable(
   }
   const parents = new Set<string>();
   for (const name of names.keys()) addParents(name, parents, names);
-  const { hasEndpoints } = answer;
+  const { hasEndpoints, isPartial } = answer;
   const serial = Math.max(answer.serial, (before?.serial ?? -1) + 1);
-  return { table: { names, parents, hasEndpoints, serial }, leftOut };
+  return { table: { names, parents, hasEndpoints, serial, ...(isPartial && { isPartial }) }, leftOut };
 }

@@ -210,6 +210,7 @@ function deny(
   context: AnswerContext,
 ): Answer {
   const exists = row !== undefined || isNameAbove(name, table, context);
+  if (!exists && table.isPartial === true) return bare(RCODE.SERVFAIL);
   return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, context), table)]);
 }
 

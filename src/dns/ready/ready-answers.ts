@@ -138,6 +138,7 @@ function answerUnknown(state: State, packet: Uint8Array, out: Uint8Array, end: n
   if (zone === undefined && type > 0 && type < 128 && type !== TYPE.OPT) return OF_OTHERS;
   if (zone === undefined || zone === "") return 0;
   const exists = isNameAbove(name, table, zones);
+  if (!exists && table.isPartial === true) return 0;
   const isPlain = type === TYPE.A || type === TYPE.AAAA || NEVER_THERE.has(type);
   if (exists ? !isPlain : type === 0 || type === TYPE.OPT || type > 127) return 0;
   const soaOffset = octetsOf(packet, labelsOf(name) - labelsOf(zone));

@@ -75,11 +75,11 @@ export function nameFeed(options: NameFeedOptions): NameFeed {
 }
 
 /** Send a whole table, in parts. */
-export async function sendAll(to: readonly Receiver[], { names, serial }: NameTable): Promise<void> {
+export async function sendAll(to: readonly Receiver[], { names, serial, isPartial }: NameTable): Promise<void> {
   let put: NameRow[] = [];
   let load = 0;
   const sendPart = async (last: number | undefined) => {
-    const part = { all: true, put, gone: [], serial: last };
+    const part = { all: true, put, gone: [], serial: last, isPartial: isPartial === true };
     put = [];
     load = 0;
     await Promise.all(to.map(({ send }) => send(part)));
@@ -118,5 +118,7 @@ async function sendChanges(state: State): Promise<void> {
   state.isAnew = false;
   const threads = state.threads();
   if (!isSmall) return sendAll(threads, now);
-  await Promise.all(threads.map(({ send }) => send({ all: false, put, gone, serial: now.serial })));
+  await Promise.all(
+    threads.map(({ send }) => send({ all: false, put, gone, serial: now.serial, isPartial: now.isPartial === true })),
+  );
 }

@@ -32,6 +32,8 @@ export interface NameTableOptions {
   readonly families?: readonly ("v4" | "v6")[];
   /** Whether rows have the endpoints. Default false: they change often. */
   readonly endpoints?: boolean;
+  /** Whether names are missing, as a registry was never read. */
+  readonly isPartial?: boolean;
   /** Names of services that stand only on demand: those that do not stand wait. The same list is the same object. */
   readonly waiting?: readonly WaitingName[] | undefined;
 }

@@ -60,6 +60,7 @@ export function* buildNameTable(
   const table = {
     ...{ names, parents, serial: nextSerial(previous?.serial, options.nowMs) },
     ...(options.endpoints === true ? { hasEndpoints: true } : {}),
+    ...(options.isPartial === true ? { isPartial: true as const } : {}),
     ...(renewAtMs === Number.POSITIVE_INFINITY ? {} : { renewAtMs }),
   };
   if (previous === undefined) return table;

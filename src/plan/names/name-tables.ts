@@ -30,8 +30,10 @@ export function nameTables(): NameTables {
     *renew({ objects: live }, changed, options) {
       const hasSameNames = waiting === options.waiting;
       const isDue = (table?.renewAtMs ?? Number.POSITIVE_INFINITY) <= options.nowMs;
-      const isAlike =
-        isCurrent && !isDue && hasSameNames && (table?.hasEndpoints ?? false) === (options.endpoints ?? false);
+      const isOfKind =
+        (table?.hasEndpoints ?? false) === (options.endpoints ?? false) &&
+        (table?.isPartial ?? false) === (options.isPartial ?? false);
+      const isAlike = isCurrent && !isDue && hasSameNames && isOfKind;
       if (isAlike && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options)) return table;
       isCurrent = false;
       const objects = new Map(live);

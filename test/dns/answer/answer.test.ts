@@ -111,6 +111,14 @@ function ask(
   return answer({ name, type, class: qclass }, withHosts, how);
 }
 
+/** While a registry was never read. */
+const askPartial = (name: string, type: number = TYPE.A): Answer =>
+  answer(
+    { name, type, class: 1 },
+    { ...withHosts, isPartial: true },
+    { byName: zonesByName(allZones), forward: [upstream], ttlSeconds: 30, nowMs },
+  );
+
 /** An answer as one line: code, answers, authority. */
 function show(found: Answer): string {
   if (found.kind === "forward")
@@ -172,6 +180,19 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     () => ask("nope.mesh.internal"),
     `NXDOMAIN AA; ${meshSoa}`,
   ],
+  ["denies nothing while names are missing", () => askPartial("nobody.mesh.internal"), "SERVFAIL"],
+  ["denies no type of it either", () => askPartial("nobody.mesh.internal", TYPE.TXT), "SERVFAIL"],
+  [
+    "answers what it knows while names are missing",
+    () => askPartial("v4.shop.mesh.internal"),
+    "NOERROR AA; v4.shop.mesh.internal 30 A 240.241.0.8; v4.shop.mesh.internal 30 A 240.241.0.9",
+  ],
+  [
+    "denies other types of what it knows",
+    () => askPartial("v4.shop.mesh.internal", TYPE.AAAA),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  ["asks others for theirs while names are missing", () => askPartial("www.example.org"), "forward 192.0.2.53"],
   ["gives NXDOMAIN below a name that exists", () => ask("x.v4.shop.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
   ["gives NODATA for an empty non-terminal (RFC 8020 §2)", () => ask("shop.mesh.internal"), `NOERROR AA; ${meshSoa}`],
   ["gives NODATA above another zone (RFC 8020 §2)", () => ask("below.mesh.internal"), `NOERROR AA; ${meshSoa}`],

@@ -206,6 +206,23 @@ for (const [title, packet] of left) {
   test(`readyAnswers() leaves ${title} to the full path`, () => assert.equal(ask(packet), undefined));
 }
 
+test("readyAnswers() denies nothing while names are missing", () => {
+  const { ask } = ready({ ...rows, isPartial: true });
+  assert.equal(ask(query("nope.mesh.internal")), undefined);
+  assert.notEqual(ask(query("v4.mesh.internal")), undefined);
+});
+
+test("receivedNames() are told with the last part whether names are missing", () => {
+  const received = receivedNames();
+  const names = received.maker((state) =>
+    readyAnswers({ zones, ttlSeconds, recursionAvailable: false, table: state, onAnswer: () => {} }),
+  );
+  received.take({ all: true, put: [], gone: [], serial: 1, isPartial: true });
+  assert.equal(names.current()?.table.isPartial, true);
+  received.take({ all: false, put: [], gone: [], serial: 2, isPartial: false });
+  assert.equal(names.current()?.table.isPartial, false);
+});
+
 test("readyAnswers() counts what it answers", () => {
   const { ask, counted } = ready(rows);
   ask(query("v4.mesh.internal"));

@@ -51,3 +51,29 @@ export function endpointOf(address: string, parts: EndpointParts): Endpoint {
     ...(subzone === undefined ? {} : { subzone }),
   };
 }
+
+/** What is done with a service of which no instance is healthy: nothing is called, or all that could be. */
+export type AllUnhealthy = "drop" | "keep";
+
+/** An instance of any registry. */
+interface Judged {
+  readonly out?: LeftOut;
+  /** Only its health keeps it out. */
+  readonly isUnhealthy?: true;
+}
+
+/** The instances, of which those are in that only their health keeps out if no other is and this is wanted; then with a note of it. */
+export function judgedTogether<One extends Judged>(
+  instances: readonly One[],
+  allUnhealthy: AllUnhealthy,
+  notes: Set<string>,
+): readonly One[] {
+  const isKept = allUnhealthy === "keep" && instances.every(({ out }) => out !== undefined);
+  if (!isKept || !instances.some(({ isUnhealthy }) => isUnhealthy === true)) return instances;
+  notes.add("no instance is healthy, so all are used that are not left out for another reason (allUnhealthy: keep)");
+  return instances.map((instance) => {
+    if (instance.isUnhealthy !== true) return instance;
+    const { out: _, ...rest } = instance;
+    return rest as One;
+  });
+}

@@ -17,7 +17,7 @@ export type {
   StandardSchema,
 } from "../adapters/contract.ts";
 export { ReadError, type ReadFailure } from "./errors.ts";
-export type { Adapter, ServiceRead, SkipKind, Snapshot } from "./model/adapter.ts";
+export type { Adapter, ReadOptions, ServiceRead, SkipKind, Snapshot } from "./model/adapter.ts";
 export type { Manifest, ObjectKey, OwnedObject } from "./model/objects.ts";
 export type { Change, Hold, PolicedPlan } from "./model/plan.ts";
 export {

@@ -1,6 +1,7 @@
 import type { ServiceRead, SkipKind } from "../../src/model/adapter.ts";
 import type { Service } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
+import type { AllUnhealthy } from "../mapping.ts";
 import type { Instance, NotOurs } from "./mapping/instance.ts";
 
 /** What one datacenter says of one service. */
@@ -58,6 +59,8 @@ export interface CatalogOptions {
   readonly registry: string;
   readonly namespace: string;
   readonly pool: Intern;
+  /** Of a service of which no instance is healthy; `drop` if left out. */
+  readonly allUnhealthy?: AllUnhealthy;
   /** Told whenever the version counts up. */
   readonly onChange: () => void;
 }

@@ -85,7 +85,7 @@ export function respell(state: State, service: string): void {
 }
 
 function joined(
-  { options: { registry, namespace, pool }, good }: State,
+  { options: { registry, namespace, pool, allUnhealthy = "drop" }, good }: State,
   { service, name }: { readonly service: string; readonly name: string },
   parts: readonly Extract<Part, { state: "ok" }>[],
   before: Composed | undefined,
@@ -95,7 +95,7 @@ function joined(
   const datacenters = [...new Set(parts.map(({ datacenter }) => datacenter))].filter((name) => name !== "");
   const path = healthPath(name);
   const source = datacenters.length === 0 ? path : `${path} in ${datacenters.join(", ")}`;
-  const now = toService({ registry, namespace, name, source }, instances, kubernetes, pool);
+  const now = toService({ registry, namespace, name, source }, instances, kubernetes, { pool, allUnhealthy });
   const last = good.get(service);
   const same = last !== undefined && isDeepStrictEqual(last, now) ? last : now;
   good.set(service, same);

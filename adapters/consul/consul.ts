@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Changes, createChanges } from "../../src/async/changes.ts";
 import { ReadError, readFailure } from "../../src/errors.ts";
 import type { Adapter } from "../../src/model/adapter.ts";
+import { parseServiceKey, type ServiceKey } from "../../src/model/service.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
 import { type Catalog, catalog } from "./catalog.ts";
@@ -44,9 +45,10 @@ export function consul(options: ConsulOptions, context: AdapterContext): Adapter
   const state = newState(options, context);
   return {
     registry,
-    async read(signal, { trigger }) {
+    async read(signal, { trigger, standing = () => [] }) {
       signal.throwIfAborted();
-      if (trigger === "poll" || !state.isKnown || isDoubtful(state)) await poll(state, signal);
+      if (trigger === "poll" || !state.isKnown || isDoubtful(state))
+        await poll(state, namesOf(standing(), options.namespace), signal);
       return state.catalog.snapshot();
     },
     waitForChange: (revision, signal) => waitForChange(state, revision, signal),
@@ -64,7 +66,10 @@ function newState(options: ConsulOptions, context: AdapterContext): State {
   const client = consulClient(options, context, metrics);
   const pool = intern();
   const changes = createChanges();
-  const all = catalog({ registry, namespace: options.namespace, pool, onChange: changes.notify });
+  const all = catalog({
+    ...{ registry, namespace: options.namespace, allUnhealthy: options.allUnhealthy },
+    ...{ pool, onChange: changes.notify },
+  });
   const names = options.datacenters ?? [undefined];
   const maxConnections = Math.floor(options.maxConnections / names.length);
   const members = names.map((name): Member => {
@@ -82,10 +87,18 @@ function isDoubtful({ members }: State): boolean {
   return members.some(({ reader }) => reader.isDoubtful());
 }
 
+/** Names of services that stand in the mesh, as they are written there. */
+function namesOf(standing: readonly ServiceKey[], namespace: string): readonly string[] {
+  return standing.flatMap((key) => {
+    const parts = parseServiceKey(key);
+    return parts?.namespace === namespace ? [parts.name] : [];
+  });
+}
+
 /** @throws When no datacenter can be read. */
-async function poll(state: State, signal: AbortSignal): Promise<void> {
+async function poll(state: State, standing: readonly string[], signal: AbortSignal): Promise<void> {
   const { registry, members } = state;
-  const results = await Promise.allSettled(members.map((member) => pollOne(member, signal)));
+  const results = await Promise.allSettled(members.map((member) => pollOne(member, standing, signal)));
   signal.throwIfAborted();
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (failures.length === members.length) {
@@ -99,8 +112,8 @@ async function poll(state: State, signal: AbortSignal): Promise<void> {
   state.isKnown = true;
 }
 
-async function pollOne({ reader, watches }: Member, signal: AbortSignal): Promise<void> {
-  watches.polled(await reader.poll(signal));
+async function pollOne({ reader, watches }: Member, standing: readonly string[], signal: AbortSignal): Promise<void> {
+  watches.polled(await reader.poll(standing, signal));
 }
 
 async function waitForChange(state: State, revision: string, signal: AbortSignal): Promise<void> {

@@ -43,6 +43,8 @@ export interface State extends Member {
   isSure: boolean;
   /** Services that are listed and wanted, in lower case, as everywhere here. */
   names: ReadonlySet<string>;
+  /** Services that stand in the mesh and were never listed, while a poll asks for them. */
+  claimed: Spellings;
   /** Of the last list, whether or not it has been taken over. */
   spellings: Spellings;
   /** Of the last list, and of the last poll's other queries. */
@@ -67,6 +69,7 @@ export function newState(env: Environment): State {
     isDoubtful: true,
     isSure: false,
     names: new Set(),
+    claimed: new Map(),
     spellings: new Map(),
     indexes: { services: 0, nodes: 0, checks: 0 },
     evidence: "",

@@ -1,4 +1,7 @@
 import { ReadError } from "../../src/errors.ts";
+import { isServiceName } from "../../src/istio/limits.ts";
+import { lowerCase } from "../../src/istio/lower-case.ts";
+import type { Spellings } from "./catalog-state.ts";
 import { type Environment, newState, type State } from "./datacenter-state.ts";
 import { type Listing, listingOf } from "./listing.ts";
 import { acceptService, fail, hasChanged, pathOf, readAll, readService, type ServiceAnswer } from "./service-reads.ts";
@@ -14,10 +17,11 @@ export interface Datacenter {
   /**
    * Read all that may have changed, and a share of the rest.
    *
+   * @param standing services that are read by name where the list is not whole, though none ever had them
    * @returns Whether an index went backwards, now or since the last poll: what waits for an index then waits in vain.
    * @throws {ReadError} When the list cannot be read.
    */
-  poll(signal: AbortSignal): Promise<boolean>;
+  poll(standing: readonly string[], signal: AbortSignal): Promise<boolean>;
   /** A poll has failed: nothing that the datacenter may have is known. */
   lose(cause: unknown): void;
   /** Take in a list that a blocking query gave, and read the services that are new on it. */
@@ -46,7 +50,7 @@ export function datacenter(env: Environment): Datacenter {
   env.catalog.add(state);
   return {
     name: env.name,
-    poll: (signal) => poll(state, signal),
+    poll: (standing, signal) => poll(state, standing, signal),
     lose: (cause) => env.catalog.lose(state, cause),
     acceptList: (answer, signal) => acceptList(state, answer, signal),
     acceptService: (name, answer) => acceptService(state, name, answer),
@@ -79,13 +83,19 @@ async function find(state: State, isSure: boolean, signal: AbortSignal): Promise
 }
 
 function listingNow(state: State, list: ListAnswer): Listing {
-  const { name: dc, isWanted, names, spellings } = state;
-  const listing = listingOf(list, { dc, isWanted, before: { names, spellings } });
+  const { name: dc, isWanted, claimed: also } = state;
+  const names = new Set([...state.names, ...also.keys()]);
+  const listing = listingOf(list, {
+    dc,
+    isWanted,
+    before: { names, spellings: new Map([...state.spellings, ...also]) },
+  });
   state.spellings = listing.spellings;
   return listing;
 }
 
-async function poll(state: State, signal: AbortSignal): Promise<boolean> {
+async function poll(state: State, standing: readonly string[], signal: AbortSignal): Promise<boolean> {
+  state.claimed = claimed(state, standing);
   const wasDoubtful = state.isDoubtful;
   let found = await find(state, wasDoubtful, signal);
   const isBack = isBehind(found.indexes, state.indexes);
@@ -106,6 +116,14 @@ async function poll(state: State, signal: AbortSignal): Promise<boolean> {
   state.isSure = false;
   state.isDoubtful = false;
   return wentBack;
+}
+
+/** What stands in the mesh and is not listed counts as listed until now: a process that has just started has seen no list before. */
+function claimed({ isWanted, names }: State, standing: readonly string[]): Spellings {
+  const ours = standing.filter(
+    (name) => isServiceName(name) && isWanted(lowerCase(name)) && !names.has(lowerCase(name)),
+  );
+  return new Map(ours.map((name) => [lowerCase(name), name]));
 }
 
 /** Read what a list names; of a quiet datacenter only what is not known well, and a share of the rest. */
@@ -131,6 +149,7 @@ async function acceptList(state: State, answer: ListAnswer, signal: AbortSignal)
 async function takeOver(state: State, indexes: Indexes, listing: Listing): Promise<void> {
   for (const name of state.held.keys()) if (!listing.names.has(name)) state.held.delete(name);
   state.names = listing.names;
+  state.claimed = new Map();
   state.incomplete = listing.incomplete;
   state.indexes = indexes;
   await state.env.catalog.list(state, listing);

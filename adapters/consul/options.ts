@@ -55,6 +55,8 @@ export const consulFields = z.strictObject({
   nodeMeta: pairs.default({}),
   serviceMeta: pairs.default({}),
   warning: z.enum(["include", "exclude"]).default("include"),
+  /** Of a service of which no instance is healthy; Consul's DNS answers none. */
+  allUnhealthy: z.enum(["drop", "keep"]).default("drop"),
   taggedAddress: text.optional(),
   /** What parts key and value in a tag that is a label. */
   labelSeparators: z.array(text).default(["=", "|"]),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ReadError } from "../../src/errors.ts";
-import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter, ReadOptions, Snapshot } from "../../src/model/adapter.ts";
 import type { ModuleLog } from "../contract.ts";
 import type { Trust } from "../service-form.ts";
 import { checkEnvelope, plainError, readJudge } from "../trust.ts";
@@ -30,7 +30,7 @@ export function guarded(adapter: Adapter, { readTimeoutMs, log, ...trust }: Guar
   const waiting = callTimeout("waitForChange");
   const memory = newMemory();
 
-  async function read(signal: AbortSignal, options: { readonly trigger: "poll" | "hint" }): Promise<Snapshot> {
+  async function read(signal: AbortSignal, options: ReadOptions): Promise<Snapshot> {
     signal.throwIfAborted();
     try {
       const given = await reading.during(signal, readTimeoutMs, (inner) => adapter.read(inner, options));

@@ -1,4 +1,5 @@
 import type { Care, State } from "./catalog-state.ts";
+import type { Name } from "./client/reply.ts";
 import { type Entry, newEntry } from "./entry.ts";
 import { idOf } from "./links.ts";
 import { ALL, type ListResult, listOf, readLists } from "./lists.ts";
@@ -19,6 +20,15 @@ export function listsNow(
   const revisionOf = (scope: string) =>
     care === "hint" && !failedLists.has(scope) ? (lists.get(scope)?.revision ?? "") : "";
   return readLists(scopes, revisionOf, { client, maxInFlight }, signal);
+}
+
+/** Count in what stands in the mesh and was never listed to this process, as if it had been until now. */
+export function claim({ entries, options: { judge, pool } }: State, standing: readonly Name[]): void {
+  for (const { namespace, name } of standing) {
+    const id = idOf({ namespace, name });
+    if (entries.has(id) || judge({ namespace, name }) !== undefined) continue;
+    entries.set(id, newEntry(id, { namespace: pool.text(namespace), name }));
+  }
 }
 
 /** Take the lists over. @returns Entries that are new, and those that are listed no more. */

@@ -36,10 +36,10 @@ export interface State {
 
 /** Nothing is known at first. */
 export function newState(options: CatalogOptions): State {
-  const { registry, unhealthy, namespaces = [ALL] } = options;
+  const { registry, unhealthy, allUnhealthy, namespaces = [ALL] } = options;
   return {
     options,
-    content: { registry, unhealthy },
+    content: { registry, unhealthy, allUnhealthy },
     scopes: namespaces,
     entries: new Map(),
     lists: new Map(),

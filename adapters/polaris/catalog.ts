@@ -1,7 +1,8 @@
 import { ReadError } from "../../src/errors.ts";
-import { adopt, listsNow } from "./adopt.ts";
+import { adopt, claim, listsNow } from "./adopt.ts";
 import { ask, askAll } from "./ask.ts";
 import { type Care, type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
+import type { Name } from "./client/reply.ts";
 import type { Entry } from "./entry.ts";
 import { ALL, type ListResult } from "./lists.ts";
 import type { Outside } from "./scope.ts";
@@ -16,9 +17,10 @@ export interface Catalog {
   /**
    * Read all lists, then ask for all names.
    *
+   * @param standing names that are asked for even if no list has them and none ever had
    * @throws {ReadError} When no list can be read, or one request after the other fails.
    */
-  poll(signal: AbortSignal): Promise<void>;
+  poll(signal: AbortSignal, standing: readonly Name[]): Promise<void>;
   /** Read the lists that have changed and ask for the names that are new on them or gone from them. */
   pollLists(signal: AbortSignal): Promise<void>;
   /** Ask for one name; a failure leaves it as it is. `listed` is false when the server does not know it. */
@@ -35,7 +37,7 @@ export function catalog(options: CatalogOptions): Catalog {
   return {
     entries: state.entries,
     version: () => state.version,
-    poll: (signal) => poll(state, signal),
+    poll: (signal, standing) => poll(state, standing, signal),
     pollLists: (signal) => pollLists(state, signal),
     async askAgain(entry, signal) {
       return { listed: (await ask(state, entry, "hint", signal)) !== "absent" };
@@ -76,7 +78,8 @@ async function resolveAbsent(state: State, absent: readonly Entry[], signal: Abo
   for (const entry of gone) remove(state, entry); // came and went meanwhile; the next poll sees
 }
 
-async function poll(state: State, signal: AbortSignal): Promise<void> {
+async function poll(state: State, standing: readonly Name[], signal: AbortSignal): Promise<void> {
+  claim(state, standing);
   try {
     const results = await listsNow(state, "poll", signal);
     const failures = results.filter((result) => result.state === "failed");

@@ -29,6 +29,8 @@ export const polarisFields = z.strictObject({
   /** `ca` is a PEM file, relative to the configuration's folder. */
   tls: z.strictObject({ ca: text.optional(), serverName: text.optional() }).optional(),
   unhealthy: z.enum(["drop", "keep"]).default("drop"),
+  /** Of a service of which no instance is healthy; Polaris's own clients call all that are not isolated and have weight. */
+  allUnhealthy: z.enum(["drop", "keep"]).default("keep"),
   /** Between two questions whether something has changed. */
   interval: duration("100ms", "10m").default(2000),
   /** Of one request. */

@@ -1,4 +1,5 @@
-import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter, ReadOptions, Snapshot } from "../../src/model/adapter.ts";
+import { parseServiceKey, type ServiceKey } from "../../src/model/service.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
 import { type Resolution, resolver } from "./aliases.ts";
@@ -13,38 +14,41 @@ import { watch } from "./watch.ts";
 /** A registry that is a Polaris, of one server or of several. */
 export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
   const { registry } = context;
-  const { namespaces, maxInFlight, unhealthy } = options;
+  const { namespaces, maxInFlight, unhealthy, allUnhealthy } = options;
   const metrics = polarisMetrics(context.metrics, registry);
   const client = polarisClient(options, context, metrics);
   const judge = scopeOf(options);
   const pool = intern();
-  const known = catalog({ registry, unhealthy, namespaces, maxInFlight, client, judge, pool });
+  const known = catalog({ registry, unhealthy, allUnhealthy, namespaces, maxInFlight, client, judge, pool });
   const resolve = resolver(registry, (name) => judge(name) === undefined);
   const changes = watch(known, { intervalMs: options.interval, maxInFlight });
   /** Aliases whose target was not listed at the last poll either. */
-  let standing: ReadonlySet<string> = new Set();
+  let lonely: ReadonlySet<string> = new Set();
   let isKnown = false;
   let last: Snapshot | undefined;
   let version = -1;
 
-  async function poll(signal: AbortSignal): Promise<void> {
+  async function poll(signal: AbortSignal, standing: readonly ServiceKey[]): Promise<void> {
     isKnown = false;
-    await known.poll(signal);
+    await known.poll(
+      signal,
+      standing.flatMap((key) => parseServiceKey(key) ?? []),
+    );
     const { dangling } = resolved();
-    const isNew = dangling.some((name) => !standing.has(idOf(name)));
+    const isNew = dangling.some((name) => !lonely.has(idOf(name)));
     // What an alias leads to may be younger than the list.
     if (isNew) await known.pollLists(signal);
-    standing = new Set((isNew ? resolved().dangling : dangling).map(idOf));
+    lonely = new Set((isNew ? resolved().dangling : dangling).map(idOf));
     isKnown = true;
   }
 
   function resolved(): Resolution {
-    return resolve([...known.entries.values()], (name) => standing.has(idOf(name)));
+    return resolve([...known.entries.values()], (name) => lonely.has(idOf(name)));
   }
 
-  async function read(signal: AbortSignal, { trigger }: { readonly trigger: "poll" | "hint" }): Promise<Snapshot> {
+  async function read(signal: AbortSignal, { trigger, standing = () => [] }: ReadOptions): Promise<Snapshot> {
     signal.throwIfAborted();
-    if (trigger === "poll" || !isKnown) await poll(signal);
+    if (trigger === "poll" || !isKnown) await poll(signal, standing());
     else if (last !== undefined && known.version() === version) return last;
     else metrics.changed();
     return snapshot();

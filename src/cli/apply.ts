@@ -5,6 +5,7 @@ import type { WriteResult } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { planJson } from "./plan.ts";
+import { hasWrites, isBlindOrBraked, isPartial } from "./print/exit-code.ts";
 import { countPlan, countsText, doneText, planLines, registryLines } from "./print/plan.ts";
 import { count } from "./print/text.ts";
 import { type Once, once } from "./setup/once.ts";
@@ -13,14 +14,18 @@ export interface ApplyOptions {
   readonly output: Format;
   /** Registries whose brake is released for this pass. */
   readonly allowDeletes: readonly string[];
+  /** Whether changes have an exit code of their own. */
+  readonly detailedExitcode: boolean;
 }
 
 /**
- * Make one pass. 0: nothing to do, 2: changed, 3: something is held, 1: failed (1 before 3 before 2).
+ * Make one pass. 0: done, 3: something is held that somebody has to decide about, 1: failed, blind or braked (1 before 3); with
+ * `detailedExitcode` 2 instead of 0 where something changed.
  *
  * The Lease (or the folder's lock) is taken only when there is something to write, and released before the command ends.
  */
-export async function applyCommand(context: CliContext, { output, allowDeletes }: ApplyOptions): Promise<ExitCode> {
+export async function applyCommand(context: CliContext, options: ApplyOptions): Promise<ExitCode> {
+  const { allowDeletes } = options;
   return once(context, async (opened) => {
     const { config, decide } = opened;
     const unknown = allowDeletes.find((name) => !config.registries.some((registry) => registry.name === name));
@@ -33,7 +38,7 @@ export async function applyCommand(context: CliContext, { output, allowDeletes }
     const isDryRun = config.policy.mode === "dry-run";
     if (isDryRun || !hasWrites(first)) {
       if (!isDryRun) await reportHolds(context, opened, first);
-      return conclude(context, opened, { decision: first, report: { results: [] }, ledgerWrites: 0 }, output);
+      return conclude(context, opened, { decision: first, report: { results: [] }, ledgerWrites: 0 }, options);
     }
     const right = await opened.opened.acquire(context.signal);
     if (right.holder !== undefined) return otherLeads(context, opened, right.holder, allowDeletes);
@@ -47,15 +52,11 @@ export async function applyCommand(context: CliContext, { output, allowDeletes }
         onProgress: (done, total) => context.out.progress(`writing ${done} of ${total}`),
       });
       context.out.progress("");
-      return conclude(context, opened, result, output);
+      return conclude(context, opened, result, options);
     } finally {
       await right.release();
     }
   });
-}
-
-function hasWrites({ plan, ledger }: Decision): boolean {
-  return plan.create.length + plan.update.length + plan.delete.length + (ledger?.writes.length ?? 0) > 0;
 }
 
 /** Events are no mesh objects: they need no Lease, and are written only where they are absent. */
@@ -95,7 +96,8 @@ async function passes(options: PassOptions): Promise<PassResult> {
     for (const [key, result] of outcomes) if (hasMoved(result)) outcomes.delete(key);
     for (const result of last.report.results) outcomes.set(keyOf(result.change), result);
   }
-  const plan = { ...first.decision.plan, hold: last.decision.plan.hold };
+  const { hold, brakes } = last.decision.plan;
+  const plan = { ...first.decision.plan, hold, brakes };
   return { ...first, decision: { ...first.decision, plan }, report: { results: [...outcomes.values()] } };
 }
 
@@ -107,7 +109,12 @@ function keyOf(change: Change): string {
   return change.kind === "delete" ? change.standing.key : change.object.key;
 }
 
-function conclude(context: CliContext, opened: Once, result: PassResult, output: Format): ExitCode {
+function conclude(
+  context: CliContext,
+  opened: Once,
+  result: PassResult,
+  { output, detailedExitcode }: ApplyOptions,
+): ExitCode {
   const { decision, report } = result;
   const failed = report.results.filter(({ outcome }) => outcome !== "written");
   const written = report.results.length - failed.length;
@@ -116,12 +123,10 @@ function conclude(context: CliContext, opened: Once, result: PassResult, output:
       JSON.stringify({ ...planJson(decision), written, outcomes: report.results.map(outcomeJson) }, null, 2),
     );
   else for (const text of resultLines(context, opened, result, failed)) context.out.line(text);
-  const readings = [...opened.readings.values()];
-  if (failed.length > 0 || readings.some(({ state }) => state !== "read")) return 1;
+  if (failed.length > 0 || isBlindOrBraked(opened.readings, decision)) return 1;
   // Of a list that is known only in part the rest is held, even if nothing of it stands yet.
-  const isPartial = readings.some((one) => one.state === "read" && one.snapshot.incomplete !== undefined);
-  if (isPartial || decision.plan.hold.length > 0) return 3;
-  return written > 0 || result.ledgerWrites > 0 ? 2 : 0;
+  if ([...opened.readings.values()].some(isPartial) || decision.plan.hold.length > 0) return 3;
+  return detailedExitcode && hasWrites(decision) ? 2 : 0;
 }
 
 function outcomeJson({ change, outcome, error }: WriteResult): object {
@@ -142,7 +147,7 @@ function resultLines(
   const { decision, report } = result;
   const { style } = context.out;
   const isDryRun = config.policy.mode === "dry-run";
-  const changes = planLines(decision, style, config.policy.keepEmptyMs);
+  const changes = planLines(decision, style, config.policy.keepEmptyMs, !isDryRun && failed.length === 0);
   const isStopped = context.signal.aborted;
   const tried = failed.filter(({ outcome }) => !(isStopped && outcome === "skipped"));
   const failures = tried.map(({ change, outcome, error }) =>

@@ -1,5 +1,7 @@
 import { finish } from "../async/slices.ts";
 import type { Config } from "../config/config.ts";
+import { addressText } from "../istio/address.ts";
+import { isHostName } from "../istio/host-names.ts";
 import { entryPort, isHttp } from "../istio/ports.ts";
 import { sharedAddresses } from "../istio/shared-addresses.ts";
 import type { NameRow } from "../model/name-table.ts";
@@ -9,12 +11,14 @@ import { ownPort, registryOfKey, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/catalog/catalog.ts";
 import type { Decision } from "../plan/decision.ts";
 import { findServices, type Match } from "../plan/find.ts";
+import { unaskedNote } from "../plan/names/dns-names.ts";
 import { buildNameTable } from "../plan/names/name-table.ts";
 import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
 import { stageLine } from "./print/stage.ts";
 import { age, endpointDetails, placeText } from "./print/text.ts";
+import { unknownName } from "./print/unknown-name.ts";
 import { type Once, once } from "./setup/once.ts";
 
 /** Show all that is known of a name, from the registry to the DNS answer. 0: found, 1: not. */
@@ -25,15 +29,19 @@ export async function explainCommand(
   return once(context, async (opened) => {
     const decision = opened.decide();
     const matches = findServices(name, decision, opened.config.target.clusterDomain);
-    if (matches.length === 0) throw new Error(unknownName(name, opened, decision));
-    const { line } = context.out;
-    const answers = finish(
+    const table = finish(
       buildNameTable(opened.target.standing(), {
         settleMs: 0,
         nowMs: 0,
         families: opened.config.vips.families,
       }),
-    ).names;
+    );
+    if (matches.length === 0) {
+      const unread = [...opened.readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
+      throw new Error(unknownName(name, { config: opened.config, decision, table, unread }));
+    }
+    const { line } = context.out;
+    const answers = table.names;
     const explained = matches.map((match) => explain(match, opened, decision, answers));
     if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
     else
@@ -43,19 +51,6 @@ export async function explainCommand(
       });
     return 0 as const;
   });
-}
-
-function unknownName(name: string, { readings }: Once, { catalog }: Decision): string {
-  const unread = [...readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
-  const near = [...catalog.services.values()]
-    .filter((service) => service.name.includes(name.split(/[./]/)[0] ?? name))
-    .slice(0, 3);
-  const hint =
-    near.length > 0
-      ? `; similar: ${near.map((service) => `${service.registry}/${service.namespace}/${service.name}`).join(", ")}`
-      : "";
-  const gaps = unread.length > 0 ? `; not read: ${unread.join(", ")}` : "";
-  return `Cannot explain "${name}" as it must be a service, host, legacy name, alias, VIP or endpoint address that is known here${hint}${gaps}`;
 }
 
 function explain(match: Match, once: Once, decision: Decision, answers: ReadonlyMap<string, NameRow>): Explanation {
@@ -84,12 +79,14 @@ function explain(match: Match, once: Once, decision: Decision, answers: Readonly
       ...(unasked === undefined || decision.beyond.has(key) ? [] : [UNASKED]),
       ...(service?.notes ?? []),
       ...(names?.notes ?? []),
+      ...(names?.legacyNames ?? []).flatMap(({ name }) => unaskedNote(name) ?? []),
       ...(names?.rivals ?? []).map(({ message }) => message),
       ...holds
         .filter(({ reason }) => reason !== "stage" || stage?.refusedTo === undefined)
         .map(({ message }) => message),
       ...oldTemplate(names?.templateHost),
       ...crowded(service, once.config),
+      ...resolved(service),
     ],
   };
 }
@@ -109,6 +106,14 @@ function crowded(service: CatalogService | undefined, { registries }: Config): r
       ([address, count]) =>
         `${address} has ${count} endpoints: an ambient mesh would use one of them only, unless registry ${service.registry} names a waypoint`,
     );
+}
+
+function resolved(service: CatalogService | undefined): readonly string[] {
+  const [first] = (service?.endpoints ?? []).filter(({ address }) => isHostName(address));
+  if (first === undefined) return [];
+  return [
+    `${addressText(first.address)} is a host name, which the callers' proxies resolve: gRPC without a proxy (xds:///) has no endpoints of this service`,
+  ];
 }
 
 function registryText(
@@ -191,13 +196,17 @@ function answerLines(
   answers: ReadonlyMap<string, NameRow>,
   { config }: Once,
 ): readonly string[] {
-  const names = naming.services.get(key);
+  const names = naming.services.get(key)?.legacyNames ?? [];
+  const wished = new Set([host, ...names.map(({ name }) => name)]);
+  // What stands is answered, also where nobody is to have it any more.
+  const standing = [...answers.values()].filter(({ service, name }) => service === key && !wished.has(name));
   const hasHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) => isHttp(protocol));
   const xds = config.registries.find(({ name }) => name === registryOfKey(key))?.xds === true;
   const rows: string[] = [];
   for (const { name, dnsOnly } of [
     ...(host === undefined ? [] : [{ name: host, dnsOnly: undefined }]),
-    ...(names?.legacyNames ?? []),
+    ...names,
+    ...standing.map(({ name }) => ({ name, dnsOnly: undefined })),
   ]) {
     const row = answers.get(name);
     const dns =

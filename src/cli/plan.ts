@@ -1,13 +1,23 @@
 import type { Change } from "../model/plan.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
+import { hasWrites, isBlindOrBraked } from "./print/exit-code.ts";
 import { countPlan, countsText, planLines, registryLines } from "./print/plan.ts";
 import { stageJson } from "./print/stage.ts";
 import { count } from "./print/text.ts";
 import { once } from "./setup/once.ts";
 
-/** Show what a pass would change. 0: nothing, 2: changes, an exception: error. Holds do not count. */
-export async function planCommand(context: CliContext, { output }: { readonly output: Format }): Promise<ExitCode> {
+export interface PlanOptions {
+  readonly output: Format;
+  /** Whether changes have an exit code of their own. */
+  readonly detailedExitcode: boolean;
+}
+
+/**
+ * Show what a pass would change. 0: shown, 1: not to be trusted, as a registry could not be read or a brake is on; with
+ * `detailedExitcode` 2 instead of 0 where something would change. Holds do not count.
+ */
+export async function planCommand(context: CliContext, { output, detailedExitcode }: PlanOptions): Promise<ExitCode> {
   return once(context, async ({ config, decide, readings, readAtMs }) => {
     const decision = decide();
     const { line, style } = context.out;
@@ -17,7 +27,7 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
     if (output === "json") line(JSON.stringify(planJson(decision), null, 2));
     else {
       for (const text of registryLines(readings, decision, Date.now() - readAtMs, style)) line(text);
-      const lines = planLines(decision, style, config.policy.keepEmptyMs);
+      const lines = planLines(decision, style, config.policy.keepEmptyMs, false);
       if (lines.length > 0) line("");
       for (const text of lines) line(text);
       const old = [...decision.naming.services.values()].filter(
@@ -34,7 +44,8 @@ export async function planCommand(context: CliContext, { output }: { readonly ou
       if (!hasChanges && ledgerWrites > 0) line(`Only the VIP ledger would change: ${count(ledgerWrites, "block")}.`);
       line(`${countsText(countPlan(decision))} Nothing was written.`);
     }
-    return hasChanges || ledgerWrites > 0 ? 2 : 0;
+    if (isBlindOrBraked(readings, decision)) return 1;
+    return detailedExitcode && hasWrites(decision) ? 2 : 0;
   });
 }
 
@@ -58,6 +69,7 @@ export function planJson(decision: Decision): object {
     })),
     stages: [...stages.values()].map(stageJson),
     brakes: plan.brakes,
+    released: plan.released,
     counts: countPlan(decision),
     objects: {
       create: plan.create.length,

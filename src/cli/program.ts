@@ -1,10 +1,21 @@
 import { Command, Option } from "commander";
 import { CHECKS } from "../doctor/finding.ts";
+import type { ApplyOptions } from "./apply.ts";
 import type { Format } from "./context.ts";
 import type { DoctorOptions } from "./doctor.ts";
+import type { PlanOptions } from "./plan.ts";
 import { type Actions, actionsOf, type Execute } from "./program/action.ts";
 import { addMigrate } from "./program/migrate.ts";
-import { caOption, duration, list, listOf, outputOption, replicasOption, tokenFileOption } from "./program/options.ts";
+import {
+  caOption,
+  detailedExitCodeOption,
+  duration,
+  list,
+  listOf,
+  outputOption,
+  replicasOption,
+  tokenFileOption,
+} from "./program/options.ts";
 import { addOwnership } from "./program/ownership.ts";
 import type { ReportOptions } from "./report.ts";
 
@@ -63,7 +74,9 @@ function addServices(program: Command, { service }: Actions): void {
 function addPass(program: Command, { once }: Actions): void {
   program
     .command("apply")
-    .description("make one pass; exit code 0: nothing to do, 2: changed, 3: something held, 1: failed")
+    .description(
+      "make one pass; exit code 0: done, 3: something is held that somebody has to decide about, 1: failed, a registry could not be read, or a brake is on (1 before 3)",
+    )
     .addOption(
       new Option(
         "--allow-deletes <registries>",
@@ -72,19 +85,19 @@ function addPass(program: Command, { once }: Actions): void {
         .argParser(list)
         .default([], "none"),
     )
+    .addOption(detailedExitCodeOption())
     .addOption(outputOption())
     .action(
-      once(async (context, options: { output: Format; allowDeletes: readonly string[] }) =>
-        (await import("./apply.ts")).applyCommand(context, options),
-      ),
+      once(async (context, options: ApplyOptions) => (await import("./apply.ts")).applyCommand(context, options)),
     );
   program
     .command("plan")
-    .description("show what a pass would change, and write nothing; exit code 0: nothing, 2: changes, 1: error")
+    .description(
+      "show what a pass would change, and write nothing; exit code 0, or 1: a registry could not be read, or a brake is on",
+    )
+    .addOption(detailedExitCodeOption())
     .addOption(outputOption())
-    .action(
-      once(async (context, options: { output: Format }) => (await import("./plan.ts")).planCommand(context, options)),
-    );
+    .action(once(async (context, options: PlanOptions) => (await import("./plan.ts")).planCommand(context, options)));
   program
     .command("explain")
     .description("show all that is known of a service, host, legacy name, alias, VIP or endpoint address")

@@ -20,7 +20,7 @@ export async function pruneCommand(context: CliContext, { registry, ...options }
     const { line } = context.out;
     const names = config.registries.map(({ name }) => name);
     const changes = orphansOf(target.standing(), registry, { names, merge: config.merge });
-    for (const { standing } of changes) line(`- ${standing.key}`);
+    if (dryRun) for (const { standing } of changes) line(`- ${standing.key}`);
     if (changes.length === 0) line(`The target has no object of registry ${registry}.`);
     if (dryRun) line(`${count(changes.length, "object")} would be deleted. Nothing was written.`);
     return dryRun || changes.length === 0 ? 0 : remove(context, opened, changes);
@@ -38,7 +38,7 @@ async function remove(
     acquire: (until) => opened.acquire(until),
     ledgerWrites: () => decide().ledger?.writes ?? [],
     onDeleted(all) {
-      for (const result of all.filter(isFailed)) line(failureLine(result));
+      for (const result of all) line(isFailed(result) ? failureLine(result) : `- ${keyOf(result)}`);
     },
     signal,
   });
@@ -47,7 +47,11 @@ async function remove(
   return failed > 0 ? 1 : 0;
 }
 
-function failureLine({ change, outcome, error }: WriteResult): string {
-  const key = change.kind === "delete" ? change.standing.key : "";
-  return `x ${key}    ${error === undefined ? outcome : describeError(error)}`;
+function keyOf({ change }: WriteResult): string {
+  return change.kind === "delete" ? change.standing.key : "";
+}
+
+function failureLine(result: WriteResult): string {
+  const { outcome, error } = result;
+  return `x ${keyOf(result)}    ${error === undefined ? outcome : describeError(error)}`;
 }

@@ -1,7 +1,9 @@
+import type { RegistryConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { warningsOf } from "../config/warnings.ts";
+import { type Warning, warningsOf } from "../config/warnings.ts";
 import { describeError } from "../errors.ts";
 import type { Snapshot } from "../model/adapter.ts";
+import { derivedFault, dnsFault, legacyName, unaskedNote, writtenNameFault } from "../plan/names/dns-names.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { count } from "./print/text.ts";
 import { closeAdapters, createAdapters, endpointsOf } from "./setup/adapters.ts";
@@ -18,6 +20,7 @@ export async function validateCommand(context: CliContext, { output }: { readonl
   );
   await closeAdapters(loaded, context);
   const faults: { registry: string; fault: string }[] = [];
+  const unasked: Warning[] = [];
   const fine: { registry: string; services: number }[] = [];
   for (const registry of config.registries.filter(({ kind }) => kind === "static")) {
     const found: string[] = [];
@@ -27,6 +30,8 @@ export async function validateCommand(context: CliContext, { output }: { readonl
       const { services, incomplete } = snapshot;
       if (incomplete !== undefined) found.push(incomplete);
       found.push(...refusedEndpoints(endpointsOf(config, registry.name)(snapshot)));
+      found.push(...refusedNames(snapshot, registry));
+      unasked.push(...unaskedNames(snapshot).map((message) => ({ registry: registry.name, message })));
       for (const read of services) if (read.state === "failed") found.push(describeError(read.cause));
       fine.push({ registry: registry.name, services: services.length });
     } catch (error) {
@@ -35,7 +40,7 @@ export async function validateCommand(context: CliContext, { output }: { readonl
     faults.push(...found.flatMap(eachFault).map((fault) => ({ registry: registry.name, fault })));
   }
   const { line, style } = context.out;
-  const warnings = warningsOf(config);
+  const warnings = [...warningsOf(config), ...unasked];
   if (output === "json")
     line(JSON.stringify({ valid: faults.length === 0, config: context.configFile, faults, warnings }, null, 2));
   else {
@@ -58,6 +63,29 @@ function refusedEndpoints({ services }: Snapshot): readonly string[] {
     const refused = leftOut.filter(({ kind }) => kind === "address");
     return refused.map(({ address, reason }) => `${source}: endpoint ${address} of ${name} is left out: ${reason}`);
   });
+}
+
+/** Legacy names that are not given out, by the line of their service. */
+function refusedNames(
+  { services }: Snapshot,
+  { singleLabels }: Pick<RegistryConfig, "singleLabels">,
+): readonly string[] {
+  return services.flatMap((read) => {
+    if (read.state !== "ok") return [];
+    const { source, name, legacyNames } = read.service;
+    return legacyNames.flatMap((raw) => {
+      const legacy = legacyName(raw);
+      const why = dnsFault(legacy) ?? derivedFault(legacy) ?? writtenNameFault(legacy, singleLabels);
+      return why === undefined ? [] : [`${source}: legacy name ${JSON.stringify(raw)} of ${name} is not given: ${why}`];
+    });
+  });
+}
+
+/** Legacy names that some callers never ask for. */
+function unaskedNames({ services }: Snapshot): readonly string[] {
+  return services.flatMap((read) =>
+    read.state === "ok" ? read.service.legacyNames.flatMap((raw) => unaskedNote(legacyName(raw)) ?? []) : [],
+  );
 }
 
 /** One line for each place in a file; a read's error names them all. */

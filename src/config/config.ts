@@ -5,6 +5,7 @@ import type { EndpointRules, RegistrySettings, Settings } from "../model/setting
 export interface RegistryConfig extends RegistrySettings {
   readonly kind: string;
   readonly dots: boolean;
+  readonly singleLabels: boolean;
   readonly endpoints: EndpointRules;
   readonly demand: "all" | "reported";
   readonly demandTtlMs: number;
@@ -110,6 +111,8 @@ export interface HttpConfig {
   /** The cluster is asked who may read from other machines. Without an audience, tokens for its API server count. */
   readonly authorization?: { readonly audiences: readonly string[] };
   readonly reports?: ReportsConfig;
+  /** How long a process that began with an empty target is not ready as a registry has not been read. */
+  readonly readyWaitMs: number;
 }
 
 /** A checked configuration file: what decides what should stand, and how the process runs. */

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { specialNameFault } from "../istio/special-names.ts";
 import type { SocketAddress } from "./config.ts";
 
 /** A string read by `read`, whose error message becomes the problem. */
@@ -101,7 +102,13 @@ export function legacyNameTemplate(template: string): string {
   dnsName(probe(template.replace(/^\*\.(?=.+\.)/, "")));
   needsService(template);
   if (template.endsWith(".")) throw new Error("must be written without the trailing dot");
+  refuseSpecial(template);
   return template;
+}
+
+function refuseSpecial(template: string): void {
+  const special = specialNameFault(probe(template).toLowerCase());
+  if (special !== undefined) throw new Error(`must not give such names: ${JSON.stringify(template)} ${special}`);
 }
 
 /** A template of alias names, `{service}`. @throws When no service could make a DNS label of it. */
@@ -123,6 +130,7 @@ export function hostTemplate(template: string): string {
   const suffix = literalSuffix(template);
   if (suffix === undefined) throw new Error(`must end with a fixed domain, such as {service}.mesh.internal`);
   if (/(^|\.)\d+$/.test(suffix)) throw new Error(`must not end with a label of digits: Istio refuses such a host`);
+  refuseSpecial(template);
   return template;
 }
 

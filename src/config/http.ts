@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { socketAddress, textField } from "./fields.ts";
+import { durationMs, socketAddress, textField } from "./fields.ts";
 import { reportFields } from "./reports.ts";
 import { mapping, unique } from "./shapes.ts";
 
@@ -9,4 +9,5 @@ export const httpFields = mapping({
   tls: mapping({ certFile: z.string().min(1), keyFile: z.string().min(1) }).exactOptional(),
   authorization: mapping({ audiences: z.array(z.string().min(1)).superRefine(unique).default([]) }).exactOptional(),
   reports: reportFields.exactOptional(),
-});
+  readyWait: textField(durationMs).prefault("1m"),
+}).transform(({ readyWait, ...rest }) => ({ ...rest, readyWaitMs: readyWait }));

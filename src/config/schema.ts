@@ -66,10 +66,20 @@ const endpointRules = mapping({
     .min(1, "must have a range, or be left out: nothing would be allowed")
     .superRefine(unique)
     .exactOptional(),
-  deny: z.array(textField(cidr)).superRefine(unique).default([]),
+  deny: z
+    .array(textField((text) => domainOf(text) ?? cidr(text)))
+    .superRefine(unique)
+    .default([]),
 });
 
+/** Where endpoints that are host names may be; `undefined` for what looks like a range. */
+function domainOf(text: string): string | undefined {
+  return /[/:]|(^|\.)\d+$/.test(text) ? undefined : dnsName(text);
+}
+
 function endpointRange(text: string): string {
+  const domain = domainOf(text);
+  if (domain !== undefined) return domain;
   const range = cidr(text);
   const never = RESERVED.find(({ ranges, mayBeAllowed }) => !mayBeAllowed && ranges.some((one) => covers(one, range)));
   if (never !== undefined) throw new Error(`cannot allow ${range}: the address of an endpoint ${never.why}`);
@@ -83,6 +93,7 @@ export const registryShape = {
   poll: cronField.prefault("*/30 * * * * *"),
   legacyNames: z.array(textField(legacyNameTemplate)).superRefine(unique).default([]),
   dots: z.boolean().default(false),
+  singleLabels: z.boolean().default(false),
   endpoints: endpointRules.prefault({}),
   exportTo: exportTo.default(["*"]),
   xds: z.boolean().default(false),
@@ -150,6 +161,8 @@ export const sectionFields = {
     mode: z.enum(["sync", "upsert-only", "dry-run"]).default("sync"),
     maxDeletePercent: z.number().min(0).max(100).default(20),
     minDeletes: z.int().min(0).default(2),
+    maxShrinkPercent: z.number().min(0).max(100).default(35),
+    minShrinks: z.int().min(1).default(4),
     keepEmpty: duration.prefault("1h"),
     releaseAfter: duration.optional(),
   })

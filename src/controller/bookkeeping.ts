@@ -4,7 +4,7 @@ import type { Notice, WriteReport, WriteResult } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
 import { demandCounts, demandTtls } from "../plan/known.ts";
 import type { PlanMemory } from "../plan/memory.ts";
-import { type BrakeTimes, brakeNotice, createBrakeLog, createBrakeTimes } from "./brakes.ts";
+import { brakeNotice, createBrakeLog } from "./brakes.ts";
 import { createHoldLog, type HoldLog } from "./holds.ts";
 import type { ControllerMetrics } from "./metrics.ts";
 import { createRefusals, type Refusals } from "./refusals.ts";
@@ -15,9 +15,8 @@ import { recordVipMoves } from "./vip-moves.ts";
 export interface Bookkeeping {
   readonly refusals: Refusals;
   readonly repairs: Repairs;
-  readonly brakes: BrakeTimes;
   /** Record a decision on everything. */
-  decided(decision: Decision, isLeader: boolean, nowMs: number): void;
+  decided(decision: Decision, isLeader: boolean): void;
   /** Record what was written of a decision; tells what people are to be told of. */
   written(decision: Decision, pass: WrittenPass): readonly Notice[];
 }
@@ -29,7 +28,7 @@ export interface WrittenPass {
   readonly tookMs: number;
 }
 
-interface Books extends Pick<Bookkeeping, "refusals" | "repairs" | "brakes"> {
+interface Books extends Pick<Bookkeeping, "refusals" | "repairs"> {
   readonly settings: Settings;
   readonly holds: HoldLog;
   readonly brakeLog: ReturnType<typeof createBrakeLog>;
@@ -48,16 +47,15 @@ export function createBookkeeping(
     // An object that stood just so in an earlier decision and is to be written again has been changed by someone else.
     repairs: createRepairs((object) => memory.equal.has(object), log, metrics),
     refusals: createRefusals(),
-    brakes: createBrakeTimes(settings.policy.releaseAfterMs),
     holds: createHoldLog(log, metrics),
     brakeLog: createBrakeLog(log),
   };
   return {
     ...books,
-    decided(decision, isLeader, nowMs) {
+    decided(decision, isLeader) {
       metrics.leaderState.set(isLeader ? 1 : 0);
       countDemand(books, decision);
-      recordBrakes(books, decision, nowMs);
+      recordBrakes(books, decision);
       countVips(books, decision);
       countBeyond(books, decision);
     },
@@ -70,10 +68,8 @@ function countDemand({ settings, metrics }: Books, decision: Decision): void {
     for (const state of ["demanded", "known"] as const) metrics.demandServices.set({ registry, state }, counts[state]);
 }
 
-function recordBrakes({ settings, brakeLog, brakes, log, metrics }: Books, { plan }: Decision, nowMs: number): void {
-  brakeLog.record(plan.brakes);
-  for (const registry of brakes.record(plan.brakes, nowMs))
-    log.warn({ registry }, "the registry's brake was on for policy.releaseAfter and has been released");
+function recordBrakes({ settings, brakeLog, metrics }: Books, { plan }: Decision): void {
+  brakeLog.record(plan);
   for (const { name: registry } of settings.registries) {
     for (const kind of ["services", "endpoints"] as const) {
       const isOn = plan.brakes.some((brake) => brake.registry === registry && brake.kind === kind);

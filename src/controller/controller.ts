@@ -13,6 +13,7 @@ import { rewriteEveryMs } from "../plan/demand.ts";
 import { demandTtls, isStillNews, knows } from "../plan/known.ts";
 import { type PlanMemory, planMemory } from "../plan/memory.ts";
 import { decidePartly } from "../plan/partial.ts";
+import { standingServices } from "../plan/standing-services.ts";
 import { type Bookkeeping, createBookkeeping } from "./bookkeeping.ts";
 import { createDemand, type Demand } from "./demand.ts";
 import {
@@ -66,7 +67,7 @@ interface State extends Omit<ControllerOptions, "adapters" | "demand" | "metrics
   readonly readers: Readers;
   readonly memory: PlanMemory;
   readonly books: Bookkeeping;
-  /** Tombstones end and quarantines run out without any event: everything is decided again after so long. */
+  /** Tombstones and brakes end and quarantines run out without any event: everything is decided again after so long. */
   readonly tickMs: number;
   /** Versions that the last decision was made from. */
   readonly seen: { readings: number; target: number; leadership: number; demand: number };
@@ -89,10 +90,13 @@ export function startController(options: ControllerOptions): Controller {
   const state: State = {
     ...options,
     demand: options.demand ?? createDemand(),
-    readers: startReaders(jobs, { signal, log, metrics }),
+    readers: startReaders(jobs, {
+      standing: (registry) => standingServices(options.target.standing(), registry, config.merge),
+      ...{ signal, log, metrics },
+    }),
     memory,
     books: createBookkeeping(config, memory, log, metrics),
-    tickMs: Math.min(MOST_TICK_MS, Math.max(250, config.policy.keepEmptyMs / 4)),
+    tickMs: tickMsOf(config.policy),
     seen: { readings: -1, target: -1, leadership: -1, demand: -1 },
     schedule: { isAllDue: true, allDueMs: 0, restedMs: 0 },
     latest: undefined,
@@ -120,6 +124,10 @@ export function startController(options: ControllerOptions): Controller {
     hasPassed: () => state.hasPassed,
     done: Promise.all([passes, state.readers.done]).then(() => undefined),
   };
+}
+
+function tickMsOf({ keepEmptyMs, releaseAfterMs = keepEmptyMs }: Settings["policy"]): number {
+  return Math.min(MOST_TICK_MS, Math.max(250, Math.min(keepEmptyMs, releaseAfterMs) / 4));
 }
 
 /** Wait until something changes, or everything is due again. */
@@ -191,7 +199,7 @@ async function passAll(state: State): Promise<void> {
   state.latest = decision;
   state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
   demand.keep((service) => knows(decision, service));
-  books.decided(decision, leadership.isLeader(), target.nowMs());
+  books.decided(decision, leadership.isLeader());
   await conclude(state, decision, report, ledgerWrites, startedMs);
   const allDueMs = Math.min(state.schedule.allDueMs, performance.now() + books.refusals.msUntilDue());
   state.schedule = { ...state.schedule, allDueMs };
@@ -247,13 +255,13 @@ function passOptions(
   };
 }
 
-function inputOf({ target, readers, demand, books }: State, released: readonly string[]): DecisionInput {
+function inputOf({ target, readers, demand }: State, released: readonly string[]): DecisionInput {
   const nowMs = target.nowMs();
   return {
     readings: readers.readings,
     standing: target.standing(),
     nowMs,
-    allowDeletes: new Set([...released, ...books.brakes.released(nowMs)]),
+    allowDeletes: new Set(released),
     asked: demand.demands(),
   };
 }

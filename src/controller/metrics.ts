@@ -21,6 +21,7 @@ const HOLD_REASONS: Readonly<Record<HoldReason, true>> = {
   service: true,
   stage: true,
   unread: true,
+  terminating: true,
   "upsert-only": true,
   unknown: true,
   yielded: true,

@@ -4,6 +4,7 @@ import { firstOf, loop } from "../async/loop.ts";
 import { describeError, readFailure } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Adapter, Snapshot } from "../model/adapter.ts";
+import type { ServiceKey } from "../model/service.ts";
 import type { Reading } from "../plan/catalog/catalog.ts";
 import { differences, type ReadPair } from "../plan/differences.ts";
 import type { ControllerMetrics } from "./metrics.ts";
@@ -27,12 +28,18 @@ export interface Readers {
   readonly done: Promise<unknown>;
 }
 
-interface State {
+interface State extends ReaderOptions {
   readonly readings: Map<string, Reading>;
   readonly readAtMs: Map<string, number>;
   readonly changes: Changes;
   /** By registry. */
   readonly tallies: ReadonlyMap<string, Tally>;
+}
+
+/** What registries are read with. */
+export interface ReaderOptions {
+  /** Keys of a registry's services that stand now. */
+  readonly standing: (registry: string) => readonly ServiceKey[];
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly metrics: ControllerMetrics;
@@ -42,25 +49,26 @@ interface State {
  * Read every registry on its schedule and on its adapter's hints, each in a loop of its own: a slow one delays no other, and
  * reads of one never overlap. A failed read is tried again with back-off.
  */
-export function startReaders(
-  jobs: readonly ReadJob[],
-  { signal, log, metrics }: Pick<State, "signal" | "log" | "metrics">,
-): Readers {
+export function startReaders(jobs: readonly ReadJob[], options: ReaderOptions): Readers {
   const state: State = {
     readings: new Map(jobs.map(({ adapter }) => [adapter.registry, { state: "unread" } as const])),
     readAtMs: new Map(),
     changes: createChanges(),
     tallies: new Map(jobs.map(({ adapter }) => [adapter.registry, createTally()])),
-    ...{ signal, log, metrics },
+    ...options,
   };
   const { readings, readAtMs, changes } = state;
   return { readings, readAtMs, changes, done: Promise.all(jobs.map((job) => readAgain(state, job))) };
 }
 
+/** A registry that is back is seen within this time. */
+const MOST_RETRY_MS = 5000;
+
 /** Read one registry again and again. */
 async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void> {
   const { signal, metrics } = state;
   const { registry } = adapter;
+  const standing = () => state.standing(registry);
   const due = createChanges();
   const scheduled = runSchedule(poll, () => due.notify(), signal);
   let trigger: "poll" | "hint" = "poll";
@@ -72,7 +80,7 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
         polled = due.version();
         const started = performance.now();
         try {
-          const snapshot = await adapter.read(signal, { trigger });
+          const snapshot = await adapter.read(signal, { trigger, standing });
           revision = snapshot.revision;
           keep(state, registry, snapshot);
         } finally {
@@ -84,7 +92,7 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
         onFailure: (error, failures) => fail(state, registry, error, failures),
         async nextTurn(failures) {
           trigger = "poll";
-          if (failures > 0) return backOff(failures, signal);
+          if (failures > 0) return backOff(failures, signal, { mostMs: MOST_RETRY_MS });
           await firstOf(
             signal,
             (inner) => due.wait(polled, inner),

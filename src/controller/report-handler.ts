@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { ReportAnswer, ReportHandler } from "../model/report.ts";
+import { registryOfKey, type ServiceKey } from "../model/service.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { Demand } from "./demand.ts";
 import { type Found, type LookupSources, reportLookup } from "./report-lookup.ts";
@@ -73,8 +74,17 @@ function explained({ latest }: State, answers: readonly ReportAnswer[]): readonl
   const waited = new Set(answers.flatMap((one) => (one.state === "pending" ? [one.service] : [])));
   const holds = (latest()?.plan.hold ?? []).filter(({ service }) => service !== undefined && waited.has(service));
   const whys = new Map(holds.map(({ service, message }) => [service, message]));
+  const away = latest()?.catalog.authorities;
   return answers.map((one) => {
-    const why = one.state === "pending" ? whys.get(one.service) : undefined;
+    const why = one.state === "pending" ? (whys.get(one.service) ?? whyAway(one.service, away)) : undefined;
     return one.state === "pending" && why !== undefined ? { ...one, why } : one;
   });
+}
+
+/** That the registry of a service cannot be read now, and why. */
+function whyAway(service: ServiceKey, authorities: Decision["catalog"]["authorities"] | undefined): string | undefined {
+  const registry = registryOfKey(service);
+  const authority = authorities?.get(registry);
+  if (authority === undefined || authority.state === "complete") return undefined;
+  return `registry ${registry} cannot be read now${authority.why === undefined ? "" : `: ${authority.why}`}`;
 }

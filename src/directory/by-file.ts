@@ -9,6 +9,9 @@ import type { DirectoryState } from "./state.ts";
 /** Told what became of a change. */
 export type Finish = (change: Change, outcome: WriteOutcome, error?: unknown) => void;
 
+/** Changes by the file that they are made in. */
+export type ByFile = readonly (readonly [path: string, group: readonly Change[]])[];
+
 /** Whether it fills an entry that someone else wrote. */
 export function isFilling(change: Change): change is Update {
   return change.kind === "update" && change.premade !== undefined;
@@ -22,7 +25,7 @@ function standingPath(change: Update | Delete, { placeOf, premadePlaceOf }: Dire
 /** Which change goes to which file; what has no entry to stand with is skipped. */
 export function groupByFile(changes: readonly Change[], state: DirectoryState, finish: Finish): Map<string, Change[]> {
   const creates = changes.filter((change) => change.kind === "create");
-  const homes = creates.length === 0 ? new Map<ServiceKey, string>() : homesOf(creates, state);
+  const homes = creates.length === 0 ? new Map<ServiceKey, string>() : homesOf(creates, changes, state);
   const byFile = new Map<string, Change[]>();
   for (const change of changes) {
     const path = change.kind === "create" ? homes.get(change.object.service) : standingPath(change, state);
@@ -39,10 +42,19 @@ export function groupByFile(changes: readonly Change[], state: DirectoryState, f
   return byFile;
 }
 
-/** Where each service's new objects go: to the entry that is made with them, else to the one that stands. */
-function homesOf(creates: readonly Create[], state: DirectoryState): Map<ServiceKey, string> {
+/** Where each service's new objects go: to the entry that is made with them, else to the one that stands or becomes its own. */
+function homesOf(
+  creates: readonly Create[],
+  changes: readonly Change[],
+  state: DirectoryState,
+): Map<ServiceKey, string> {
   const asked = new Set(creates.map(({ object }) => object.service));
   const homes = new Map<ServiceKey, string>();
+  for (const change of changes) {
+    if (change.kind !== "update" || change.standing.service === change.object.service) continue;
+    const { service, manifest, key } = change.object;
+    if (manifest.kind === "ServiceEntry" && asked.has(service)) homes.set(service, state.placeOf(key) ?? "");
+  }
   const standing = [...state.standing.objects.values()].filter(
     ({ service, manifest }) => manifest.kind === "ServiceEntry" && service !== undefined && asked.has(service),
   );

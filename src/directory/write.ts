@@ -1,37 +1,59 @@
 import { join } from "node:path";
 import { each } from "../async/each.ts";
-import type { ServiceEntry } from "../model/objects.ts";
+import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
 import type { Change, Create } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
-import { type Finish, groupByFile, isFilling } from "./by-file.ts";
+import { keyOf, turnOf } from "../model/write-order.ts";
+import { type ByFile, type Finish, groupByFile, isFilling } from "./by-file.ts";
 import { mayRewrite, servicesText } from "./file.ts";
+import { firstOf, LATER, laterOf } from "./later.ts";
 import { isSafePath, putFile, type Writer } from "./put-file.ts";
 import type { DirectoryState } from "./state.ts";
 import { withFields } from "./yaml.ts";
 
+const DEPENDS = new Error("what it depends on could not be written");
 /** Files written at once. */
 const IN_FLIGHT = 32;
 
-/** Write changes, file by file: updates first, then what is new, then deletes. A file that cannot be written stops no other. */
+/**
+ * Write changes, file by file: updates first, then what is new, then what had to wait for these, then deletes. A file that cannot be
+ * written stops no other.
+ */
 export async function writeChanges(
   changes: readonly Change[],
   writer: Writer,
   { signal, mayWrite, onProgress }: WriteOptions,
 ): Promise<WriteReport> {
   const results: WriteResult[] = [];
+  const written = new Set<ObjectKey>();
   const finish: Finish = (change, outcome, error) => {
     results.push(error === undefined ? { change, outcome } : { change, outcome, error });
+    if (outcome === "written") written.add(keyOf(change));
     onProgress?.(results.length, changes.length);
   };
-  const byFile = groupByFile(changes, writer.state, finish);
-  for (const operation of ["update", "create", "delete"] as const) {
-    const files = [...byFile].filter(([, group]) => operationOf(group) === operation);
-    await each(files, IN_FLIGHT, async ([path, group]) => {
-      if (signal.aborted || !mayWrite()) for (const change of group) finish(change, "skipped");
-      else await writeFile(writer, path, group, finish);
+  const byFile = [...groupByFile(changes, writer.state, finish)];
+  const inTurn = byFile.map(([path, group]) => [path, group.filter((change) => turnOf(change) === undefined)] as const);
+  const write = (files: ByFile, told: Finish) =>
+    each(files, IN_FLIGHT, async ([path, group]) => {
+      if (signal.aborted || !mayWrite()) for (const change of group) told(change, "skipped");
+      else await writeFile(writer, path, group, told);
+    });
+  const inOperation = (operation: Change["kind"]) => inTurn.filter(([, group]) => operationOf(group) === operation);
+
+  await write(inOperation("update"), finish);
+  await write(firstOf(byFile), (step, outcome) => void (outcome === "written" && written.add(keyOf(step))));
+  await write(inOperation("create"), finish);
+  for (const phase of LATER) {
+    const { files, origins, stuck } = laterOf(byFile, phase, writer.state, written);
+    for (const change of stuck) finish(change, "skipped", DEPENDS);
+    await write(files, (step, outcome, error) => {
+      const { change, isWhole } = origins.get(step) ?? { change: step, isWhole: true };
+      if (isWhole || outcome !== "written") finish(change, outcome, error);
+      else finish(change, "skipped", DEPENDS);
     });
   }
+  await write(inOperation("delete"), finish);
   return { results };
 }
 

@@ -117,8 +117,9 @@ export function publishedNames({ table, wantEndpoints, secretFile }: NamesSource
   };
 }
 
-async function write({ serial, names, hasEndpoints = false }: NameTable): Promise<NamesState> {
-  const json = Buffer.from(await jsonText({ serial, hasEndpoints, names: [...names.values()] }));
+async function write({ serial, names, hasEndpoints = false, isPartial }: NameTable): Promise<NamesState> {
+  const partial = isPartial === true ? { isPartial } : {};
+  const json = Buffer.from(await jsonText({ serial, hasEndpoints, ...partial, names: [...names.values()] }));
   const digest = createHash("sha256").update(json).digest("hex");
   return { etag: `"${digest.slice(0, 16)}"`, digest, json, gzip: await compress(json) };
 }

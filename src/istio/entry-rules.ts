@@ -1,5 +1,6 @@
 import type { EntryEndpoint, ServiceEntry } from "../model/objects.ts";
 import { canonical } from "./addresses.ts";
+import { isHostName } from "./host-names.ts";
 
 const PORT_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** The prefix is a DNS name, of at most 253 characters. */
@@ -46,7 +47,7 @@ export function entryFault(entry: ServiceEntry): string | undefined {
   if (fault !== undefined) return fault;
   const portNames = new Set(spec.ports.map(({ name }) => name));
   for (const endpoint of endpoints) {
-    const wrong = endpointFault(endpoint, portNames);
+    const wrong = addressFault(endpoint, spec) ?? endpointFault(endpoint, portNames);
     if (wrong !== undefined) return `endpoint ${endpoint.address}: ${wrong}`;
   }
   const noted = annotationBytes(entry.metadata.annotations ?? {});
@@ -101,11 +102,16 @@ function exportFault(exportTo: readonly string[]): string | undefined {
   return new Set(exportTo).size === exportTo.length ? undefined : "exportTo names a namespace twice";
 }
 
+function addressFault({ address }: EntryEndpoint, { resolution }: ServiceEntry["spec"]): string | undefined {
+  if (canonical(address) !== undefined) return undefined;
+  if (resolution === "STATIC") return "it is not an IP address, which a STATIC entry needs";
+  return isHostName(address) ? undefined : "it is neither an IP address nor a host name that ends in a dot";
+}
+
 function endpointFault(
-  { address, ports, labels, weight, locality }: EntryEndpoint,
+  { ports, labels, weight, locality }: EntryEndpoint,
   portNames: ReadonlySet<string>,
 ): string | undefined {
-  if (canonical(address) === undefined) return "it is not an IP address, which a STATIC entry needs";
   const overrides = Object.entries(ports ?? {});
   if (overrides.length > MAX_ENDPOINT_PORTS)
     return `it has ${overrides.length} ports of its own, ${MAX_ENDPOINT_PORTS} are allowed`;

@@ -9,8 +9,8 @@ export function isHttp(protocol: string): boolean {
 }
 
 /**
- * A service's port as it stands on the entry: named by protocol, `<protocol>-<name>`, unless its name says so already, so
- * that the alias Service, where Istio reads the protocol from the name, says the same.
+ * A service's port as it stands on the entry: named by protocol, `<protocol>-<name>`, unless its name says so already: on the alias Service
+ * Istio reads the protocol from the name.
  *
  * @see istio/istio pkg/config/kube/conversion.go; Aeraki expects `tcp-metaprotocol-<protocol>-…`
  */
@@ -25,6 +25,14 @@ export function entryPort(port: ServicePort): EntryPort {
     protocol: metaProtocol ? "TCP" : port.protocol,
     ...(port.targetPort === undefined || port.targetPort === port.number ? {} : { targetPort: port.targetPort }),
   };
+}
+
+/**
+ * The port's name on an alias. That of a TCP port says nothing but that: what stands in it is taken for a protocol by Aeraki, which would write a
+ * filter for the port on every proxy, and a name of `tcp` alone is a finding of `istioctl analyze` (IST0150).
+ */
+export function aliasPortName({ name, number, protocol }: EntryPort): string {
+  return protocol === "TCP" ? `tcp-p${number}` : name;
 }
 
 /** Whether Aeraki routes it: Aeraki goes by a port's name alone (aeraki internal/model/protocol/instance.go). */

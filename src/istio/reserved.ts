@@ -54,6 +54,16 @@ export const RESERVED: readonly Reserved[] = [
   },
 ];
 
+/** Domains in which no registry's service can be: RFC 6761, RFC 7686, RFC 9476; `svc` is what search domains make a Service of. */
+export const RESERVED_DOMAINS: readonly string[] = ["localhost", "invalid", "onion", "alt", "arpa", "svc"];
+
+/** Names of clouds' metadata services: Google Cloud, AWS, Alibaba Cloud's and others go by address only. */
+export const METADATA_DOMAINS: readonly string[] = [
+  "metadata.google.internal",
+  "metadata.goog",
+  "instance-data.ec2.internal",
+];
+
 /**
  * The address, and all IPv4 addresses to which an IPv6 one leads by its form: IPv4-mapped, -compatible and -translated (RFC 4291 §2.5.5,
  * RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380: server and client) and ISATAP (RFC 5214).

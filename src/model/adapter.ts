@@ -23,6 +23,17 @@ export interface Snapshot {
 /** Why a listed service is passed over: the operator's filter, a proxy or the registry itself, or it came from Kubernetes. */
 export type SkipKind = "filter" | "infrastructure" | "kubernetes";
 
+/** How a registry is read. */
+export interface ReadOptions {
+  readonly trigger: "poll" | "hint";
+  /**
+   * Keys of this registry's services that stand in the target, as far as a read could take something from them; missing where there is
+   * no target. What of it is not listed has to be asked for by name before its absence counts: a list may lack what a token may not
+   * see, and a process that has just started has seen no other.
+   */
+  readonly standing?: () => readonly ServiceKey[];
+}
+
 /** Reads one registry. Knows nothing of Kubernetes, VIPs or DNS. */
 export interface Adapter {
   /** Configured name: log field, metric label, object label. */
@@ -34,7 +45,7 @@ export interface Adapter {
    * @throws When the list of services cannot be read: all objects of this registry are held.
    * One unreadable service is a `failed` read, not a throw; a partly known list sets `incomplete`.
    */
-  read(signal: AbortSignal, options: { readonly trigger: "poll" | "hint" }): Promise<Snapshot>;
+  read(signal: AbortSignal, options: ReadOptions): Promise<Snapshot>;
 
   /** Resolve when `revision` may be outdated, or reject when `signal` aborts. A lost hint costs latency, never correctness. */
   waitForChange?(revision: string, signal: AbortSignal): Promise<void>;

@@ -8,7 +8,7 @@ export interface NamePort {
 
 /** A place where a name's service can be reached without the mesh. */
 export interface NameEndpoint {
-  /** Canonical text. */
+  /** Canonical text, or a host name that ends in a dot. */
   readonly address: string;
   /** By the port's name, lower case, where it is another than the service's. */
   readonly ports?: Readonly<Record<string, number>>;
@@ -36,6 +36,8 @@ export interface NameRow {
   readonly cname?: string;
   /** Set on a name of a service that is known and that nobody has asked for: it has addresses soon after someone does. */
   readonly waits?: true;
+  /** Set while its entry is being deleted; as a number, until when it is answered though that is gone: it may be made anew. */
+  readonly ends?: true | number;
   /** Milliseconds since the epoch (Date.now) before which the mesh may not have the VIP yet; 0 when it has. */
   readonly settledAtMs: number;
 }
@@ -59,6 +61,10 @@ export interface NameTable {
   readonly parents: ReadonlySet<string>;
   /** Increases with every change; the SOA serial (RFC 1035 §3.3.13). */
   readonly serial: number;
+  /** Milliseconds since the epoch at which it is to be made anew: names lead where they led before, until the mesh has their new VIPs. */
+  readonly renewAtMs?: number;
+  /** Set while a registry was never read of which nothing stands: a name that is not here may be one of its services. */
+  readonly isPartial?: true;
   /** Whether rows have their endpoints. */
   readonly hasEndpoints?: boolean;
   /** The names whose rows differ from those of the table with serial `since`; without it, whoever needs them compares rows. */

@@ -11,8 +11,14 @@ export const NAMES_ANNOTATION = "x2istio.io/names";
 /** On an entry, aliases of its service outside its own namespace that stand or are to stand: `shop/orders,web/orders`. */
 export const ALIASES_ANNOTATION = "x2istio.io/aliases";
 export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
+/** On the entry of a service that is gone: the service that took over its names, to whose endpoints its VIP leads meanwhile. */
+export const SUCCEEDED_BY_ANNOTATION = "x2istio.io/succeeded-by";
 /** On a ServiceEntry that lost endpoints: how many it had, and when that began. */
 export const SHRUNK_ANNOTATION = "x2istio.io/shrunk-from";
+/** On a ServiceEntry of which a brake keeps endpoints: how many it had, how many its registry lists, and since when. */
+export const HELD_LOSS_ANNOTATION = "x2istio.io/held-loss";
+/** On some ServiceEntries of services that a brake keeps: how many of their registry it keeps, and since when. */
+export const HELD_SERVICES_ANNOTATION = "x2istio.io/held-services";
 export const EMPTY_SINCE_ANNOTATION = "x2istio.io/empty-since";
 /** Which endpoints of a merged service came from which registry: `dc1=3,prod=2`, in the entry's order. */
 export const PROVENANCE_ANNOTATION = "x2istio.io/endpoints-from";
@@ -76,7 +82,8 @@ export interface ServiceEntrySpec {
   readonly addresses?: readonly string[];
   readonly ports: readonly EntryPort[];
   readonly location: "MESH_INTERNAL" | "MESH_EXTERNAL";
-  readonly resolution: "STATIC";
+  /** `DNS` where an endpoint is a host name. */
+  readonly resolution: "STATIC" | "DNS";
   readonly endpoints?: readonly EntryEndpoint[];
   readonly exportTo?: readonly string[];
 }

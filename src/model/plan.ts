@@ -18,6 +18,7 @@ export type HoldReason =
   | "service" // the service that it is to lead to is not listed
   | "stage" // a step of a move is refused
   | "unread" // its registry or service could not be read
+  | "terminating" // it is being deleted, and a finalizer keeps it
   | "upsert-only" // the mode forbids it
   | "unknown" // ours by label, but without a service annotation
   | "yielded"; // someone took it over
@@ -42,6 +43,16 @@ export function concerns({ service, services }: Hold, key: ServiceKey): boolean 
   return service === key || services?.includes(key) === true;
 }
 
+/** What must have been written before a change is: it lets go of names that are another's by now, or leads to what is new. */
+export interface Turn {
+  /** Keys of changes of the same plan; where one of them cannot be made, the change waits. */
+  readonly after: readonly ObjectKey[];
+  /** Written instead while the change waits: as it should be, with the names that it lets go of. */
+  readonly meanwhile?: OwnedObject;
+  /** Written before all that, where others wait for a name that it is given: what stands, with that name. */
+  readonly first?: OwnedObject;
+}
+
 export interface Create {
   readonly kind: "create";
   readonly object: OwnedObject;
@@ -52,12 +63,14 @@ export interface Update {
   readonly standing: StandingObject;
   /** Set on an entry that someone else wrote by hand: whether its service is still listed. */
   readonly premade?: "listed" | "gone";
+  readonly turn?: Turn;
 }
 export interface Delete {
   readonly kind: "delete";
   readonly standing: StandingObject;
   /** `gone for 1h`, `its alias rule was removed` */
   readonly why: string;
+  readonly turn?: Turn;
 }
 export type Change = Create | Update | Delete;
 
@@ -81,4 +94,6 @@ export interface Brake {
 
 export interface PolicedPlan extends Plan {
   readonly brakes: readonly Brake[];
+  /** Brakes that end with this plan, as the registry has said the same for long enough. */
+  readonly released: readonly Brake[];
 }

@@ -17,7 +17,7 @@ export interface ServicePort {
 
 /** One place where a service answers. */
 export interface Endpoint {
-  /** IPv4 or IPv6 address, canonical text. */
+  /** IPv4 or IPv6 address, canonical text; or a host name in lower case that ends in a dot, which callers' proxies resolve. */
   readonly address: string;
   /** Port numbers that differ from the service's, by port name. */
   readonly ports?: Readonly<Record<string, number>>;

@@ -1,7 +1,7 @@
 import type { MigrationRules } from "./claim.ts";
 import type { ExposureRule } from "./exposure.ts";
 
-/** Where a registry's endpoints may be, as CIDRs. */
+/** Where a registry's endpoints may be, as CIDRs, and as domains for those that are host names. */
 export interface EndpointRules {
   /** Only here; and here also where none is by default. Anywhere if left out. */
   readonly allow?: readonly string[];
@@ -18,6 +18,8 @@ export interface RegistrySettings {
   readonly legacyNames: readonly string[];
   /** Whether names with dots may fill these, as several labels; default false. */
   readonly dots?: boolean;
+  /** Whether a legacy name may be of one label; default false. */
+  readonly singleLabels?: boolean;
   readonly exportTo: readonly string[];
   readonly xds: boolean;
   /** `<namespace>/<name>` of a waypoint, or `none`. */
@@ -51,9 +53,13 @@ export interface PolicySettings {
   /** Of the services that stand. */
   readonly maxDeletePercent: number;
   readonly minDeletes: number;
+  /** Of the endpoints of a registry, each service counted alike. */
+  readonly maxShrinkPercent: number;
+  /** Fewer services that lose endpoints are no sudden loss. */
+  readonly minShrinks: number;
   /** The sliding window, and how long a tombstone stands. */
   readonly keepEmptyMs: number;
-  /** A brake that has been on for so long is released; never if left out. */
+  /** A brake ends once its registry has said the same for so long. If left out, 10 minutes for endpoints, never for services. */
   readonly releaseAfterMs?: number | undefined;
 }
 

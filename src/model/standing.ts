@@ -25,6 +25,8 @@ export interface StandingObject {
   readonly yielded?: string;
   /** Set when whoever it is for does not take it: why. */
   readonly refused?: string;
+  /** Set while it is being deleted and somebody's finalizer keeps it: which. It is not touched, and its names are answered until it is gone. */
+  readonly terminating?: string;
 }
 
 /**

@@ -92,8 +92,8 @@ export interface Target {
   writeLedger(writes: readonly LedgerWrite[], options: WriteOptions): Promise<void>;
 
   /**
-   * Write changes: updates first, then creates (entries before what points to them), then deletes (entries last).
-   * One object that fails never stops the others. Answers are folded into `standing` before it returns.
+   * Write changes: updates first, then creates (entries before what points to them), then updates that had to wait for these, then
+   * deletes (entries last). One object that fails never stops the others. Answers are folded into `standing` before it returns.
    */
   write(changes: readonly Change[], options: WriteOptions): Promise<WriteReport>;
 

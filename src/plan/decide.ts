@@ -1,6 +1,7 @@
 import { finish, type Sliced } from "../async/slices.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Settings } from "../model/settings.ts";
+import type { Catalog, CatalogService } from "./catalog/catalog.ts";
 import { keepMoved } from "./catalog/keep-moved.ts";
 import { type Limited, limitHolds, limitServices, serviceLimits } from "./catalog/limit-services.ts";
 import { merge } from "./catalog/merge.ts";
@@ -32,7 +33,6 @@ export function decide(settings: Settings, input: DecisionInput, memory: PlanMem
 /** {@link decide} in slices. What stands is what stood before the first. */
 export function* decideInSlices(settings: Settings, input: DecisionInput, memory: PlanMemory): Sliced<Decision> {
   memory.ground = undefined;
-  const { nowMs } = input;
   const before = memory.decision;
   const readings = new Map(input.readings);
   const indexed = indexStanding(input.standing);
@@ -41,14 +41,45 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
   yield;
   const listed = keepMoved(merged, indexed, memory);
   yield;
-  const standing = withAliased(indexed, listed);
+  const ground = { standing: withAliased(indexed, listed), listed, undemanded: before?.undemanded ?? new Map() };
+  const unable = new Set<ServiceKey>();
+  for (;;) {
+    const decision = yield* decideOn(settings, ground, input, memory, unable);
+    const more = takersThatCannotStand(decision);
+    if (more.length === 0) {
+      memory.decision = decision;
+      memory.ground = groundOf(decision, readings);
+      return decision;
+    }
+    // What they would have taken over stays where it is.
+    for (const key of more) unable.add(key);
+  }
+}
+
+/** What is listed and what stands. */
+interface Ground {
+  readonly standing: IndexedStanding;
+  readonly listed: Catalog;
+  /** Services that nobody asked for when it was decided last. */
+  readonly undemanded: ReadonlyMap<ServiceKey, CatalogService>;
+}
+
+/** @param unable services that can take no name over */
+function* decideOn(
+  settings: Settings,
+  { standing, listed, undemanded: wereUndemanded }: Ground,
+  input: DecisionInput,
+  memory: PlanMemory,
+  unable: ReadonlySet<ServiceKey>,
+): Sliced<Decision> {
+  const { nowMs } = input;
   const early = limitServices(listed, standing, serviceLimits(settings.registries, "all"));
   const known = early.catalog;
-  const unlisted = stillKnown(known, before?.undemanded ?? new Map());
+  const unlisted = stillKnown(known, wereUndemanded);
   const named = unlisted.size === 0 ? known : { ...known, services: new Map([...known.services, ...unlisted]) };
-  const allNames = yield* nameHosts(named, standing, namingOptions(settings), memory);
+  const allNames = yield* nameHosts(named, standing, { ...namingOptions(settings), nowMs }, memory, unable);
   const question = { asked: input.asked ?? new Map(), nowMs };
-  const divided = divideByDemand(known, unlisted, standing, question, demandOptions(settings));
+  const divided = divideByDemand(known, unlisted, standing, question, demandOptions(settings, allNames));
   const late = limitServices(divided.catalog, standing, serviceLimits(settings.registries, "reported"));
   const demanded = withoutPlace(divided, late);
   const { catalog, undemanded } = demanded;
@@ -65,16 +96,29 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
   const holds = limitHolds(beyond, settings.registries);
   const judged = { standing, catalog, naming, ledger, stages, demanded, holds };
   const { desired, plan } = yield* decideByService(settings, judged, input, memory);
-  const decision = { standing, catalog, undemanded, beyond, naming, ledger, stages: stages.decisions, desired, plan };
-  memory.decision = decision;
-  memory.ground = groundOf(decision, readings);
-  return decision;
+  return { standing, catalog, undemanded, beyond, naming, ledger, stages: stages.decisions, desired, plan };
 }
 
-function namingOptions({ hosts, target, registries, aliases }: Settings): NamingOptions {
+/** Services that were given what stands on others' objects, and of which no entry will be there to have it. */
+function takersThatCannotStand({ naming, desired, plan, standing }: Decision): readonly ServiceKey[] {
+  const takers = [...new Set(naming.moves.map(({ to }) => to))];
+  if (takers.length === 0) return takers;
+  const made = new Set(plan.create.map(({ object }) => object.key));
+  return takers.filter((taker) => {
+    const [entry] = desired.kept.has(taker) ? [] : (desired.objects.get(taker) ?? []);
+    if (entry === undefined || made.has(entry.key)) return entry === undefined;
+    const stands = standing.objects.get(entry.key);
+    return stands?.service === undefined || (stands.yielded ?? stands.terminating) !== undefined;
+  });
+}
+
+function namingOptions({ hosts, target, registries, aliases }: Settings): Omit<NamingOptions, "nowMs"> {
   const legacyNames = new Map(registries.map((registry) => [registry.name, registry.legacyNames]));
-  const dots = new Set(registries.flatMap((registry) => (registry.dots === true ? [registry.name] : [])));
-  return { template: hosts.template, clusterDomain: target.clusterDomain, legacyNames, dots, aliases };
+  const namesOf = (option: "dots" | "singleLabels") =>
+    new Set(registries.flatMap((registry) => (registry[option] === true ? [registry.name] : [])));
+  const { clusterDomain } = target;
+  const may = { dots: namesOf("dots"), singleLabels: namesOf("singleLabels") };
+  return { template: hosts.template, clusterDomain, legacyNames, ...may, aliases };
 }
 
 function stageOptions({ migration, registries, target }: Settings): Omit<StageOptions, "nowMs"> {
@@ -82,11 +126,12 @@ function stageOptions({ migration, registries, target }: Settings): Omit<StageOp
   return { rules: migration, registries: new Map(registries.map((one) => [one.name, one])), namespace, clusterDomain };
 }
 
-/** Registries that run on demand, and the services that the configuration itself asks for. */
-function demandOptions({ registries, exposures, policy }: Settings): DemandOptions {
+/** Registries that run on demand, and the services that the configuration itself, or a name that stands, asks for. */
+function demandOptions({ registries, exposures, policy }: Settings, { moves }: Naming): DemandOptions {
   return {
     ttlMs: demandTtls(registries),
-    wanted: new Set(exposures.map(({ service }) => service)),
+    // Whoever asked for a service by a name goes on asking for the one that the name is another's now.
+    wanted: new Set([...exposures.map(({ service }) => service), ...moves.map(({ to }) => to)]),
     keepEmptyMs: policy.keepEmptyMs,
   };
 }

@@ -1,3 +1,4 @@
+import { addressAndPort, addressText } from "../istio/address.ts";
 import { canonical } from "../istio/addresses.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
 import { ownPort, type ServiceKey } from "../model/service.ts";
@@ -73,9 +74,9 @@ function meaningOf(
   if (called.includes(name.toLowerCase())) return "the service name";
   const places = [
     ...endpointPlaces(catalog.services.get(key)),
-    ...(entry?.spec.endpoints ?? []).map(({ address }) => address),
+    ...(entry?.spec.endpoints ?? []).map(({ address }) => addressText(address)),
   ];
-  return places.includes(address) ? "an endpoint" : undefined;
+  return places.includes(address) || places.includes(lower) ? "an endpoint" : undefined;
 }
 
 /** Hosts by which a gateway's callers reach a service. */
@@ -103,10 +104,7 @@ function endpointPlaces(service: CatalogService | undefined): readonly string[] 
     const numbers = (service?.ports ?? []).map(
       (port) => ownPort({ ports }, port.name) ?? port.targetPort ?? port.number,
     );
-    return [
-      address,
-      ...numbers.map((number) => (address.includes(":") ? `[${address}]:${number}` : `${address}:${number}`)),
-    ];
+    return [addressText(address), ...numbers.map((number) => addressAndPort(address, number))];
   });
   const out = (service?.leftOut ?? []).flatMap(({ address }) => [
     address,

@@ -5,6 +5,7 @@ import type { Service, ServiceKey } from "../model/service.ts";
 import type { PremadeEntry, Standing, StandingLedgerBlock, StandingObject } from "../model/standing.ts";
 import type { CatalogService, Reading } from "./catalog/catalog.ts";
 import type { Decision } from "./decision.ts";
+import type { WrittenName } from "./names/names-annotation.ts";
 import type { ForeignNames, Wishes } from "./names/naming.ts";
 import type { StandingEntry } from "./standing.ts";
 import type { LedgerLine } from "./vips/ledger.ts";
@@ -24,7 +25,7 @@ export interface PlanMemory {
   readonly respelled: WeakMap<Service, Service>;
   readonly wishes: WeakMap<CatalogService, Wishes>;
   /** Names that entries give by their annotation. */
-  readonly standingNames: WeakMap<StandingEntry, readonly string[]>;
+  readonly standingNames: WeakMap<StandingEntry, readonly WrittenName[]>;
   readonly ledgerLines: WeakMap<StandingLedgerBlock, readonly LedgerLine[]>;
   /** What was made for a rule. */
   readonly exposures: WeakMap<ExposureRule, OwnedObject>;

@@ -1,4 +1,5 @@
 import { finish } from "../async/slices.ts";
+import { isHostName } from "../istio/host-names.ts";
 import {
   CLAIMANT_ANNOTATION,
   EFFECTIVE_STAGE_ANNOTATION,
@@ -6,7 +7,13 @@ import {
   INSIDE_ADDRESSES_ANNOTATION,
   STEPPED_BACK_ANNOTATION,
 } from "../model/claim.ts";
-import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION, NAMES_ANNOTATION, type ObjectKey } from "../model/objects.ts";
+import {
+  EMPTY_SINCE_ANNOTATION,
+  GONE_SINCE_ANNOTATION,
+  NAMES_ANNOTATION,
+  type ObjectKey,
+  SUCCEEDED_BY_ANNOTATION,
+} from "../model/objects.ts";
 import { type Service, type ServiceKey, serviceKey } from "../model/service.ts";
 import type { Settings } from "../model/settings.ts";
 import type { PremadeEntry, Standing, StandingObject } from "../model/standing.ts";
@@ -31,13 +38,17 @@ export interface PartialDecision {
 const MOST_SERVICES = 128;
 
 /** What a partial decision can go on from after a decision on everything. */
-export function groundOf({ naming, plan }: Decision, readings: ReadonlyMap<string, Reading>): Ground {
+export function groundOf({ naming, plan, standing }: Decision, readings: ReadonlyMap<string, Reading>): Ground {
   const ofNames = new Set(naming.holds);
   // A claim that is refused says nothing of the service that it is for.
   const beyond = plan.hold.filter(
     (hold) => !ofNames.has(hold) && hold.reason !== "stage" && hold.services === undefined,
   );
-  return { readings, held: new Set(beyond.map(({ service }) => service)), unclear: new Set() };
+  const held = new Set(beyond.map(({ service }) => service));
+  // With it the entries change whose VIPs lead to it.
+  for (const { manifest } of standing.entries.values())
+    held.add(manifest.metadata.annotations?.[SUCCEEDED_BY_ANNOTATION]);
+  return { readings, held, unclear: new Set() };
 }
 
 /**
@@ -58,8 +69,9 @@ export function decidePartly(
   const { decision: last, ground } = memory;
   memory.ground = undefined;
   if (last === undefined || ground === undefined || changed === undefined) return undefined;
-  const { create, delete: remove, brakes } = last.plan;
+  const { create, update, delete: remove, brakes } = last.plan;
   if (create.length + remove.length + brakes.length + input.allowDeletes.size > 0) return undefined;
+  if (update.some(({ turn }) => turn !== undefined)) return undefined;
   const read = servicesReadAnew(ground.readings, input.readings, settings.merge);
   if (read === undefined) return undefined;
   const objects = objectsChanged(last.standing, input.standing, changed);
@@ -145,7 +157,7 @@ function decideOn(
   const judged = {
     standing: part,
     catalog: { services, failed: new Map(), authorities: catalog.authorities },
-    naming: { services: naming.services, holds: [], heldAliases },
+    naming: { services: naming.services, holds: [], heldAliases, moves: [] },
     ledger: ledger === undefined ? undefined : { vips: ledger.vips, holds: [] },
     stages: { decisions: stages, holds: [] },
   };
@@ -163,7 +175,7 @@ function decideOn(
       objects: replaced(desired.objects, made.desired.objects),
       built: replaced(desired.built, made.desired.built),
     },
-    plan: { ...plan, update, unchanged },
+    plan: { ...plan, update, unchanged, released: [] },
   };
 }
 
@@ -195,9 +207,9 @@ function hasSameNames(a: Service, b: Service): boolean {
   return a.endpoints.length > 0 && b.endpoints.length > 0 && sameValue(namesOf(a), namesOf(b));
 }
 
-/** All but what a service's own objects are made of, and what is only shown: a field that comes later counts as a name. */
+/** All but what a service's own objects are made of, and what is only shown. Endpoints that are host names keep legacy names from the service. */
 function namesOf({ ports, endpoints, leftOut, metadata, source, notes, ...names }: Service): object {
-  return names;
+  return { ...names, hostNames: endpoints.flatMap(({ address }) => (isHostName(address) ? [address] : [])) };
 }
 
 interface ChangedObjects {
@@ -238,6 +250,7 @@ function objectsChanged(standing: IndexedStanding, live: Standing, changed: Read
 
 const MARKS: readonly string[] = [
   NAMES_ANNOTATION,
+  SUCCEEDED_BY_ANNOTATION,
   EMPTY_SINCE_ANNOTATION,
   GONE_SINCE_ANNOTATION,
   EFFECTIVE_STAGE_ANNOTATION,
@@ -255,6 +268,7 @@ function isSameButForContent(a: StandingObject, b: StandingObject): boolean {
     a.uid === b.uid &&
     a.createdMs === b.createdMs &&
     b.yielded === undefined &&
+    a.terminating === b.terminating &&
     sameEntry(a, b)
   );
 }

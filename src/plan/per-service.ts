@@ -15,6 +15,7 @@ import { plan } from "./plan.ts";
 import { applyPolicy } from "./policy/policy.ts";
 import type { Stages } from "./stages/stages.ts";
 import type { IndexedStanding } from "./standing.ts";
+import { withTurns } from "./turns.ts";
 import type { VipLedger } from "./vips/ledger.ts";
 
 /** What the stages over all services gave. */
@@ -65,5 +66,6 @@ export function* decideByService(
   const whole = withFilling(own, fillPremade(catalog, standing, memory));
   yield;
   const policyOptions = { ...policy, allowDeletes, nowMs };
-  return { desired, plan: applyPolicy(whole, standing, catalog.authorities, policyOptions) };
+  const policed = applyPolicy(whole, standing, catalog.authorities, policyOptions);
+  return { desired, plan: withTurns(policed, naming.moves) };
 }

@@ -58,6 +58,7 @@ function compare(state: State, object: OwnedObject): void {
   if (existing === undefined) addNew(state, object);
   else if (existing.service === undefined) state.hold.push(unknown(existing));
   else if (existing.yielded !== undefined) state.hold.push(yielded(existing, existing.yielded));
+  else if (existing.terminating !== undefined) state.hold.push(terminating(existing, existing.terminating));
   else if (equal.get(object) === existing) state.unchanged++;
   else if (sameObject(object, existing)) {
     equal.set(object, existing);
@@ -77,6 +78,7 @@ function addNew({ standing, hold, create, entryless }: State, object: OwnedObjec
 function judgeUnwanted({ desired, standing, hold, remove }: State, object: StandingObject): void {
   if (object.service === undefined) hold.push(unknown(object));
   else if (object.yielded !== undefined) hold.push(yielded(object, object.yielded));
+  else if (object.terminating !== undefined) hold.push(terminating(object, object.terminating));
   else if (isExposure(object) || !desired.kept.has(object.service))
     remove.push({ kind: "delete", standing: object, why: whyGone(object, desired, standing) });
 }
@@ -114,6 +116,12 @@ function clash({ key, service, registry, manifest }: OwnedObject): Hold {
 
 function yielded({ key, service, registry }: StandingObject, why: string): Hold {
   return { reason: "yielded", subject: key, service, registry, message: `${objectText(key)} is left alone: ${why}` };
+}
+
+/** Asked for once, a deletion is not asked for again; nothing of it is changed, and what is to stand there is made once it is gone. */
+function terminating({ key, service, registry }: StandingObject, why: string): Hold {
+  const message = `${objectText(key)} is being deleted: ${why}`;
+  return { reason: "terminating", subject: key, service, registry, message };
 }
 
 function unknown({ key, registry }: StandingObject): Hold {

@@ -7,7 +7,7 @@ import type { StartWorld } from "./world.ts";
 export interface Check {
   readonly name: string;
   /** What the world must be able to do, besides what every one can. */
-  readonly needs?: "breakService" | "setHealthy" | "shuffle" | "waitForChange";
+  readonly needs?: "breakService" | "denyService" | "setHealthy" | "shuffle" | "waitForChange";
   /** @throws AssertionError when the adapter does not do it. `start` makes further worlds. */
   run(probe: Probe, start: StartWorld): Promise<void>;
 }

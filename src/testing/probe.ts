@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { checkEnvelope, readJudge } from "../../adapters/trust.ts";
 import { describeError } from "../errors.ts";
 import type { Snapshot } from "../model/adapter.ts";
-import { parseServiceKey, type Service } from "../model/service.ts";
+import { parseServiceKey, type Service, type ServiceKey } from "../model/service.ts";
 import type { AdapterWorld } from "./world.ts";
 
 /** What one read said, by the services' own names. */
@@ -33,14 +33,14 @@ export interface Probe {
 
 const GAP_MS = 50;
 
-/** A probe on the world's adapter. */
-export function probeOf(world: AdapterWorld, waitMs: number): Probe {
+/** A probe on the world's adapter, which is told that the services of these keys stand. */
+export function probeOf(world: AdapterWorld, waitMs: number, standing: readonly ServiceKey[] = []): Probe {
   const { adapter } = world;
 
   async function read(trigger: "poll" | "hint" = "poll"): Promise<Outcome> {
     let snapshot: Snapshot;
     try {
-      snapshot = await adapter.read(new AbortController().signal, { trigger });
+      snapshot = await adapter.read(new AbortController().signal, { trigger, standing: () => standing });
     } catch (error) {
       return { error };
     }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { serviceKey } from "../model/service.ts";
 import { type Check, FIXTURE, FURTHER, fill, GROWN, mustKeep, mustSpeakOf } from "./fixture.ts";
-import { differentServices, firstDifference } from "./probe.ts";
+import { differentServices, firstDifference, probeOf } from "./probe.ts";
 
 /** What a read must say. */
 export const readChecks: readonly Check[] = [
@@ -89,6 +90,28 @@ export const readChecks: readonly Check[] = [
       });
       await restore?.();
       mustKeep(before, await probe.untilEndpoints(FIXTURE), Object.keys(FIXTURE));
+    },
+  },
+  {
+    name: "takes a service that it may not see any more for unread, also as a new process: denied is not gone",
+    needs: "denyService",
+    async run(probe) {
+      const { ok } = await fill(probe);
+      const keys = [...ok.values()].map((one) => serviceKey(one.registry, one.namespace, one.name));
+      const restore = await probe.world.denyService?.("payments");
+      const adapter = await probe.world.another?.();
+      assert.ok(adapter, "a world with denyService must have another");
+      const other = probeOf({ ...probe.world, adapter }, probe.waitMs, keys);
+      for (const { until } of [probe, other])
+        await until("payments must be a failed read, or the list incomplete", ({ view }) => {
+          if (view === undefined || view.snapshot.incomplete !== undefined) return true;
+          mustSpeakOf(view, "payments");
+          return view.failed.has("payments");
+        });
+      await restore?.();
+      await probe.world.removeService("payments");
+      const { orders, stock } = FIXTURE;
+      await other.untilEndpoints({ orders, stock });
     },
   },
   {

@@ -17,6 +17,13 @@ export interface AdapterWorld {
   breakList(): Promise<Restore>;
   /** Make one service unreadable while the others are well. */
   breakService?(name: string): Promise<Restore>;
+  /**
+   * Take the right to one service from the adapter: it is not listed any more, and who asks for it by name is refused. Together with
+   * `another`.
+   */
+  denyService?(name: string): Promise<Restore>;
+  /** A further adapter of this registry that has read nothing yet, as a process has that has just started. It needs no closing. */
+  another?(): Promise<Adapter>;
   /** Take an endpoint out, or put it back in, by whatever the registry has for it: a check, a flag, a weight of 0. */
   setHealthy?(service: string, address: string, healthy: boolean): Promise<void>;
   /** Let the registry list the same services and endpoints in another order. */

@@ -42,7 +42,7 @@ export function stagesOf(config: Config): (input: DecisionInput) => Record<strin
     };
     const standing = timed("index", () => indexStanding(live));
     const catalog = timed("merge", () => merge(readings, standing, config.merge, memory));
-    const naming = timed("names", () => finish(nameHosts(catalog, standing, options, memory)));
+    const naming = timed("names", () => finish(nameHosts(catalog, standing, { ...options, nowMs }, memory)));
     const hosts = new Map([...naming.services].map(([key, { host }]) => [host, key]));
     const vipOptions = { ...vips, owner, registries: config.registries, nowMs };
     const ledger = timed("vips", () => finish(allocateVips(hosts, standing, vipOptions, memory)));

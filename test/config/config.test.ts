@@ -48,7 +48,14 @@ test("parseConfig() gives absent sections their defaults", () => {
       quarantineMs: 3_600_000,
       ledgerNamespace: "mesh-services",
     },
-    policy: { mode: "sync", maxDeletePercent: 20, minDeletes: 2, keepEmptyMs: 3_600_000 },
+    policy: {
+      mode: "sync",
+      maxDeletePercent: 20,
+      minDeletes: 2,
+      maxShrinkPercent: 35,
+      minShrinks: 4,
+      keepEmptyMs: 3_600_000,
+    },
     migration: { allow: [], claims: [], stepBack: true, auto: false, retireAfterMs: 30 * 86_400_000 },
     target: { kind: "directory", path: "/etc/x2istio/out", namespace: "mesh-services", clusterDomain: "cluster.local" },
     dns: {
@@ -64,7 +71,7 @@ test("parseConfig() gives absent sections their defaults", () => {
       allow: ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7", "fe80::/10"],
       tellsServices: false,
     },
-    http: { listen: { address: "127.0.0.1", port: 8080 } },
+    http: { listen: { address: "127.0.0.1", port: 8080 }, readyWaitMs: 60_000 },
   } satisfies Config);
 });
 
@@ -114,6 +121,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     poll: "*/30 * * * * *",
     legacyNames: [],
     dots: false,
+    singleLabels: false,
     endpoints: { deny: [] },
     exportTo: ["*"],
     xds: false,
@@ -127,6 +135,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     poll: "0 */5 * * * *",
     legacyNames: ["{service}.service.consul"],
     dots: false,
+    singleLabels: false,
     endpoints: { deny: [] },
     exportTo: [".", "shop"],
     xds: true,
@@ -147,7 +156,10 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     quarantineMs: 30 * 86_400_000,
     ledgerNamespace: "vips",
   });
-  assert.deepEqual(config.policy, { mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 });
+  assert.deepEqual(config.policy, {
+    ...{ mode: "upsert-only", maxDeletePercent: 0.5, minDeletes: 0, keepEmptyMs: 500 },
+    ...{ maxShrinkPercent: 35, minShrinks: 4 },
+  });
   assert.deepEqual(config.target, {
     kind: "kubernetes",
     namespace: "mesh",
@@ -195,6 +207,7 @@ http: {listen: "[::1]:0", reports: {tokenFile: token, tokenReview: {audiences: [
     workers: 2,
   });
   assert.deepEqual(config.http, {
+    readyWaitMs: 60_000,
     listen: { address: "::1", port: 0 },
     reports: {
       tokenFile: resolve("token"),
@@ -213,6 +226,7 @@ test("parseConfig() finds the files of http beside its own, and takes tokens for
     listen: { address: "127.0.0.1", port: 8080 },
     tls: { certFile: resolve("a.crt"), keyFile: "/b.key" },
     authorization: { audiences: [] },
+    readyWaitMs: 60_000,
   });
 });
 
@@ -312,6 +326,12 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     [`legacyNames: ["*.{service}"]`, /legacyNames\[0\]: must be a DNS name/],
     [`legacyNames: ["a.*.{service}.x"]`, /legacyNames\[0\]: must be a DNS name/],
     [`legacyNames: ["{service}.x."]`, /legacyNames\[0\]: must be written without the trailing dot/],
+    ...["{service}.localhost", "{service}.local", "{service}.Invalid", "{service}.{namespace}.in-addr.arpa"].map(
+      (template) =>
+        [`legacyNames: ["${template}"]`, /legacyNames\[0\]: must not give such names: .* is in \w+, a domain/] as const,
+    ),
+    [`legacyNames: ["wpad.{service}.example.org"]`, /legacyNames\[0\]: must not give such names: .* begins with wpad/],
+    [`singleLabels: "yes"`, /singleLabels: must be/],
     [`legacyNames: ["{service}.x", "{service}.x"]`, /legacyNames\[1\]: is listed twice/],
     ["endpoints: {allow: []}", /endpoints\.allow: must have a range, or be left out/],
     ["endpoints: {allow: [10.0.0.1]}", /endpoints\.allow\[0\]: must be a range such as/],
@@ -367,6 +387,8 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
   { text: `hosts: {template: "orders.mesh.internal"}`, want: [/must contain \{service\}/] },
   { text: `hosts: {template: "{service}.Mesh.internal"}`, want: [/must give DNS labels in lower case/] },
   { text: `hosts: {template: "{service}.mesh.1"}`, want: [/must not end with a label of digits/] },
+  { text: `hosts: {template: "{service}.local"}`, want: [/hosts\.template: must not give such names: .* is in local/] },
+  { text: `hosts: {template: "{service}.mesh.onion"}`, want: [/must not give such names: .* is in onion/] },
   { text: `hosts: {template: "{service}.svc.cluster.local"}`, want: [/must not end with the cluster's own domain/] },
   {
     text: "aliases: [{registry: nope, as: '{service}'}]",

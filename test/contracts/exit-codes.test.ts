@@ -6,13 +6,17 @@ import { place, service, services } from "./folder.ts";
 
 const registry = (name: string, file: string | readonly string[]) => ({ kind: "static", name, file });
 
-test("apply: 0 nothing to do, 2 changed; plan: 0 no changes, 2 changes", async (t) => {
-  const { x2istio } = await place(t, services(1));
-  assert.equal((await x2istio("plan")).code, 2);
-  assert.equal((await x2istio("plan", "-o", "json")).code, 2);
-  assert.equal((await x2istio("apply")).code, 2);
+test("plan and apply: 0 whether something changes or not; with --detailed-exitcode 2 where it does", async (t) => {
+  const { x2istio, write } = await place(t, services(1));
+  const detailed = "--detailed-exitcode";
   assert.equal((await x2istio("plan")).code, 0);
+  assert.equal((await x2istio("plan", detailed)).code, 2);
+  assert.equal((await x2istio("plan", detailed, "-o", "json")).code, 2);
   assert.equal((await x2istio("apply")).code, 0);
+  assert.equal((await x2istio("plan", detailed)).code, 0);
+  assert.equal((await x2istio("apply", detailed)).code, 0);
+  await write("services.yaml", { services: services(2) });
+  assert.equal((await x2istio("apply", detailed)).code, 2);
 });
 
 test("apply: 3 something held, before 2; plan: holds do not count", async (t) => {
@@ -21,18 +25,27 @@ test("apply: 3 something held, before 2; plan: holds do not count", async (t) =>
   const first = await x2istio("apply");
   assert.equal(first.code, 3);
   assert.match(first.stdout, /^1 created, .* 1 held/m);
-  assert.equal((await x2istio("apply")).code, 3);
+  assert.equal((await x2istio("apply", "--detailed-exitcode")).code, 3);
   assert.equal((await x2istio("plan")).code, 0);
 });
 
-test("apply: 1 failed, before 3 and 2", async (t) => {
+test("plan and apply: 1 a registry cannot be read, before 3 and 2", async (t) => {
   const { x2istio } = await place(t, [service("good", "192.0.2.1"), { ...service("bad"), ports: [] }], {
     registries: [registry("vms", "services.yaml"), registry("metal", "absent.yaml")],
   });
-  const { code, stdout } = await x2istio("apply");
+  assert.equal((await x2istio("plan")).code, 1);
+  assert.equal((await x2istio("plan", "--detailed-exitcode", "-o", "json")).code, 1);
+  const { code, stdout } = await x2istio("apply", "--detailed-exitcode");
   assert.equal(code, 1);
   assert.match(stdout, /^1 created, .* 1 held/m);
   assert.match(stdout, /^metal +cannot be read: absent\.yaml: no such file \(.*absent\.yaml\)$/m);
+});
+
+test("plan and apply: 1 for a list that is incomplete and has nothing", async (t) => {
+  const { x2istio, write } = await place(t, services(1));
+  await write("services.yaml", "services: [");
+  assert.equal((await x2istio("plan")).code, 1);
+  assert.equal((await x2istio("apply")).code, 1);
 });
 
 test(
@@ -65,21 +78,23 @@ test(
   async (t) => {
     const all = services(10);
     const { x2istio, write, objects } = await place(t, all);
-    assert.equal((await x2istio("apply")).code, 2);
+    assert.equal((await x2istio("apply")).code, 0);
     const before = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
     await write("services.yaml", { services: all.slice(4) });
     const braked = await x2istio("apply");
-    assert.equal(braked.code, 3);
+    assert.equal(braked.code, 1);
+    assert.equal((await x2istio("plan")).code, 1);
     assert.match(braked.stdout, /brake: 4 of 10 services of registry vms vanished .*x2istio apply --allow-deletes vms/);
     assert.deepEqual(await objects("mesh-services/s0.default.vms.mesh.internal.yaml"), before);
     await write("services.yaml", { services: all });
     assert.equal((await x2istio("apply")).code, 0);
+    assert.equal((await x2istio("plan")).code, 0);
     await write("services.yaml", { services: [] });
     assert.match((await x2istio("apply")).stdout, /brake: registry vms lists no service any more, 10 stand/);
-    assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 2);
+    assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 0);
     const [gone] = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
     assert.match(gone?.metadata.annotations?.["x2istio.io/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
-    assert.equal((await x2istio("apply")).code, 0, "the second pass has nothing left to do");
+    assert.equal((await x2istio("apply", "--detailed-exitcode")).code, 0, "the second pass has nothing left to do");
   },
 );
 
@@ -89,11 +104,26 @@ test("a lost ledger is a change for plan as it is for apply", async (t) => {
   const ledger = (await files()).filter((file) => file.includes("x2istio-vips-"));
   assert.equal(ledger.length, 1);
   await rm(`${dir}/out/${ledger[0]}`);
-  const planned = await x2istio("plan");
+  const planned = await x2istio("plan", "--detailed-exitcode");
   assert.equal(planned.code, 2);
   assert.match(planned.stdout, /^Only the VIP ledger would change: 1 block\.$/m);
-  assert.equal((await x2istio("apply")).code, 2);
-  assert.equal((await x2istio("plan")).code, 0);
+  assert.equal((await x2istio("apply", "--detailed-exitcode")).code, 2);
+  assert.equal((await x2istio("plan", "--detailed-exitcode")).code, 0);
+});
+
+test("what is only planned is not said to be done", async (t) => {
+  const aliases = [{ registry: "vms", service: "*", as: "{service}", in: "shop" }];
+  const { x2istio, configure } = await place(t, services(1), { aliases });
+  await x2istio("apply");
+  await configure({});
+  assert.match((await x2istio("plan")).stdout, /alias shop\/s0 to be deleted: no alias rule gives it any more/);
+  assert.match((await x2istio("apply")).stdout, /alias shop\/s0 deleted: no alias rule gives it any more/);
+  const listed = await x2istio("uninstall", "--dry-run");
+  assert.equal(listed.code, 0);
+  assert.match(listed.stdout, /^1 object would be deleted\. Nothing was written\.$/m);
+  await configure({ registries: [] });
+  assert.match((await x2istio("prune", "--registry", "vms", "--dry-run")).stdout, /^1 object would be deleted\./m);
+  assert.match((await x2istio("prune", "--registry", "vms")).stdout, /^- ServiceEntry.*\n1 object deleted\.$/m);
 });
 
 for (const [args, message] of [
@@ -150,4 +180,29 @@ test("validate: 1 for an endpoint where none may be, which plan tells of; 0 with
     warned.stdout,
     /^registry vms: its legacy names "\{service\}\.corp\.example\.org" end in corp\.example\.org/m,
   );
+});
+
+test("validate: 1 for legacy names that are never given out, which plan holds", async (t) => {
+  const odd = ["localhost", "wpad.corp.example.com", "single", "http://orders.example.org/"];
+  const services = [{ ...service("s0", "192.0.2.1"), legacyNames: ["s0.corp.example.com", ...odd] }];
+  const { x2istio, write } = await place(t, services, { registries: [registry("vms", "services.yaml")] });
+  const { code, stdout } = await x2istio("validate");
+  assert.equal(code, 1);
+  for (const [name, why] of [
+    ["localhost", /it is in localhost/],
+    ["wpad.corp.example.com", /it begins with wpad/],
+    ["single", /it has one label, which the registry's option singleLabels has to allow/],
+    ["http://orders.example.org/", /it has an empty label|characters that a DNS name cannot have/],
+  ] as const) {
+    const line = stdout.split("\n").find((one) => one.includes(JSON.stringify(name)));
+    assert.match(line ?? "", /services\.yaml:\d+: legacy name .* of s0 is not given: /);
+    assert.match(line ?? "", why);
+  }
+  const planned = await x2istio("plan");
+  for (const name of odd.slice(0, 3)) assert.match(planned.stdout, new RegExp(`legacy name ${name} withheld: it `));
+  assert.match(planned.stdout, /s0\.corp\.example\.com/);
+  const allowed = [{ ...registry("vms", "services.yaml"), singleLabels: true }];
+  await write("x2istio.yaml", { owner: "x2istio", registries: allowed });
+  const again = await x2istio("validate");
+  assert.ok(!again.stdout.includes('"single"') && again.stdout.includes('"localhost"'));
 });

@@ -17,12 +17,12 @@ function inFolder(cwd: string, ...args: readonly string[]) {
 test("relative paths resolve against the configuration's folder, --config defaults to ./x2istio.yaml", async (t) => {
   const { dir, files, write } = await place(t, services(1));
   const elsewhere = inFolder(dirname(dir), "apply", "--config", join(basename(dir), "x2istio.yaml"));
-  assert.equal(elsewhere.status, 2, elsewhere.stderr);
+  assert.equal(elsewhere.status, 0, elsewhere.stderr);
   const entry = "mesh-services/s0.default.vms.mesh.internal.yaml";
   assert.ok((await files()).includes(entry));
   assert.equal(inFolder(dir, "apply").status, 0);
   await write("services.yaml", { services: [service("s0", "192.0.2.1", "192.0.2.2")] });
-  assert.equal(inFolder(dir, "plan").status, 2);
+  assert.equal(inFolder(dir, "plan", "--detailed-exitcode").status, 2);
 });
 
 test("absent sections mean their defaults: an empty mapping is a whole configuration", async (t) => {
@@ -42,8 +42,8 @@ test("only run binds sockets", async (t) => {
   });
   for (const [args, code] of [
     [["validate"], 0],
-    [["plan"], 2],
-    [["apply"], 2],
+    [["plan"], 0],
+    [["apply"], 0],
     [["explain", "s0"], 0],
     [["prune", "--registry", "old"], 0],
   ] as const)

@@ -1,29 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { brakeNotice, createBrakeLog, createBrakeTimes } from "../../src/controller/brakes.ts";
+import { brakeNotice, createBrakeLog } from "../../src/controller/brakes.ts";
 import { soleWriter } from "../../src/controller/leadership.ts";
 import { createLog } from "../../src/log.ts";
 import type { Brake } from "../../src/model/plan.ts";
 
 const brake = (registry: string): Brake => ({ registry, kind: "services", message: `brake: ${registry}` });
-
-test("a brake that is on for long enough is released, and begins anew after a break", () => {
-  const times = createBrakeTimes(1000);
-  assert.deepEqual(times.record([brake("dc1"), brake("prod")], 0), []);
-  assert.deepEqual(times.released(999), []);
-  times.record([brake("prod")], 500); // dc1 has recovered
-  times.record([brake("dc1"), brake("prod")], 600);
-  assert.deepEqual(times.released(1000), ["prod"]);
-  assert.deepEqual(times.record([brake("dc1")], 1000), ["prod"]);
-  assert.deepEqual(times.released(1599), []);
-  assert.deepEqual(times.released(1600), ["dc1"]);
-});
-
-test("a brake is never released by time unless it is configured", () => {
-  const times = createBrakeTimes();
-  times.record([brake("dc1")], 0);
-  assert.deepEqual(times.released(Number.MAX_SAFE_INTEGER), []);
-});
 
 test("what people are told of a brake says how to release it", () =>
   assert.deepEqual(brakeNotice(brake("dc1")), {
@@ -40,8 +22,21 @@ test("a brake is said when it goes on and when it is off, whatever its numbers a
   };
   const { record } = createBrakeLog(createLog({ level: "info", pretty: false, stream: { write } }));
   const brake = (message: string) => ({ registry: "dc1", kind: "services", message }) as const;
-  for (const brakes of [[], [brake("3 of 10")], [brake("4 of 10")], [], []]) record(brakes);
+  for (const brakes of [[], [brake("3 of 10")], [brake("4 of 10")], [], []]) record({ brakes, released: [] });
   assert.deepEqual(said, ["warn a brake is on: dc1 services", "info a brake is off again: dc1 services"]);
+});
+
+test("a brake that ends by itself is said once, though its losses are not written yet", () => {
+  const said: string[] = [];
+  const write = (line: string) => void said.push((JSON.parse(line) as { readonly msg: string }).msg);
+  const { record } = createBrakeLog(createLog({ level: "info", pretty: false, stream: { write } }));
+  record({ brakes: [brake("dc1")], released: [] });
+  for (let pass = 0; pass < 3; pass++) record({ brakes: [], released: [brake("dc1")] });
+  assert.deepEqual(said, [
+    "a brake is on",
+    "the registry's brake was on for policy.releaseAfter and has been released",
+    "a brake is off again",
+  ]);
 });
 
 test("a process that alone writes obeys a release once", () => {
@@ -63,9 +58,8 @@ test("the two brakes of one registry are said apart, and one registry's beside a
   };
   const { record } = createBrakeLog(createLog({ level: "info", pretty: false, stream: { write } }));
   const endpoints: Brake = { ...brake("dc1"), kind: "endpoints" };
-  record([brake("dc1")]);
-  record([brake("dc1"), endpoints, brake("prod")]);
-  record([endpoints]);
+  for (const brakes of [[brake("dc1")], [brake("dc1"), endpoints, brake("prod")], [endpoints]])
+    record({ brakes, released: [] });
   assert.deepEqual(said, [
     "a brake is on: dc1 services",
     "a brake is on: dc1 endpoints",
@@ -73,13 +67,4 @@ test("the two brakes of one registry are said apart, and one registry's beside a
     "a brake is off again: dc1 services",
     "a brake is off again: prod services",
   ]);
-});
-
-test("a brake is on for one time though its kind changes, and is released when both are", () => {
-  const times = createBrakeTimes(1000);
-  times.record([brake("dc1")], 0);
-  times.record([{ ...brake("dc1"), kind: "endpoints" }], 600);
-  assert.deepEqual(times.released(1000), ["dc1"]);
-  assert.deepEqual(times.record([], 1000), ["dc1"]);
-  assert.deepEqual(times.released(5000), []);
 });

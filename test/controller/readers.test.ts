@@ -47,7 +47,7 @@ function start(t: TestContext, adapters: readonly Adapter[], poll = NEVER) {
   const metrics = createMetrics().once(controllerMetrics);
   const readers = startReaders(
     adapters.map((adapter) => ({ adapter, poll })),
-    { signal: end.signal, log, metrics },
+    { standing: (registry) => [`${registry}/default/stands`], signal: end.signal, log, metrics },
   );
   t.after(async () => {
     end.abort();
@@ -87,6 +87,20 @@ test("startReaders() says of each registry that it is unread, in order, until it
   const readAtMs = readers.readAtMs.get("dc1") ?? 0;
   assert.ok(startedMs <= readAtMs && readAtMs <= Date.now(), `${readAtMs}`);
   assert.equal(readers.readAtMs.get("slow"), undefined);
+});
+
+test("startReaders() tells an adapter what stands of its registry", async (t) => {
+  const told: unknown[] = [];
+  const adapter: Adapter = {
+    registry: "dc1",
+    async read(_, { standing }) {
+      told.push(standing?.());
+      return first;
+    },
+  };
+  const { readers } = start(t, [adapter]);
+  await until(readers, () => readers.readings.get("dc1")?.state === "read");
+  assert.deepEqual(told, [["dc1/default/stands"]]);
 });
 
 test("startReaders() reads again on a hint, and says so", async (t) => {

@@ -98,6 +98,12 @@ const cases: readonly {
     want: { state: "unavailable", why: "registry dc1 cannot be read now: page 2 failed" },
   },
   {
+    name: "a service that is only known while its registry is read in part",
+    report: parts("dc1", "stock"),
+    said: incomplete("dc1", services),
+    want: { ...pending("stock"), why: "registry dc1 cannot be read now: page 2 failed" } as ReportAnswer,
+  },
+  {
     name: "a service whose own read failed",
     report: parts("dc1", "new"),
     said: [...services, failed("dc1/shop/new", "answered 503")],

@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { adapters } from "../../adapters/adapters.ts";
 import type { Config } from "../../src/config/config.ts";
 import { parseConfig } from "../../src/config/parse.ts";
+import { reverseZones } from "../../src/istio/reverse-zones.ts";
 import { findKubectl } from "../servers/kubectl.ts";
 import {
   type ConfigFiles,
@@ -88,9 +89,10 @@ test("the image starts as the Deployment does", async () => {
   assert.equal(spec.containers[0]?.image, `x2istio:${version}`);
 });
 
-test("CoreDNS is told of all zones of the base", async () => {
+test("CoreDNS is told of all zones of the base, and those of its VIPs", async () => {
   const blocks = (await deploy("coredns/mesh.Corefile")).split("\n").filter((line) => /^\S.*\{$/.test(line));
-  const zones = baseConfig.dns.zones.map(({ name }) => `${name}:53`);
+  const reverse = baseConfig.vips.ranges.flatMap(reverseZones);
+  const zones = [...baseConfig.dns.zones.map(({ name }) => name), ...reverse].map((name) => `${name}:53`);
   assert.deepEqual(blocks, [`${zones.join(" ")} {`]);
 });
 

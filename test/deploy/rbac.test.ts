@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { Resolver } from "node:dns/promises";
 import { mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
@@ -11,6 +10,7 @@ import { type FaultProxy, faultProxy } from "../kube/fault-proxy.ts";
 import { securityRow } from "../security/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Child, startChild } from "../servers/child.ts";
+import { freePort } from "../servers/free-port.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { findKubectl } from "../servers/kubectl.ts";
@@ -385,12 +385,4 @@ function forTest(config: string, ports: { readonly dns: number; readonly http: n
     dns: { ...dns, listen: [`127.0.0.1:${ports.dns}`], allow: ["127.0.0.0/8"] },
     http: { listen: `127.0.0.1:${ports.http}` },
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

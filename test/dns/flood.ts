@@ -32,14 +32,18 @@ export async function startDeadUpstream() {
   return { address: "127.0.0.1", port, stop: () => worker.terminate() };
 }
 
-/** Questions of `dead` from 32 ports of each address, until it is stopped, which gives their number. */
+/** Questions of `dead` from 32 ports of each address, until it is stopped, which gives their number, or ended, which also a test that fails must do. */
 export function startFlood(at: ListenAddress, from: readonly string[], perSecond: number) {
   const worker = start({ role: "flood", at, from, perSecond });
-  return async () => {
-    worker.postMessage("stop");
-    const [sent] = (await once(worker, "message")) as [number];
-    await worker.terminate();
-    return sent;
+  const end = () => worker.terminate();
+  return {
+    async stop() {
+      worker.postMessage("stop");
+      const [sent] = (await once(worker, "message")) as [number];
+      await end();
+      return sent;
+    },
+    end,
   };
 }
 

@@ -88,6 +88,7 @@ test("deploy/dns/systemd-resolved.conf leads our zones to us", { skip, timeout: 
       "@127.0.0.53",
       "many.mesh.internal",
     ],
+    ["a VIP", /^orders\.shop\.vms\.mesh\.internal\.$/, "dig", "+short", "@127.0.0.53", "-x", "240.241.0.7"],
     ["a name that there is not", /status: NXDOMAIN/, "dig", "@127.0.0.53", "nobody.mesh.internal"],
   ];
   const commands = cases.map(([name, , ...command]) => [name, ...command].join("\x1f"));

@@ -41,6 +41,33 @@ public class Lookup {
   }
 }
 `;
+/** JNDI asks for several types at once by ANY. */
+const JNDI = `import java.util.*;
+import javax.naming.directory.*;
+public class Jndi {
+  public static void main(String[] names) throws Exception {
+    Hashtable<String, String> how = new Hashtable<>();
+    how.put("java.naming.factory.initial", "com.sun.jndi.dns.DnsContextFactory");
+    Attribute found = new InitialDirContext(how).getAttributes(names[0], new String[] {"A", "AAAA"}).get("A");
+    System.out.println(found == null ? "no A" : found.get());
+  }
+}
+`;
+const C = `#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **names) {
+  struct addrinfo hints, *one;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_family = AF_INET;
+  hints.ai_socktype = SOCK_STREAM;
+  int error = getaddrinfo(names[1], 0, &hints, &one), found = 0;
+  if (error) return puts(gai_strerror(error)), 1;
+  for (; one; one = one->ai_next) found++;
+  printf("%d\\n", found);
+}
+`;
 const lookup = (name: string) =>
   `require("node:dns").lookup("${name}", {all: true}, (e, all) => console.log(e?.code ?? all.map((one) => one.address).sort().join(" ")))`;
 const resolve = (name: string, type: string) =>
@@ -119,6 +146,15 @@ function cases(dir: string): readonly Case[] {
       want: MANY.toSorted().join(" "),
     },
     { name: "Java", needs: "java", command: ["java", java, LEGACY], want: /^240\.241\.0\.7 fd00:0:0:0:0:0:0:7$/ },
+    { name: "Java, JNDI", needs: "java", command: ["java", join(dir, "Jndi.java"), LEGACY], want: "240.241.0.7" },
+    { name: "musl", needs: "musl-gcc", command: [join(dir, "musl"), LEGACY], want: "1" },
+    // musl before 1.2.4 knows no TCP, and takes what a cut answer has. It has room for 512 octets, and says nothing of more.
+    {
+      name: "musl, 60 addresses",
+      needs: "musl-gcc",
+      command: [join(dir, "musl"), "many.mesh.internal"],
+      want: /^(2\d|60)$/,
+    },
   ];
 }
 
@@ -146,7 +182,10 @@ test("resolvers", { skip: lacking("ip", "unshare") || (await refusal()), timeout
   t.after(() => rmSync(dir, { recursive: true }));
   writeFileSync(join(dir, "lookup.go"), GO);
   writeFileSync(join(dir, "Lookup.java"), JAVA);
+  writeFileSync(join(dir, "Jndi.java"), JNDI);
+  writeFileSync(join(dir, "musl.c"), C);
   if (isInstalled("go")) await run("go", ["build", "-o", join(dir, "lookup"), join(dir, "lookup.go")]);
+  if (isInstalled("musl-gcc")) await run("musl-gcc", ["-static", "-o", join(dir, "musl"), join(dir, "musl.c")]);
   const all = cases(dir).map((one) => ({ ...one, isMissing: !isInstalled(one.needs) }));
   const commands = all
     .filter(({ isMissing }) => !isMissing)

@@ -684,7 +684,7 @@ const cases: readonly Case[] = [
     check: "dns",
     facts: { corefiles: known(corefiles(corefile("mesh.internal { \n forward . 10.96.0.53\n }"))) },
     want: [
-      /^consul is not sent to X2Istio, .*kube-system\/coredns has no block for it ⇒ kubectl get configmap .*consul:53 \{.*forward . 10.96.0.53/s,
+      /^consul is not sent to X2Istio, .*kube-system\/coredns has no block for it ⇒ kubectl get configmap .*consul:53 241\.240\.in-addr\.arpa:53 \{.*forward . 10.96.0.53/s,
     ],
   },
   {
@@ -727,11 +727,39 @@ const cases: readonly Case[] = [
     facts: {
       corefiles: known(
         corefiles(
-          ".:53 {\n forward mesh.internal 10.96.0.53:53\n forward consul dns://10.96.0.53\n forward . /etc/resolv.conf\n}",
+          ".:53 {\n forward mesh.internal 10.96.0.53:53\n forward consul dns://10.96.0.53\n forward 241.240.in-addr.arpa 10.96.0.53\n forward . /etc/resolv.conf\n}",
         ),
       ),
     },
     want: [],
+  },
+  {
+    name: "names of VIPs that are not sent to us",
+    check: "dns",
+    facts: { corefiles: known(corefiles(corefile(STUB.replace(" 241.240.in-addr.arpa:53", "")))) },
+    want: [
+      /^241\.240\.in-addr\.arpa is not sent to X2Istio by ConfigMap kube-system\/coredns, so that VIPs have no names ⇒ .*241\.240\.in-addr\.arpa:53 \{/s,
+    ],
+  },
+  {
+    name: "names of VIPs in a block of their own that is not ours",
+    check: "dns",
+    facts: {
+      corefiles: known(
+        corefiles(
+          corefile(
+            `${STUB.replace(" 241.240.in-addr.arpa:53", "")}\n241.240.in-addr.arpa:53 {\n forward . 192.0.2.1\n}`,
+          ),
+        ),
+      ),
+    },
+    want: [/^241\.240\.in-addr\.arpa is not sent to X2Istio .* ⇒ .*sed/],
+  },
+  {
+    name: "names of Istio's own VIPs that are not sent to us",
+    check: "dns",
+    settings: { vips: { ...settings.vips, mode: "istio", families: ["v4"] } },
+    want: [/^240\.240\.in-addr\.arpa is not sent to X2Istio/],
   },
   {
     name: "a Corefile on a port of its own",
@@ -739,7 +767,7 @@ const cases: readonly Case[] = [
     facts: {
       corefiles: known(
         corefiles(
-          ".:5353 {\n forward . /etc/resolv.conf\n}\nmesh.internal:5353 consul:5353 {\n forward . 10.96.0.53\n}",
+          ".:5353 {\n forward . /etc/resolv.conf\n}\nmesh.internal:5353 consul:5353 240.241.0.0/16:5353 {\n forward . 10.96.0.53\n}",
         ),
       ),
     },

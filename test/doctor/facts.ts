@@ -102,7 +102,8 @@ export function corefile(more: string): string {
   return `.:53 {\n    errors\n    kubernetes cluster.local {\n        pods insecure\n    }\n    forward . /etc/resolv.conf\n}\n${more}\n`;
 }
 
-export const STUB = "mesh.internal:53 consul:53 {\n    forward . 10.96.0.53 {\n        max_fails 0\n    }\n}";
+export const STUB =
+  "mesh.internal:53 consul:53 241.240.in-addr.arpa:53 {\n    forward . 10.96.0.53 {\n        max_fails 0\n    }\n}";
 
 /** A cluster in which everything is as it should be. */
 export const soundFacts: ClusterFacts = {

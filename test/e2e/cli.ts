@@ -1,10 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import type { AddressInfo } from "node:net";
-import { createServer } from "node:net";
 import { resolve } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onDeathOfThisProcess } from "../servers/child.ts";
+import { freePort } from "../servers/free-port.ts";
 import { until } from "../servers/kube-admin.ts";
 
 const MAIN = resolve(import.meta.dirname, "../../src/main.ts");
@@ -167,9 +166,5 @@ export interface Ports {
 
 /** Two ports that nobody listens on now. */
 export async function freePorts(): Promise<Ports> {
-  const servers = [createServer(), createServer()] as const;
-  for (const server of servers) await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const [dns, http] = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) await new Promise((done) => server.close(done));
-  return { dns: dns ?? 0, http: http ?? 0 };
+  return { dns: await freePort(), http: await freePort() };
 }

@@ -20,6 +20,7 @@ export interface Live<Spec = Readonly<Record<string, unknown>>> {
 export interface EntrySpec {
   readonly hosts: readonly string[];
   readonly addresses?: readonly string[];
+  readonly resolution?: string;
   readonly endpoints?: readonly { readonly address: string }[];
 }
 

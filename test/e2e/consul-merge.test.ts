@@ -41,7 +41,7 @@ test("a service that Consul and a file have", { skip }, async (t) => {
 
   await t.test("is two services by default", async () => {
     const apart = await place("apart");
-    await apply(apart, 2);
+    await apply(apart, 0);
     const all = await entries(kube);
     assert.deepEqual(endpointsOf(all.get("orders.default.dc1.mesh.internal")), ["198.51.100.1"]);
     assert.deepEqual(endpointsOf(all.get("orders.default.vms.mesh.internal")), ["192.0.2.1"]);
@@ -63,11 +63,11 @@ test("a service that Consul and a file have", { skip }, async (t) => {
         const entry = (await entries(kube)).get(host);
         return [endpointsOf(entry), entry?.metadata.annotations?.["x2istio.io/endpoints-from"]];
       };
-      await apply(joined, 2);
+      await apply(joined, 0);
       assert.deepEqual(await stands(), [["192.0.2.1", "198.51.100.1"], "dc1=1,vms=1"]);
 
       await joined.setServices([onFile("192.0.2.1", "192.0.2.2", "198.51.100.1")]);
-      await apply(joined, 2);
+      await apply(joined, 0);
       assert.deepEqual(await stands(), [["192.0.2.1", "192.0.2.2", "198.51.100.1"], "dc1+vms=1,vms=2"]);
 
       await consul.stop();

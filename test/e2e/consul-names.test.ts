@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { type TestContext, test } from "node:test";
 import { TYPE } from "../../src/dns/wire/codes.ts";
 import { ask, startServer } from "../dns/sockets.ts";
-import { decode, query, table } from "../dns/wire.ts";
+import { decode, query, table, wireName } from "../dns/wire.ts";
 import { securityRow } from "../security/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers, startConsul } from "../servers/consul.ts";
@@ -97,7 +97,7 @@ async function start(t: TestContext) {
       return services.some(({ service, vips }) => service === `dc1/default/${name}` && vips.length > 0);
     });
   };
-  return { consul, replica, isSettled };
+  return { consul, replica, isSettled, consulDns: { address: "127.0.0.1", port: dns } };
 }
 
 type Estate = Awaited<ReturnType<typeof start>>;
@@ -169,3 +169,40 @@ const SAME = new Map([
   ["CACHE", "cache"],
   ["Cache", "cache"],
 ]);
+
+test("SRV and other types of Consul's names are what Consul answers", { skip }, async (t) => {
+  const { consul, replica, isSettled, consulDns } = await start(t);
+  const meta = { protocol: "http", port_admin: "9090" };
+  await consul.register({ service: "shop", address: "192.0.2.21", port: 8080, meta });
+  await isSettled("last");
+  const us = { address: "127.0.0.1", port: replica.dns };
+  const told = async (from: typeof us, name: string, type: number) => {
+    const { rcode, answers, authority } = decode(await ask(from, query(name, { type })));
+    const own = answers.filter((record) => record.type === type);
+    const places = own.map(({ data }) => (type === TYPE.SRV ? data.subarray(0, 6).toString("hex") : "a record"));
+    const soas = authority.filter((record) => record.type === TYPE.SOA).map(({ name: zone }) => zone);
+    return [rcode, places, soas];
+  };
+  for (const [name, type] of [
+    ["shop.service.consul", TYPE.SRV],
+    ["SHOP.service.consul", TYPE.SRV],
+    ["_shop._tcp.service.consul", TYPE.SRV],
+    ["shop.service.consul", TYPE.MX],
+    ["shop.service.consul", TYPE.TXT],
+    ["consul", TYPE.SOA],
+    ["consul", TYPE.NS],
+  ] as const)
+    assert.deepEqual(await told(us, name, type), await told(consulDns, name, type), `${name} ${type}`);
+  // What is forwarded names nodes in the case in which Consul knows them, and the domain in that of the client.
+  const tagged = await ask(us, query("primary.web.Service.Consul", { type: TYPE.SRV }));
+  await consul.register(...VICTIM_INSTANCES);
+  await isSettled("later");
+  const { answers } = decode(await ask(us, query("primary.orders_v2.Service.CONSUL", { type: TYPE.SRV })));
+  assert.equal(decode(tagged).rcode, 3);
+  assert.ok(answers.length > 0);
+  for (const { name, data } of answers) {
+    assert.equal(name, "primary.orders_v2.Service.CONSUL");
+    // Behind priority, weight, port and a label of eight digits.
+    assert.deepEqual(data.subarray(6 + 9), wireName("addr.dc1.CONSUL"));
+  }
+});

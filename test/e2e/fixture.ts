@@ -80,7 +80,7 @@ export async function fixture(
         aliases: [{ registry: "vms", namespace: "shop", as: "{service}", in: "shop" }],
         target: { kind: "kubernetes", namespace: "mesh-services" },
         dns: { listen: [`127.0.0.1:${ports.dns}`], zones: ["mesh.internal", "corp.example.com"], ttl: "1s" },
-        http: { listen: `127.0.0.1:${ports.http}` },
+        http: { listen: `127.0.0.1:${ports.http}`, readyWait: "5s" },
         ...sections,
         ...changed,
       }),

@@ -71,8 +71,7 @@ describe("the published package", () => {
     const place = join(folder, "own");
     await cp(join(folder, "node_modules/x2istio/deploy/examples/module-adapter"), place, { recursive: true });
     const config = join(place, "x2istio.yaml");
-    const plan = await run(process.execPath, [main, "plan", "--config", config]).catch((error) => error);
-    assert.equal(plan.code, 2, plan.stderr);
+    const plan = await run(process.execPath, [main, "plan", "--config", config]);
     assert.match(plan.stdout, /^targets +2 services, 5 endpoints/m);
   });
 

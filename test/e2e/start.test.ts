@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer as createHttp } from "node:http";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { stringify } from "yaml";
 import { faultRow } from "../faults/row.ts";
+import { freePort } from "../servers/free-port.ts";
 import { until } from "../servers/kube-admin.ts";
 import { ready, runCli, startReplica } from "./cli.ts";
 import { dnsQuery, pollDns } from "./dns.ts";
@@ -86,13 +88,38 @@ test(
   },
 );
 
+test(
+  faultRow({
+    target: "Consul",
+    fault: "it cannot be reached at the first start of all",
+    expect: "names that nobody knows yet are not denied (SERVFAIL); once it was read, what it does not have is",
+  }),
+  async (t) => {
+    const port = await freePort();
+    const registries = [vms, { kind: "consul", name: "dc1", address: `http://127.0.0.1:${port}`, poll: "* * * * * *" }];
+    const place = await fixture(t, [tcpService("ours", "192.0.2.1")], {
+      ...{ registries, aliases: [], target: { kind: "directory", path: "out" } },
+    });
+    const replica = startReplica(t, place);
+    const rcode = async (name: string) => (await dnsQuery(replica.dns, name)).rcode;
+    await until("what is known is answered", async () => (await rcode(hostOf(tcpService("ours")))) === 0);
+    for (const name of ["nobody.shop.dc1.mesh.internal", "nobody.shop.vms.mesh.internal"])
+      assert.equal(await rcode(name), 2);
+    const empty = createHttp((_, response) => response.setHeader("X-Consul-Index", "1").end("{}"));
+    await new Promise<void>((done) => empty.listen(port, "127.0.0.1", done));
+    t.after(() => empty.close());
+    t.after(() => empty.closeAllConnections());
+    await until("what nobody has is denied", async () => (await rcode("nobody.shop.dc1.mesh.internal")) === 3);
+  },
+);
+
 async function assertHeldAlone(t: TestContext, options: object): Promise<void> {
   const address = await silentServer(t);
   const sections = { aliases: [], target: { kind: "directory", path: "out" }, policy: { keepEmpty: "1s" } };
   const files = [vms, { kind: "static", name: "metal", file: "metal.yaml" }];
   const place = await fixture(t, [tcpService("ours", "192.0.2.1")], { ...sections, registries: files });
   await writeFile(join(place.dir, "metal.yaml"), stringify({ services: theirs }));
-  assert.equal((await runCli(["--config", place.config, "apply"])).code, 2);
+  assert.equal((await runCli(["--config", place.config, "apply"])).code, 0);
   const out = join(place.dir, "out");
   const textOf = (host: string) => readFile(join(out, "mesh-services", `${host}.yaml`), "utf8");
   const hosts = theirs.map((service) => hostOf(service, "metal"));

@@ -62,16 +62,44 @@ for (const [text, want] of [
   ["2001:db8:0:1:0:0:0:1", "2001:db8:0:1::1"],
   ["::ffff:192.0.2.1", "192.0.2.1"],
   ["::FFFF:C000:0201", "192.0.2.1"],
+  ["[2001:DB8::31]", "2001:db8::31"],
+  ["DB-1.Example.org", "db-1.example.org."],
+  ["db-1.example.org.", "db-1.example.org."],
+  ["3com.example.org", "3com.example.org."],
+  [`${"a".repeat(63)}.org`, `${"a".repeat(63)}.org.`],
 ] as const)
   test(`parseAddress() of ${text} is ${want}`, () => assert.deepEqual(parseAddress(text), { address: want }));
 
-for (const text of ["10.1", "0x7f.1", "192.0.2.010", "fe80::1%eth0", "2001:db8::1%1", "", "db.example.org"])
+for (const text of [
+  "10.1",
+  "0x7f.1",
+  "192.0.2.010",
+  "fe80::1%eth0",
+  "2001:db8::1%1",
+  "",
+  "[192.0.2.1]",
+  "[db.example.org]",
+  "db",
+  "db.",
+  ".org",
+  "a..org",
+  "-a.example.org",
+  "a_b.example.org",
+  "*.example.org",
+  "db.example.1",
+  "db.example.0x1",
+  `${"a".repeat(64)}.org`,
+  `${"a.".repeat(126)}ab`,
+  "db.example.org:80",
+  "bücher.example.org",
+  "db.example.org..",
+])
   test(`parseAddress() refuses "${text}"`, () => assert.equal(parseAddress(text).address, undefined));
 
-test("addressAndPort() puts brackets round IPv6", () => {
+test("addressAndPort() puts brackets round IPv6, and no dot behind a host name", () => {
   assert.deepEqual(
-    [addressAndPort("192.0.2.1", 80), addressAndPort("2001:db8::1", 80)],
-    ["192.0.2.1:80", "[2001:db8::1]:80"],
+    [addressAndPort("192.0.2.1", 80), addressAndPort("2001:db8::1", 80), addressAndPort("db.example.org.", 80)],
+    ["192.0.2.1:80", "[2001:db8::1]:80", "db.example.org:80"],
   );
 });
 

@@ -1,8 +1,8 @@
 // A program in a pod that makes the calls a test asks it for, over the unix socket named first.
-import { lookup } from "node:dns/promises";
+import { lookup, lookupService } from "node:dns/promises";
 import { Agent, createServer, request } from "node:http";
 import { createRequire } from "node:module";
-import { connect } from "node:net";
+import { connect, isIP } from "node:net";
 import { text } from "node:stream/consumers";
 import type { Call, GrpcCall, HttpCall, Load, LoadTally, LookUp, Reply, TcpCall } from "./calls.ts";
 
@@ -79,6 +79,7 @@ function newChannel(target: string): GrpcClient {
 
 /** As any program of the pod asks: by the C library and /etc/resolv.conf. */
 async function lookUp({ name, family }: LookUp): Promise<Reply> {
+  if (isIP(name) !== 0) return { who: (await lookupService(name, 0)).hostname };
   const found = await lookup(name, { all: true, ...(family !== undefined && { family }) });
   return { who: found.map(({ address }) => address).join() };
 }

@@ -4,11 +4,15 @@ import { startChild } from "../servers/child.ts";
 import { until } from "../servers/kube-admin.ts";
 import type { StartContext } from "./istiod.ts";
 
+/** Port of the server for example.net. */
+export const OTHERS = 5399;
+
 const OURS = join(import.meta.dirname, "../../deploy/coredns/mesh.Corefile");
 
 /**
  * Start the cluster's DNS: names of Services from the API server, and beside them the block for x2istio's zones that
- * deploy/coredns has, with x2istio at 127.0.0.1:`port`. No other name exists.
+ * deploy/coredns has, with x2istio at 127.0.0.1:`port`. Names in example.net are those of a server at 127.0.0.1:5399, if a test has one; no other name
+ * exists.
  */
 export async function startCoreDns({ binary, dir, kube, onChild }: StartContext, port: number): Promise<void> {
   const file = join(dir, "Corefile");
@@ -23,6 +27,12 @@ cluster.local:53 in-addr.arpa:53 ip6.arpa:53 {
         kubeconfig ${kube.kubeconfigPath}
         pods insecure
         ttl 1
+    }
+}
+example.net:53 {
+    errors
+    forward . 127.0.0.1:${OTHERS} {
+        max_fails 0
     }
 }
 .:53 {

@@ -4,7 +4,7 @@ import { Agent, request } from "undici";
 import { startChild } from "../servers/child.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type StartContext, XDS } from "./istiod.ts";
-import { NODE, type PodNetwork, SIDECAR_MARK } from "./network.ts";
+import { inPod, NODE, type PodNetwork, resolvConfOf, SIDECAR_MARK } from "./network.ts";
 
 /** Who a pod is to istiod. */
 export interface Workload {
@@ -70,7 +70,7 @@ export async function startEnvoy(
   const bootstrap = join(dir, `${name}.json`);
   const mode = kind === "sidecar" ? { INTERCEPTION_MODE: "REDIRECT" } : {};
   await writeFile(bootstrap, JSON.stringify(bootstrapOf(nodeOf(workload, kind, mode), socket)));
-  const [command = "", ...words] = network.enter;
+  const [command = "", ...words] = inPod(network, resolvConfOf(dir, name));
   const flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--drain-time-s", "1"];
   const child = await startChild(command, [...words, binary, "-c", bootstrap, ...flags], join(dir, `${name}.out`));
   onChild(child, `Envoy of ${name}`);

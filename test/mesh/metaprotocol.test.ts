@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { entriesPath, get } from "../e2e/cluster.ts";
+import { entriesPath, get, servicesPath } from "../e2e/cluster.ts";
 import { hostOf } from "../e2e/fixture.ts";
 import { backendsOf, readExample, serviceNamed } from "./example.ts";
 import type { Manifest } from "./manifests.ts";
@@ -58,6 +58,11 @@ test("Aeraki finds its ports by their names and their listeners by VIP", { skip 
     assert.deepEqual(await standing(pricing), { ...labels, ports: ["tcp-metaprotocol-dubbo-dubbo"] });
     assert.deepEqual(await standing(search), { ...labels, ports: ["tcp-metaprotocol-thrift", "http-admin"] });
     assert.deepEqual(await standing(ledger), { manager: undefined, registry: undefined, ports: ["tcp-db"] });
+  });
+
+  await t.test("aliases have ports whose names say nothing to it", async () => {
+    const alias = (await get(mesh.kube, `${servicesPath()}/pricing`))?.spec as { readonly ports?: readonly object[] };
+    assert.deepEqual(alias.ports, [{ name: "tcp-p20880", port: 20880, protocol: "TCP", targetPort: 20880 }]);
   });
 
   await t.test("without Aeraki it is TCP, by VIP and by every name", async () => {

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { consulServers } from "../servers/consul.ts";
@@ -122,6 +123,19 @@ export async function podNetwork(name: string, index: number): Promise<PodNetwor
       : []),
   );
   return { address, addressV6, enter };
+}
+
+/** Words before those of a command that is to run in a pod, with this file as its /etc/resolv.conf. */
+export function inPod({ enter }: PodNetwork, resolvConf: string): readonly string[] {
+  // The file may be a link to one that is not there: then it is made, in this process's own /run.
+  const mount =
+    'to=$(readlink -f /etc/resolv.conf); mkdir -p "${to%/*}"; [ -e "$to" ] || : > "$to"; mount --bind "$1" "$to"';
+  return [...enter, "unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", resolvConf];
+}
+
+/** Where the /etc/resolv.conf of a pod is kept: that of its program and of its proxy. */
+export function resolvConfOf(dir: string, name: string): string {
+  return join(dir, `${name}.resolv.conf`);
 }
 
 async function ip(...commands: readonly string[]): Promise<void> {

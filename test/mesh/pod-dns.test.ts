@@ -57,6 +57,14 @@ test("a pod's DNS leads from every name to the VIP, and the VIP to the endpoint"
       assert.equal(await web.tcp(name, 3306), "users/mysql@198.51.100.31");
     });
 
+  for (const [service, vip] of [
+    ["orders.shop", ordersVip],
+    ["users.data", usersVip],
+  ] as const)
+    await t.test(`from the VIP of ${service} to its host`, async () => {
+      await mesh.becomes(`${service}.vms.mesh.internal`, () => web.lookUp(vip));
+    });
+
   for (const name of ["nobody.shop.vms.mesh.internal", "nobody.corp.example.com", "users", "users.data"])
     await t.test(`from ${name}, which nobody has`, async () => {
       assert.match(await web.lookUp(name), /ENOTFOUND/);

@@ -6,7 +6,7 @@ import { until } from "../servers/kube-admin.ts";
 import type { Call, GrpcCall, HttpCall, Load, LoadTally, LookUp, Reply, TcpCall } from "./calls.ts";
 import { nodeOf, type Workload } from "./envoy.ts";
 import { XDS } from "./istiod.ts";
-import type { PodNetwork } from "./network.ts";
+import { inPod, type PodNetwork, resolvConfOf } from "./network.ts";
 
 /** How many of some calls each backend answered, and how many failed in which way. */
 export type Tally = Readonly<Record<string, number>>;
@@ -19,7 +19,7 @@ export interface App {
   tcp(host: string, port: number): Promise<string>;
   /** Who answers a unary gRPC call; with xDS if the target says so. */
   grpc(target: string): Promise<string>;
-  /** Addresses of a name, as the pod's C library finds them. */
+  /** Addresses of a name, or the name of an address, as the pod's C library finds them. */
   lookUp(name: string, family?: LookUp["family"]): Promise<string>;
   /** Make one call many times. */
   tally(call: Call): Promise<Tally>;
@@ -41,23 +41,17 @@ export async function startApp(
   const name = `${workload.name}.${workload.namespace}`;
   const file = (kind: string) => join(dir, `${name}.${kind}`);
   const { namespace } = workload;
+  const resolvConf = resolvConfOf(dir, name);
   await writeFile(
-    file("resolv.conf"),
+    resolvConf,
     `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${nameserver}\noptions ndots:5\n`,
   );
   await writeFile(file("grpc"), JSON.stringify(grpcBootstrap(workload)));
-  // The file may be a link to one that is not there: then it is made, in this process's own /run.
-  const mount =
-    'to=$(readlink -f /etc/resolv.conf); mkdir -p "${to%/*}"; [ -e "$to" ] || : > "$to"; mount --bind "$1" "$to"';
-  const [command = "", ...enter] = network.enter;
+  const [command = "", ...enter] = inPod(network, resolvConf);
   const program = ["env", "-u", "NODE_TEST_CONTEXT", `GRPC_XDS_BOOTSTRAP=${file("grpc")}`, process.execPath];
   const child = await startChild(
     command,
-    [...enter, "unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", file("resolv.conf")].concat(
-      ...program,
-      join(import.meta.dirname, "app.ts"),
-      file("app"),
-    ),
+    [...enter, ...program, join(import.meta.dirname, "app.ts"), file("app")],
     file("app.out"),
   );
   return { ...callerOf(file("app"), name, child), child };

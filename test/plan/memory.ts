@@ -8,6 +8,7 @@ import { type Manifest, type MeshKind, objectKey } from "../../src/model/objects
 import type { Change } from "../../src/model/plan.ts";
 import type { ForeignObject, PremadeEntry, StandingLedgerBlock, StandingObject } from "../../src/model/standing.ts";
 import type { LedgerWrite, Target, WriteOutcome, WriteResult } from "../../src/model/target.ts";
+import { isDueAfter, keyOf, writePhases, writtenBy } from "../../src/model/write-order.ts";
 import { NOW_MS, standingObject } from "./build.ts";
 
 /** A checked configuration: owner east, one registry per name, everything else as given or by default. */
@@ -35,6 +36,8 @@ export interface MemoryTarget extends Target {
   readonly sidecars: Map<string, SidecarScope>;
   readonly peerRules: Map<string, PeerRule>;
   readonly meshNamespaces: Map<string, MeshNamespace>;
+  /** Keys of objects that somebody's finalizer keeps when they are deleted. */
+  readonly kept: Set<string>;
   clockMs: number;
   /** Every request, as `create ServiceEntry/…` or `ledger x2istio-vips-…`. */
   readonly requests: string[];
@@ -57,6 +60,7 @@ export function memoryTarget(
   const peerRules = new Map<string, PeerRule>();
   const meshNamespaces = new Map<string, MeshNamespace>();
   const moves = { claims, sidecars, peerRules, meshNamespaces };
+  const kept = new Set<string>();
   const requests: string[] = [];
   let version = 0;
   const memory: MemoryTarget = {
@@ -67,6 +71,7 @@ export function memoryTarget(
     ledger,
     absentKinds,
     ...moves,
+    kept,
     requests,
     clockMs: fields.clockMs ?? NOW_MS,
     fault: () => undefined,
@@ -84,10 +89,17 @@ export function memoryTarget(
       const results: WriteResult[] = [];
       /** Services whose entry could not be made, or to whose entry something still points. */
       const stuck = new Set<string | undefined>();
-      for (const change of inOrder(wanted)) {
+      const written = new Set<string>();
+      for (const step of writePhases(wanted).flat()) {
+        const { change, isFirst } = step;
         const service = change.kind === "delete" ? change.standing.service : change.object.service;
         const isBlocked = change.kind !== "update" && stuck.has(service);
-        const outcome = mayWrite() && !isBlocked ? apply(change) : "skipped";
+        const now = mayWrite() && !isBlocked ? writtenBy(step, written, objects.get(keyOf(change))) : undefined;
+        const isWhole = isFirst === true || isDueAfter(change, written);
+        const tried = now === undefined ? "skipped" : apply(now);
+        const outcome = isWhole || tried !== "written" ? tried : "skipped";
+        if (outcome === "written") written.add(keyOf(change));
+        if (isFirst) continue;
         results.push({ change, outcome });
         if (outcome !== "written" && change.kind !== "update") stuck.add(service);
         onProgress?.(results.length, wanted.length);
@@ -120,7 +132,7 @@ export function memoryTarget(
   }
 
   function apply(change: Change): WriteOutcome {
-    const key = change.kind === "delete" ? change.standing.key : change.object.key;
+    const key = keyOf(change);
     requests.push(`${change.kind} ${key}`);
     const fault = memory.fault(`${change.kind} ${key}`);
     if (fault !== undefined) return fault;
@@ -139,7 +151,10 @@ export function memoryTarget(
     } else {
       if (objects.get(key) !== change.standing) return "conflict";
       const { uid, createdMs } = change.standing;
-      if (change.kind === "delete") objects.delete(key);
+      if (change.kind === "delete" && kept.has(key)) {
+        const terminating = "finalizer example.org/keep keeps it";
+        objects.set(key, { ...change.standing, terminating, resourceVersion: `${++version}` });
+      } else if (change.kind === "delete") objects.delete(key);
       else put(change.object.manifest, { uid, createdMs });
     }
     return "written";
@@ -152,14 +167,4 @@ export function memoryTarget(
     const object = standingObject(copy, { ...fields, resourceVersion: `${++version}` });
     objects.set(objectKey(kind, metadata.namespace, metadata.name), object);
   }
-}
-
-/** Updates, then creates with entries first, then deletes with entries last. */
-function inOrder(changes: readonly Change[]): readonly Change[] {
-  const rank = (change: Change) => {
-    const { kind } = change.kind === "delete" ? change.standing.manifest : change.object.manifest;
-    const isEntry = kind === "ServiceEntry";
-    return { update: 0, create: isEntry ? 1 : 2, delete: isEntry ? 4 : 3 }[change.kind];
-  };
-  return [...changes].sort((a, b) => rank(a) - rank(b));
 }

@@ -341,6 +341,7 @@ const cases: readonly Case[] = [
   {
     name: "endpoints while a brake is on",
     said: { dc1: three(20) },
+    rest: { policy: { minShrinks: 3 } },
     async happens(all) {
       Object.assign(all.said, { dc1: three(1) });
       await all.all();
@@ -362,6 +363,7 @@ const cases: readonly Case[] = [
   {
     name: "endpoints that would set a brake on",
     said: { dc1: three(20) },
+    rest: { policy: { minShrinks: 3 } },
     happens: ({ said }) => void Object.assign(said, { dc1: three(1) }),
     went: "all",
   },
@@ -393,6 +395,18 @@ const cases: readonly Case[] = [
     name: "the endpoints of 129 services",
     said: { dc1: many(200) },
     happens: ({ said }) => void Object.assign(said, { dc1: [...many(129, 1), ...(said.dc1 as Service[]).slice(129)] }),
+    went: "all",
+  },
+  {
+    name: "the endpoints of a service that succeeded another one, whose entry leads to it",
+    said: { dc1: [service("orders", { legacyNames: ["n.example.org"] }), service("stock")] },
+    async happens(all) {
+      const heir = { legacyNames: ["n.example.org"] };
+      all.said.dc1 = [service("orders-api", heir), service("stock")];
+      await all.all();
+      await all.all();
+      all.said.dc1 = [service("orders-api", { ...heir, endpoints: moved }), service("stock")];
+    },
     went: "all",
   },
   {

@@ -120,7 +120,16 @@ const happen = {
       ports: [{ ...port("web", 8000 + (event.n % 3), event.n % 2 === 0 ? "HTTP" : "TCP"), observed: true as const }],
     })),
   names: (world: World, _: MemoryTarget, event: Event) =>
-    change(world, event, (was) => ({ ...was, legacyNames: ["shared.example.org", `n${event.n}.example.org`] })),
+    change(world, event, (was) => ({
+      ...was,
+      legacyNames: [
+        "shared.example.org",
+        `n${event.n}.example.org`,
+        ...(event.n % 2 === 0 ? [] : ["localhost", "one"]),
+      ],
+    })),
+  renamed: (world: World, _: MemoryTarget, event: Event) =>
+    change(world, event, (was) => ({ ...was, name: `r${event.n % 3}`, legacyNames: ["renamed.example.org"] })),
   alias: (world: World, _: MemoryTarget, event: Event) =>
     change(world, event, (was) => ({
       ...was,

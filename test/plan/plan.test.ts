@@ -70,7 +70,20 @@ const companion = entry(KEY, {
   labels: { ...ourLabels("dc1"), [AUTO_ALLOCATE_LABEL]: "false" },
 });
 
+const ending = (object: StandingObject): StandingObject => ({
+  ...object,
+  terminating: "finalizer example.org/keep keeps it",
+});
+const terminating = (key: string) =>
+  `terminating ${key}: ${key.replace("/", " ")} is being deleted: finalizer example.org/keep keeps it`;
+
 const cases: { name: string; desired: Desired; stands: StandingFields; want: object }[] = [
+  {
+    name: "leaves what a finalizer keeps, whether it is wanted again or not",
+    desired: desired([wanted(withSpec(orders, { endpoints: [] }))]),
+    stands: { objects: [ending(orders), ending(shortcut)] },
+    want: { hold: [terminating(orders.key), terminating(shortcut.key)] },
+  },
   {
     name: "creates what does not stand",
     desired: desired([wanted(orders)]),

@@ -26,6 +26,8 @@ export interface DiscoverRequest {
 export interface DiscoverContext {
   readonly store: Store;
   readonly random: Random;
+  /** Services that no token may see, as `namespace/name`. */
+  readonly denied: ReadonlySet<string>;
   /** Stands in for the computed revision. */
   readonly revision?: (computed: string) => string;
   /** Merge in any order, as the real server does, so that the revision of an exported name moves by itself. */
@@ -78,15 +80,16 @@ function discoveredInstance(instance: Instance): Json {
 }
 
 function discoverServices({ service, blind }: DiscoverRequest, context: DiscoverContext): Json {
-  const { store, random } = context;
+  const { store, random, denied } = context;
   const namespace = text(service?.namespace);
+  const isSeen = (item: { namespace: string; name: string }) => !denied.has(`${item.namespace}/${item.name}`);
   const computed = servicesRevision(store, namespace);
   if (computed === undefined) return discoverForm(200000, "SERVICES", { service: echo(service) });
   const revision = context.revision?.(computed) ?? computed;
   if (service?.revision === revision) return discoverForm(200001, "SERVICES", { service: echo(service) });
   return discoverForm(200000, "SERVICES", {
     service: serviceForm({ name: text(service?.name), namespace, revision }),
-    services: shuffled(blind ? [] : listedIn(store, namespace), random).map((item) => {
+    services: shuffled(blind ? [] : listedIn(store, namespace).filter(isSeen), random).map((item) => {
       const metadata = "metadata" in item ? sorted(item.metadata) : {};
       return serviceForm({ name: item.name, namespace: item.namespace, metadata });
     }),
@@ -105,6 +108,7 @@ function discoverInstances({ service, onlyHealthy }: DiscoverRequest, context: D
   const { store, random, flap } = context;
   const namespace = text(service.namespace) || "default";
   const name = text(service.name);
+  if (context.denied.has(`${namespace}/${name}`)) return discoverForm(401001, "UNKNOWN");
   const own = findService(store, namespace, name);
   const others = exportedTo(store, namespace, name);
   if (own === undefined)

@@ -46,6 +46,8 @@ export interface Polaris {
   deleteAlias(alias: Name): void;
   /** Add a token, change its right, or take it away. */
   setToken(token: string, right: Right | undefined): void;
+  /** Take the right to a service from all tokens: it is not listed, and who asks for it is refused. @returns What gives it back. */
+  deny(namespace: string, name: string): () => void;
   /** The last thousand; oldest first. */
   readonly requests: readonly AnsweredRequest[];
   /** @returns What undoes it. */
@@ -71,6 +73,7 @@ export async function startPolaris(options: PolarisOptions = {}): Promise<Polari
   const { strict = false, seed = 1 } = options;
   const random = seeded(seed);
   const tokens = new Map<string, Right>(Object.entries(options.tokens ?? { "TOKEN-MAIN": "full" }));
+  const denied = new Set<string>();
   const faults = createFaults();
   const { registry, catchUp } = lateRegistry(createRegistry(random), () => faults.has("late deregistration"));
   const oldStores = new WeakMap<object, Store>();
@@ -84,6 +87,7 @@ export async function startPolaris(options: PolarisOptions = {}): Promise<Polari
     return {
       store: (old && oldStores.get(old)) ?? registry.store,
       random,
+      denied,
       flap: effects.some(({ kind }) => kind === "flap"),
       ...(revision === undefined ? {} : { revision: () => revision.revision ?? uuid(random) }),
     };
@@ -152,6 +156,10 @@ export async function startPolaris(options: PolarisOptions = {}): Promise<Polari
     setToken(token, right) {
       if (right === undefined) tokens.delete(token);
       else tokens.set(token, right);
+    },
+    deny(namespace, name) {
+      denied.add(`${namespace}/${name}`);
+      return () => denied.delete(`${namespace}/${name}`);
     },
     async stop() {
       stopped.abort();

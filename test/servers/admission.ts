@@ -1,5 +1,4 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, request } from "undici";
@@ -8,6 +7,7 @@ import { ensureServers, noServers } from "./build.ts";
 import { type Child, onDeathOfThisProcess, startChild } from "./child.ts";
 import { consulServers } from "./consul.ts";
 import { makeConsulTls } from "./consul-files.ts";
+import { freePort } from "./free-port.ts";
 import { type Kube, kubeServers, startKube } from "./kube.ts";
 import { installDefinitions, until } from "./kube-admin.ts";
 
@@ -169,12 +169,4 @@ function pathOf({ apiVersion, kind, metadata: { namespace } }: Admitted): string
   const base = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   const plural = `${kind.toLowerCase().replace(/(?<![aeiou])y$/, "ie")}s`;
   return `${base}/namespaces/${namespace}/${plural}`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureServers, noServers, type Paths } from "./build.ts";
 import { type Child, onDeathOfThisProcess, startChild } from "./child.ts";
+import { freePort } from "./free-port.ts";
 import { type Admin, adminClient, installDefinitions, until } from "./kube-admin.ts";
 import { apiserverArgs, etcdArgs, type KubeFiles, writeKubeconfig, writeKubeFiles } from "./kube-files.ts";
 import { type AuditEvent, countWrites, parseAuditLog } from "./kube-writes.ts";
@@ -172,14 +172,6 @@ async function startOnFreePort(
       if (attempt === 4 || !/address already in use/.test(api.logTail())) throw error;
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve, reject) => server.once("listening", resolve).once("error", reject));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function ready(api: Child, admin: Admin): Promise<void> {

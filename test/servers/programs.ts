@@ -10,6 +10,7 @@ export const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   git: "git",
   ip: "iproute2",
   kdig: "knot-dnsutils",
+  "musl-gcc": "musl-tools",
   nsd: "nsd",
   openssl: "openssl",
   pip3: "python3-pip", // fetches Envoy

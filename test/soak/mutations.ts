@@ -32,7 +32,7 @@ export const BROKEN_BUILDS: readonly BrokenBuild[] = [
 ];
 
 function brakeOff<T extends object>(policy: T): T {
-  return { ...policy, maxDeletePercent: 100, minDeletes: 1000 };
+  return { ...policy, maxDeletePercent: 100, minDeletes: 1000, minShrinks: 1000 };
 }
 
 /** slime #389, external-dns #3841: what cannot be read counts as nothing. */

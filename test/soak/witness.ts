@@ -1,7 +1,13 @@
 import type { KubeRequest } from "../../src/kube/client/client.ts";
 import type { RawObject } from "../../src/kube/client/raw.ts";
 import { EFFECTIVE_STAGE_ANNOTATION } from "../../src/model/claim.ts";
-import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION, type Manifest, OWNER_LABEL } from "../../src/model/objects.ts";
+import {
+  EMPTY_SINCE_ANNOTATION,
+  GONE_SINCE_ANNOTATION,
+  HELD_LOSS_ANNOTATION,
+  type Manifest,
+  OWNER_LABEL,
+} from "../../src/model/objects.ts";
 import type { Change, Delete, Update } from "../../src/model/plan.ts";
 import { PREMADE_SERVICE_ANNOTATION } from "../../src/model/premade.ts";
 import type { Standing } from "../../src/model/standing.ts";
@@ -67,6 +73,8 @@ export interface WitnessOptions {
   readonly quarantineMs: number;
   readonly maxDeletePercent: number;
   readonly minDeletes: number;
+  readonly maxShrinkPercent: number;
+  readonly minShrinks: number;
   /** Registries of which only those services stand that someone asked for. */
   readonly reported: ReadonlySet<string>;
   readonly took: (effect: Took) => void;
@@ -74,6 +82,8 @@ export interface WitnessOptions {
 
 /** A server's clock is told in seconds and followed to within one. */
 const TOLERANCE_MS = 3000;
+/** How long a brake keeps endpoints. */
+const RELEASE_MS = 600_000;
 
 export function createWitness(options: WitnessOptions): Witness {
   const { api, clock, owner, namespace, lease, keepEmptyMs, quarantineMs } = options;
@@ -142,8 +152,8 @@ export function createWitness(options: WitnessOptions): Witness {
     // A VirtualService goes when the last HTTP port or legacy name does, whether or not someone took the entry away meanwhile.
     const isLess = entries.has(service ?? "") || isPlain(answer, nameOf(service));
     if (manifest.kind === "VirtualService" && (isLess || ledInside(manifest).length > 0)) return;
-    // What nobody asks for has no alias: an entry that someone took away tells of nobody any more.
-    if (manifest.kind === "Service" && options.reported.has(registry) && !entries.has(service ?? "")) return;
+    // What nobody asks for has no alias and no route: an entry that someone took away tells of nobody any more.
+    if (!isMainEntry(manifest) && options.reported.has(registry) && !entries.has(service ?? "")) return;
     if (!isCalledGone(answer, nameOf(service)))
       accuse(1, `${process.name} deletes ${standing.key}, of which ${wordOf(answer, nameOf(service))}`);
     const goneMs = Date.parse(markOf(manifest, GONE_SINCE_ANNOTATION) ?? "");
@@ -180,20 +190,26 @@ export function createWitness(options: WitnessOptions): Witness {
     process: Process,
     registry: string,
     changes: readonly Change[],
-    { entries }: Decision,
+    { entries, nowMs }: Decision,
   ): void {
+    // What a brake has kept for ten minutes may go.
+    const isKept = (manifest: Manifest) => {
+      const since = Date.parse(markOf(manifest, HELD_LOSS_ANNOTATION)?.split(" ").at(-1) ?? "");
+      return since <= nowMs - RELEASE_MS + TOLERANCE_MS;
+    };
     const had = [...entries.values()].filter((entry) => entry.registry === registry && entry.endpoints > 0).length;
     let losing = 0;
     let lost = 0;
     for (const change of changes) {
       if (change.kind !== "update" || change.object.registry !== registry || isMoved(change.standing.manifest))
         continue;
+      if (isKept(change.standing.manifest)) continue;
       const [was, now] = [placesOf(change.standing.manifest).length, placesOf(change.object.manifest).length];
       if (now >= was) continue;
       losing++;
       lost += (was - now) / was;
     }
-    if (losing > options.minDeletes && lost * 2 > had)
+    if (losing >= options.minShrinks && lost * 100 > options.maxShrinkPercent * had)
       accuse(1, `${process.name} takes away from ${losing} of ${had} services of ${registry} at once`);
   }
 

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Manifest, PROVENANCE_ANNOTATION, SHRUNK_ANNOTATION } from "../../src/model/objects.ts";
+import {
+  HELD_LOSS_ANNOTATION,
+  HELD_SERVICES_ANNOTATION,
+  type Manifest,
+  PROVENANCE_ANNOTATION,
+  SHRUNK_ANNOTATION,
+} from "../../src/model/objects.ts";
 import { securityRow } from "../security/row.ts";
 import { sized } from "../size.ts";
 import { strangersActs } from "./acts.ts";
@@ -22,7 +28,13 @@ function assertUntouched(stand: Stand, before: ReadonlyMap<string, Manifest>, an
 function withoutEndpoints(manifest: Manifest | undefined): unknown {
   if (manifest?.kind !== "ServiceEntry") return manifest;
   const { endpoints: _, ...spec } = manifest.spec;
-  const { [SHRUNK_ANNOTATION]: __, [PROVENANCE_ANNOTATION]: ___, ...annotations } = manifest.metadata.annotations ?? {};
+  const {
+    [SHRUNK_ANNOTATION]: __,
+    [PROVENANCE_ANNOTATION]: ___,
+    [HELD_LOSS_ANNOTATION]: ____,
+    [HELD_SERVICES_ANNOTATION]: _____,
+    ...annotations
+  } = manifest.metadata.annotations ?? {};
   return { ...manifest, metadata: { ...manifest.metadata, annotations }, spec };
 }
 

@@ -10,6 +10,7 @@ adapterContract("an adapter of memory", { start: async () => memoryWorld() });
 const faults: Readonly<Record<Fault, RegExp>> = {
   "empty-when-broken": /orders is still there and is taken for gone/,
   "absent-when-broken": /payments is still there and is taken for gone/,
+  "absent-when-denied": /payments is still there and is taken for gone/,
   "throws-for-one": /one service that cannot be read must not fail the others/,
   "new-objects": /is another object/,
   "new-revision": /nothing had changed for 300 ms, but revision "\d+" became "\d+"/,

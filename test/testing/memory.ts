@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Adapter, ServiceRead, Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter, ReadOptions, ServiceRead, Snapshot } from "../../src/model/adapter.ts";
 import type { Service } from "../../src/model/service.ts";
 import type { AdapterWorld } from "../../src/testing/testing.ts";
 
@@ -7,6 +7,7 @@ import type { AdapterWorld } from "../../src/testing/testing.ts";
 export type Fault =
   | "empty-when-broken"
   | "absent-when-broken"
+  | "absent-when-denied"
   | "throws-for-one"
   | "new-objects"
   | "new-revision"
@@ -40,6 +41,7 @@ interface Kept {
 /** A registry in memory with an adapter that keeps the contract, but for its fault. `timers` are those that it leaves behind. */
 export function memoryWorld(fault?: Fault, timers: Set<NodeJS.Timeout> = new Set()): AdapterWorld {
   const kept = new Map<string, Kept>();
+  const denied = new Set<string>();
   const made = new Map<string, { readonly of: Kept; readonly service: Service }>();
   const onChange = new Set<() => void>();
   let [isBroken, generation, reads] = [false, 0, 0];
@@ -89,7 +91,20 @@ export function memoryWorld(fault?: Fault, timers: Set<NodeJS.Timeout> = new Set
     return [{ state: "failed", key: `memory/default/${name}`, cause: new Error("broken") }];
   }
 
-  async function read(signal: AbortSignal, { trigger }: { readonly trigger: "poll" | "hint" }): Promise<Snapshot> {
+  /** What an adapter has seen on a list, or is told that it stands, and may not see now. */
+  function deniedOf(seen: Set<string>, standing: readonly string[]): readonly ServiceRead[] {
+    for (const name of kept.keys()) if (!denied.has(name)) seen.add(name);
+    if (!has("absent-when-denied")) for (const key of standing) seen.add(key.slice("memory/default/".length));
+    return [...seen]
+      .filter((name) => denied.has(name))
+      .map((name) => ({ state: "failed", key: `memory/default/${name}`, cause: new Error("denied") }));
+  }
+
+  async function read(
+    seen: Set<string>,
+    signal: AbortSignal,
+    { trigger, standing = () => [] }: ReadOptions,
+  ): Promise<Snapshot> {
     if (!has("reads-when-aborted")) signal.throwIfAborted();
     if (has("listener")) signal.addEventListener("abort", () => undefined);
     if (has("open-timer")) timers.add(setTimeout(() => undefined, 60_000));
@@ -98,7 +113,8 @@ export function memoryWorld(fault?: Fault, timers: Set<NodeJS.Timeout> = new Set
     reads++;
     if (has("stale-hint") && trigger === "hint" && last !== undefined) return last;
     if (isBroken && !has("empty-when-broken")) throw new Error("the list is broken");
-    const services = isBroken ? [] : [...kept].flatMap(([name, now]) => readOf(name, now));
+    const services = isBroken ? [] : [...kept].flatMap(([name, now]) => (denied.has(name) ? [] : readOf(name, now)));
+    if (!isBroken) services.push(...deniedOf(seen, standing()));
     if (has("random-order") && reads % 2 === 0) services.reverse();
     if (has("doubled")) services.push(...services.slice(0, 1));
     if (has("drops-last")) services.splice(2);
@@ -127,9 +143,19 @@ export function memoryWorld(fault?: Fault, timers: Set<NodeJS.Timeout> = new Set
     if (has("hangs-on-close")) await new Promise(() => undefined);
   }
 
-  const adapter: Adapter = { registry: "memory", read, waitForChange, close };
+  function newAdapter(): Adapter {
+    const seen = new Set<string>();
+    return {
+      registry: "memory",
+      read: (signal, options) => read(seen, signal, options),
+      waitForChange,
+      close,
+    };
+  }
+
   return {
-    adapter,
+    adapter: newAdapter(),
+    another: async () => newAdapter(),
     addService: async (name, addresses) => change(name, { ...known(name), addresses }),
     removeService: async (name) => change(name, undefined),
     addEndpoint: async (name, address) =>
@@ -146,6 +172,14 @@ export function memoryWorld(fault?: Fault, timers: Set<NodeJS.Timeout> = new Set
       const whole = known(name);
       change(name, { ...whole, isBroken: true });
       return async () => change(name, whole);
+    },
+    async denyService(name) {
+      denied.add(name);
+      moved();
+      return async () => {
+        denied.delete(name);
+        moved();
+      };
     },
     async setHealthy(name, address, healthy) {
       const { unhealthy } = known(name);

@@ -45,6 +45,8 @@ export interface Instance {
   readonly zone?: string;
   /** Set when it is not used; its ports count all the same. */
   readonly out?: LeftOut;
+  /** Only its checks keep it out, and it is not under maintenance. */
+  readonly isUnhealthy?: true;
   readonly notes: readonly string[];
 }
 
@@ -72,9 +74,11 @@ export function toInstance(
   const ports = isOther ? [] : portsOf(entry, port, options, notes);
   const status = statusOf(entry);
   const weight = weightOf(entry, status.state);
+  const judged = { parsed, status, weight, ports, warning: options.warning };
   const out = isOther
     ? { kind: "name" as const, reason: `registered as ${shorten(entry.service)}` }
-    : whyOut({ parsed, status, weight, ports, warning: options.warning });
+    : (whyUnhealthy(judged) ?? whyUnusable(judged));
+  const isUnhealthy = out?.kind === "health" && !MAINTENANCE.test(status.check) && whyUnusable(judged) === undefined;
   const labels = labelsOf(entry, options, notes);
   const region =
     (options.regionMeta === undefined ? undefined : entry.node.meta[options.regionMeta]) || entry.datacenter;
@@ -89,6 +93,7 @@ export function toInstance(
       ...(usable(region) ? { region: pool.text(region) } : {}),
       ...(usable(region) && usable(zone) ? { zone: pool.text(zone) } : {}),
       ...(out === undefined ? {} : { out: { address: shown, ...out } }),
+      ...(isUnhealthy ? { isUnhealthy } : {}),
       notes,
     },
   };
@@ -165,10 +170,13 @@ interface Status {
   readonly check: string;
 }
 
+/** Checks that an agent makes of maintenance. */
+const MAINTENANCE = /^_(node|service)_maintenance/;
+
 /** The worst of all checks, those of the node among them. A status that nobody knows counts as critical. */
 function statusOf({ checks }: HealthEntry): Status {
   const critical = checks.filter(({ status }) => status !== "passing" && status !== "warning");
-  const maintenance = critical.find(({ id }) => /^_(node|service)_maintenance/.test(id));
+  const maintenance = critical.find(({ id }) => MAINTENANCE.test(id));
   const [first] = critical;
   if (first !== undefined) return { state: "critical", check: (maintenance ?? first).id };
   const warning = checks.find(({ status }) => status === "warning");
@@ -179,16 +187,22 @@ function weightOf({ weights }: HealthEntry, state: Status["state"]): number | un
   return state === "warning" ? weights?.warning : weights?.passing;
 }
 
-function whyOut(of: {
+interface Judged {
   readonly parsed: ReturnType<typeof parseAddress>;
   readonly status: Status;
   readonly weight: number | undefined;
   readonly ports: readonly InstancePort[];
   readonly warning: MappingOptions["warning"];
-}): Omit<LeftOut, "address"> | undefined {
-  const { state, check } = of.status;
-  if (state === "critical" || (state === "warning" && of.warning === "exclude"))
+}
+
+function whyUnhealthy({ status: { state, check }, warning }: Judged): Omit<LeftOut, "address"> | undefined {
+  if (state === "critical" || (state === "warning" && warning === "exclude"))
     return { kind: "health", reason: `${state}: ${shorten(check)}` };
+  return undefined;
+}
+
+function whyUnusable(of: Judged): Omit<LeftOut, "address"> | undefined {
+  const { state } = of.status;
   if (of.parsed.address === undefined) return { kind: "address", reason: `its address ${of.parsed.must}` };
   if (of.ports.length === 0) return { kind: "port", reason: "it has no port" };
   // Istio reads weight 0 as 1.

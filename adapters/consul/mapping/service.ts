@@ -2,7 +2,16 @@ import { addressAndPort } from "../../../src/istio/address.ts";
 import { MAX_ENDPOINTS } from "../../../src/istio/limits.ts";
 import type { Endpoint, LeftOut, Service } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
-import { DUPLICATE, endpointOf, fewNotes, MOST_LEFT_OUT, PAST_LIMIT, type ServicePlace } from "../../mapping.ts";
+import {
+  type AllUnhealthy,
+  DUPLICATE,
+  endpointOf,
+  fewNotes,
+  judgedTogether,
+  MOST_LEFT_OUT,
+  PAST_LIMIT,
+  type ServicePlace,
+} from "../../mapping.ts";
 import type { Instance } from "./instance.ts";
 import { type SettledPort, settlePorts } from "./ports.ts";
 
@@ -11,10 +20,10 @@ export function toService(
   place: ServicePlace,
   instances: readonly Instance[],
   kubernetes: readonly string[],
-  pool: Intern,
+  { pool, allUnhealthy }: { readonly pool: Intern; readonly allUnhealthy: AllUnhealthy },
 ): Service {
   const notes = new Set<string>();
-  const sorted = [...instances].sort(byPlace);
+  const sorted = judgedTogether([...instances].sort(byPlace), allUnhealthy, notes);
   const ports = settlePorts(sorted, notes);
   const endpoints = new Map<string, Endpoint>();
   const leftOut: LeftOut[] = [...kubernetes]

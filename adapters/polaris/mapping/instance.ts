@@ -9,7 +9,7 @@ import type { RawInstance } from "../client/reply.ts";
 import type { PolarisOptions } from "../options.ts";
 
 /** The options that say how an instance is read. */
-export type MappingOptions = Pick<PolarisOptions, "unhealthy">;
+export type MappingOptions = Pick<PolarisOptions, "unhealthy" | "allUnhealthy">;
 
 /** A protocol as an instance states it: the name of its port, and what Istio is told. */
 export interface Protocol {
@@ -32,6 +32,8 @@ export interface Instance {
   readonly subzone?: string;
   /** Set when it is not used; its port counts all the same. */
   readonly out?: LeftOut;
+  /** Only its health keeps it out. */
+  readonly isUnhealthy?: true;
   readonly notes: readonly string[];
 }
 
@@ -62,6 +64,7 @@ export function toInstance(
       ...(Object.keys(labels).length === 0 ? {} : { labels: pool.record(labels) }),
       ...localityOf(raw, notes, pool),
       ...(why === undefined ? {} : { out: { address: shown, ...why } }),
+      ...(why?.kind === "health" ? { isUnhealthy: true as const } : {}),
       notes,
     },
   };

@@ -2,7 +2,15 @@ import { addressAndPort } from "../../../src/istio/address.ts";
 import { MAX_ENDPOINTS } from "../../../src/istio/limits.ts";
 import type { Endpoint, LeftOut, Service } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
-import { DUPLICATE, endpointOf, fewNotes, MOST_LEFT_OUT, PAST_LIMIT, type ServicePlace } from "../../mapping.ts";
+import {
+  DUPLICATE,
+  endpointOf,
+  fewNotes,
+  judgedTogether,
+  MOST_LEFT_OUT,
+  PAST_LIMIT,
+  type ServicePlace,
+} from "../../mapping.ts";
 import type { RawInstance } from "../client/reply.ts";
 import { type Instance, type MappingOptions, toInstance } from "./instance.ts";
 import { type PortGroup, settlePorts } from "./ports.ts";
@@ -15,14 +23,15 @@ export function toService(
   pool: Intern,
 ): Service | undefined {
   const read = raw.map((one) => toInstance(one, options, pool));
-  const instances = read.flatMap(({ instance }) => (instance === undefined ? [] : [instance])).sort(byPlace);
-  if (raw.length > 0 && instances.length === 0) return undefined;
+  const all = read.flatMap(({ instance }) => (instance === undefined ? [] : [instance])).sort(byPlace);
+  if (raw.length > 0 && all.length === 0) return undefined;
   const kubernetes = read.flatMap((one): LeftOut[] =>
     one.instance === undefined
       ? [{ address: one.kubernetes, kind: "kubernetes", reason: "registered from Kubernetes by polaris-controller" }]
       : [],
   );
-  const notes = new Set(instances.flatMap((instance) => instance.notes));
+  const notes = new Set(all.flatMap((instance) => instance.notes));
+  const instances = judgedTogether(all, options.allUnhealthy, notes);
   const groups = settlePorts(instances, notes);
   const { endpoints, out } = endpointsOf(instances, groups, pool);
   return {

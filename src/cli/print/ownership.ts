@@ -34,9 +34,14 @@ export function concludeActions(
     const rows = results.map((result) => [`${SIGNS[result.kind][0]} ${result.key}`, textOf(result)]);
     for (const [at, text] of table(rows).entries()) line(style(SIGNS[results[at]?.kind ?? "wait"][1], text));
     if (results.length > 0) line("");
-    line([countsOf(results), ...(isDryRun ? ["Nothing was written."] : notes)].join(" "));
+    line([countsOf(results, isDryRun), ...(isDryRun ? ["Nothing was written."] : notes)].join(" "));
   }
   return failed.length > 0 || results.some(({ kind }) => kind === "refuse") ? 1 : 0;
+}
+
+function toDo(kind: OwnershipAction["kind"]): string {
+  const isNoChange = kind === "leave" || kind === "wait" || kind === "refuse";
+  return isNoChange ? DONE[kind] : `would be ${DONE[kind]}`;
 }
 
 function textOf({ why, outcome, error }: OwnershipResult): string {
@@ -55,10 +60,13 @@ function actionJson({ kind, key, service, why, outcome, error }: OwnershipResult
   };
 }
 
-/** `2 objects adopted, 1 refused.` */
-function countsOf(results: readonly OwnershipResult[]): string {
+/** `2 objects adopted, 1 refused.`; before it is done: `2 objects would be adopted, 1 refused.` */
+function countsOf(results: readonly OwnershipResult[], isDryRun: boolean): string {
   const done = results.filter(({ outcome }) => outcome !== "conflict" && outcome !== "failed");
-  const counts = [...Map.groupBy(done, ({ kind }) => kind)].map(([kind, { length }]) => ({ length, text: DONE[kind] }));
+  const counts = [...Map.groupBy(done, ({ kind }) => kind)].map(([kind, { length }]) => ({
+    length,
+    text: isDryRun ? toDo(kind) : DONE[kind],
+  }));
   const failed = results.length - done.length;
   const all = failed === 0 ? counts : [...counts, { length: failed, text: "not written" }];
   const texts = all.map(({ length, text }, at) => `${at === 0 ? count(length, "object") : length} ${text}`);

@@ -13,6 +13,7 @@ import type { ServiceKey } from "../../model/service.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import type { Decision } from "../../plan/decision.ts";
 import { readNames } from "../../plan/names/names-annotation.ts";
+import { isMarkOnly } from "../../plan/policy/marks.ts";
 import { sameValue } from "../../plan/same.ts";
 import { standingStage } from "../../plan/stages/standing-stage.ts";
 import { isCompanion, isExposure } from "../../plan/standing.ts";
@@ -101,10 +102,10 @@ function unreadText(why: string): string {
   return `cannot be read: ${why.replace(/^Cannot read services of registry "[^"]*": /, "")}`;
 }
 
-/** The changes and holds, service by service. */
-export function planLines(decision: Decision, style: Style, keepEmptyMs: number): readonly string[] {
+/** The changes and holds, service by service; `isDone`: what was changed, and not what would be. */
+export function planLines(decision: Decision, style: Style, keepEmptyMs: number, isDone: boolean): readonly string[] {
   const groups = [...groupByService(decision.plan)].sort(([a], [b]) => (a < b ? -1 : 1));
-  const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs));
+  const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs, isDone));
   const holds = decision.plan.hold.map((hold) => ({
     sign: "!",
     cells: [hostOf(hold, decision), holdText(hold)],
@@ -120,6 +121,7 @@ export function planLines(decision: Decision, style: Style, keepEmptyMs: number)
       style(colours[sign as keyof typeof colours], `${sign} ${changed[at] ?? ""}`),
       ...details.map((detail) => `    ${style(colours[detail.charAt(0) as keyof typeof colours], detail)}`),
     ]),
+    ...decision.plan.released.map(({ message }) => style("yellow", message)),
   ];
 }
 
@@ -147,7 +149,9 @@ interface ServiceGroup {
 
 function groupByService(plan: Decision["plan"]): ReadonlyMap<ServiceKey, ServiceGroup> {
   const groups = new Map<ServiceKey, ServiceGroup>();
-  for (const change of [...plan.create, ...plan.update, ...plan.delete]) {
+  // What a brake notes on what it keeps changes nothing for anyone.
+  const updates = plan.update.filter((change) => !isMarkOnly(change));
+  for (const change of [...plan.create, ...updates, ...plan.delete]) {
     const { service = "", manifest } = change.kind === "delete" ? change.standing : change.object;
     // An entry that someone else wrote counts by itself.
     const id = change.kind === "update" && change.premade !== undefined ? change.object.key : service;
@@ -169,7 +173,7 @@ interface Row {
   readonly details: readonly string[];
 }
 
-function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
+function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number, isDone: boolean): Row {
   const entryChange = changes.find((change) => isMain(manifestOf(change)));
   const manifest = entryChange === undefined ? undefined : (manifestOf(entryChange) as ServiceEntry);
   const subject = manifest?.spec.hosts[0] ?? serviceOf(changes[0]);
@@ -189,7 +193,11 @@ function serviceRow({ sign, changes }: ServiceGroup, keepEmptyMs: number): Row {
   }
   if (sign === "-" && entryChange?.kind === "delete") return { sign, cells: [subject, entryChange.why], details: [] };
   const update = entryChange?.kind === "update" ? entryDiff(entryChange, keepEmptyMs) : { cells: [], details: [] };
-  return { sign, cells: [subject, ...update.cells, ...others.map(otherText)], details: update.details };
+  return {
+    sign,
+    cells: [subject, ...update.cells, ...others.map((change) => otherText(change, isDone))],
+    details: update.details,
+  };
 }
 
 /** The first of a service's further names, and how many there are besides. */
@@ -215,10 +223,11 @@ function wayText(change: Change): readonly string[] {
   return kind === "Service" ? [`alias ${metadata.namespace}/${metadata.name}`] : [];
 }
 
-function otherText(change: Change): string {
+function otherText(change: Change, isDone: boolean): string {
   const { kind, metadata } = manifestOf(change);
   const [known] = wayText(change);
-  const verb = { create: "created", update: "changed", delete: "deleted" }[change.kind];
+  const done = { create: "created", update: "changed", delete: "deleted" }[change.kind];
+  const verb = isDone ? done : `to be ${done}`;
   const what = known ?? `${kind} ${metadata.name}`;
   return change.kind === "delete" ? `${what} ${verb}: ${change.why}` : `${what} ${verb}`;
 }

@@ -1,3 +1,4 @@
+import { addressAndPort } from "../../istio/address.ts";
 import { protocolOf } from "../../istio/ports.ts";
 import type { EntryEndpoint, EntryPort, ServiceEntry } from "../../model/objects.ts";
 
@@ -24,8 +25,7 @@ export function portsText(ports: readonly EntryPort[]): string {
 /** `10.1.4.9:8080`, `[2001:db8::1]:8080`, with several ports `10.1.4.9:8080,9090` */
 export function placeText(endpoint: EntryEndpoint, ports: readonly EntryPort[]): string {
   const numbers = ports.map(({ name, number, targetPort }) => endpoint.ports?.[name] ?? targetPort ?? number);
-  const host = endpoint.address.includes(":") ? `[${endpoint.address}]` : endpoint.address;
-  return `${host}:${numbers.join(",")}`;
+  return addressAndPort(endpoint.address, numbers.join(","));
 }
 
 /** `eu-1a  weight 100  version=v1` */

@@ -6,6 +6,11 @@ export function outputOption(formats: readonly string[] = ["text", "json"]): Opt
   return new Option("-o, --output <format>", "how to print").choices(formats).default("text");
 }
 
+/** `--detailed-exitcode`: whether there are changes can be told from the exit code. */
+export function detailedExitCodeOption(): Option {
+  return new Option("--detailed-exitcode", "exit code 2 instead of 0 where there are changes").default(false);
+}
+
 /** `--from`: addresses of the replicas that count who asks for what. */
 export function replicasOption(about: string): Option {
   return new Option("--from <urls>", about).argParser(list).default([], "the configuration's http.listen");

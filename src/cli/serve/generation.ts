@@ -4,6 +4,7 @@ import type { Demand } from "../../controller/demand.ts";
 import { relayDemand } from "../../controller/demand-relay.ts";
 import type { Leadership } from "../../controller/leadership.ts";
 import type { Adapter } from "../../model/adapter.ts";
+import type { Target } from "../../model/target.ts";
 import { demandTtls } from "../../plan/known.ts";
 import type { CliContext } from "../context.ts";
 import { closeAdapters, createAdapters } from "../setup/adapters.ts";
@@ -24,6 +25,8 @@ export interface Generation {
   readonly names: LiveNames;
   /** Nothing of ours stood at the start, and what the first pass wrote is not in the table yet. */
   isFresh: boolean;
+  /** By performance.now(). */
+  readonly startedMs: number;
   /** Resolves when all of it has ended. */
   done: Promise<void>;
 }
@@ -55,8 +58,9 @@ export async function startGeneration(
       stop,
       leadership,
       controller: undefined,
-      names: liveNames(opened.target, config, onTable),
+      names: liveNames(opened.target, config, onTable, () => isPartial(generation)),
       isFresh: false,
+      startedMs: performance.now(),
       done: Promise.resolve(),
     };
     generation.done = live(generation, demand, signal, context);
@@ -112,6 +116,37 @@ export async function releaseBrake(generation: Generation | undefined, registry:
   await opened.markAllowDeletes([registry]);
 }
 
+/** Registries of which nothing is known yet, for as long as they are waited for. */
+function awaitedRegistries(generation: Generation): readonly string[] {
+  const { config, controller, startedMs } = generation;
+  if (controller === undefined || performance.now() - startedMs >= config.http.readyWaitMs) return [];
+  return unreadRegistries(generation);
+}
+
+/** Registries that were never read and of which nothing stands: nobody knows their names yet, so that none may be denied. */
+function unreadRegistries({ config: { registries, merge }, controller, opened }: Generation): readonly string[] {
+  const readAtMs = controller?.readers.readAtMs;
+  const unread = registries.map(({ name }) => name).filter((name) => readAtMs?.has(name) !== true);
+  if (unread.length === 0) return [];
+  const standing = new Set([...opened.target.standing().objects.values()].map(({ registry }) => registry));
+  return unread.filter((name) => !standing.has(merge.includes(name) ? (merge[0] ?? name) : name));
+}
+
+/** Whether names are missing that none may be told not to exist: of a registry that was never read, or of which nothing could be written yet. */
+function isPartial(generation: Generation): boolean {
+  const { config, controller, opened } = generation;
+  if (config.policy.mode === "dry-run") return false;
+  if (unreadRegistries(generation).length > 0) return true;
+  const creates = controller?.latest()?.plan.create ?? [];
+  if (controller !== undefined && creates.length === 0) return !controller.hasPassed() && isEmpty(opened.target);
+  const standing = new Set([...opened.target.standing().objects.values()].map(({ registry }) => registry));
+  return creates.some(({ object }) => !standing.has(object.registry));
+}
+
+function isEmpty(target: Target): boolean {
+  return target.standing().objects.size === 0;
+}
+
 /** Whether its names can be answered; why not, in sentences without a full stop. */
 export function readiness(
   generation: Generation | undefined,
@@ -129,6 +164,12 @@ export function readiness(
   const isUnsettled = rows.length > 0 && rows.every(({ settledAtMs }) => settledAtMs > Date.now());
   const isBehind = isFresh && names.version() !== opened.target.version();
   if (isUnsettled || isBehind) return { ready: false, reasons: ["the names have not settled yet"] };
+  const awaited = isFresh ? awaitedRegistries(generation) : [];
+  if (awaited.length > 0)
+    return {
+      ready: false,
+      reasons: awaited.map((name) => `registry ${name} has not been read yet, and nothing of it stands`),
+    };
   generation.isFresh = false;
   return { ready: true, reasons: [] };
 }

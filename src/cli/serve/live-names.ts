@@ -11,6 +11,8 @@ import { type KnownServices, type WaitingNames, waitingNames } from "../../plan/
 const SETTLE_MS = { kubernetes: 1000, directory: 0 };
 
 const BURST_MS = 20;
+/** How soon it is seen that no names are missing any more. */
+const PARTIAL_MS = 500;
 /** While names keep coming, tables are made in a tenth of the time at most. */
 const REST = 9;
 /** Somebody waits for each name that comes on demand. */
@@ -40,6 +42,7 @@ interface Source {
   readonly reported: ReadonlySet<string>;
   readonly tables: ReturnType<typeof nameTables>;
   readonly onTable: () => void;
+  readonly isPartial: () => boolean;
 }
 
 interface State {
@@ -57,14 +60,19 @@ interface State {
   wake: () => void;
 }
 
-/** The names in `target` as `config` wants them; `onTable` is called whenever `table` may be another one. */
+/**
+ * The names in `target` as `config` wants them; `onTable` is called whenever `table` may be another one.
+ *
+ * @param isPartial whether names are missing now, as a registry was never read
+ */
 export function liveNames(
   target: Target,
   { dns, vips, registries }: Pick<Config, "dns" | "vips" | "registries">,
   onTable: () => void,
+  isPartial: () => boolean = () => false,
 ): LiveNames {
   const reported = new Set(registries.flatMap(({ name, demand }) => (demand === "reported" ? [name] : [])));
-  const source: Source = { target, families: vips.families, reported, tables: nameTables(), onTable };
+  const source: Source = { target, families: vips.families, reported, tables: nameTables(), onTable, isPartial };
   const state: State = {
     waiting: { rows: [], of: new Map() },
     waitingOf: undefined,
@@ -94,7 +102,7 @@ export function liveNames(
 
 async function renew(
   state: State,
-  { target, families, reported, tables, onTable }: Source,
+  { target, families, reported, tables, onTable, isPartial }: Source,
   signal: AbortSignal,
 ): Promise<void> {
   const now = target.version();
@@ -103,7 +111,7 @@ async function renew(
   state.waitingOf = known;
   const options = {
     ...{ settleMs: SETTLE_MS[target.kind], nowMs: Date.now(), families },
-    ...{ endpoints: state.endpoints, waiting: state.waiting.rows },
+    ...{ endpoints: state.endpoints, waiting: state.waiting.rows, isPartial: isPartial() },
   };
   const changed = target.changesSince(state.version);
   try {
@@ -115,13 +123,16 @@ async function renew(
 }
 
 async function follow(state: State, source: Source, signal: AbortSignal, log: Log): Promise<void> {
-  const { target, reported } = source;
+  const { target, reported, isPartial } = source;
   while (!signal.aborted) {
     const woken = new Promise<void>((resolve) => {
       state.wake = resolve;
     });
-    const isDue = (state.endpoints && state.table?.hasEndpoints !== true) || state.known !== state.waitingOf;
-    if (!isDue) await Promise.race([woken, target.waitForChange(state.version, signal).catch(() => undefined)]);
+    const isDue =
+      (state.endpoints && state.table?.hasEndpoints !== true) ||
+      isPartial() !== (state.table?.isPartial === true) ||
+      state.known !== state.waitingOf;
+    if (!isDue) await untilNews(state, woken, target, signal);
     if (signal.aborted) break;
     const startedMs = performance.now();
     try {
@@ -136,4 +147,22 @@ async function follow(state: State, source: Source, signal: AbortSignal, log: Lo
     const restMs = Math.max(BURST_MS, rest * (performance.now() - startedMs));
     await delay(restMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** Resolve when the target changes, someone wakes us, the table is to be made anew, or `signal` aborts. */
+async function untilNews(
+  { version, table }: State,
+  woken: Promise<void>,
+  target: Target,
+  signal: AbortSignal,
+): Promise<void> {
+  const { renewAtMs } = table ?? {};
+  const ended = new AbortController();
+  const inner = AbortSignal.any([signal, ended.signal]);
+  const news = [woken, target.waitForChange(version, inner)];
+  // Nobody tells when a registry turns out to have nothing.
+  if (table?.isPartial === true) news.push(delay(PARTIAL_MS, undefined, { signal: inner }));
+  if (renewAtMs !== undefined) news.push(delay(Math.max(0, renewAtMs - Date.now()), undefined, { signal: inner }));
+  await Promise.race(news.map((one) => one.catch(() => undefined)));
+  ended.abort();
 }

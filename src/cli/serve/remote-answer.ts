@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { parseAddress } from "../../istio/address.ts";
 import { canonical, familyOf } from "../../istio/addresses.ts";
 import { isInDomains } from "../../istio/domains.ts";
 import type { NameRow, NameTable } from "../../model/name-table.ts";
@@ -9,6 +10,12 @@ const address = z.string().transform((text, context) => {
   const found = canonical(text);
   if (found !== undefined) return found;
   context.addIssue({ code: "custom", message: "must be an address" });
+  return z.NEVER;
+});
+const place = z.string().transform((text, context) => {
+  const parsed = parseAddress(text);
+  if (parsed.address !== undefined) return parsed.address;
+  context.addIssue({ code: "custom", message: parsed.must });
   return z.NEVER;
 });
 const port = z.int().min(0).max(65_535);
@@ -22,7 +29,7 @@ const row = z.object({
   endpoints: z
     .array(
       z.object({
-        address,
+        address: place,
         ports: z.record(z.string(), port).exactOptional(),
         region: z.string().exactOptional(),
         zone: z.string().exactOptional(),
@@ -34,7 +41,12 @@ const row = z.object({
   waits: z.literal(true).exactOptional(),
   settledAtMs: z.number(),
 });
-const Answer = z.object({ serial: z.int().min(0), hasEndpoints: z.boolean(), names: z.array(row) });
+const Answer = z.object({
+  serial: z.int().min(0),
+  hasEndpoints: z.boolean(),
+  isPartial: z.literal(true).exactOptional(),
+  names: z.array(row),
+});
 
 /** What another x2istio says of its names. */
 export interface RemoteAnswer {
@@ -77,7 +89,7 @@ export function readTable(
   }
   const parents = new Set<string>();
   for (const name of names.keys()) addParents(name, parents, names);
-  const { hasEndpoints } = answer;
+  const { hasEndpoints, isPartial } = answer;
   const serial = Math.max(answer.serial, (before?.serial ?? -1) + 1);
-  return { table: { names, parents, hasEndpoints, serial }, leftOut };
+  return { table: { names, parents, hasEndpoints, serial, ...(isPartial && { isPartial }) }, leftOut };
 }

@@ -39,7 +39,8 @@ export async function createAdapters(
 /** Where the endpoints of a registry may be. */
 export function endpointsOf(config: Config, registry: string): AdmitEndpoints {
   const rules = config.registries.find(({ name }) => name === registry)?.endpoints;
-  return admitEndpoints({ ...rules, vips: vipRanges(config) });
+  const zones = config.dns.zones.flatMap(({ name, forward }) => (forward.length === 0 ? [name] : []));
+  return admitEndpoints({ ...rules, vips: vipRanges(config), zones, clusterDomain: config.target.clusterDomain });
 }
 
 /** No registry may lead the mesh back into itself, or its callers to what is theirs alone. */

@@ -1,12 +1,14 @@
 import type { Config } from "../../config/config.ts";
 import { loadConfig } from "../../config/load.ts";
 import { describeError } from "../../errors.ts";
-import type { Adapter } from "../../model/adapter.ts";
+import type { Adapter, ReadOptions } from "../../model/adapter.ts";
+import type { ServiceKey } from "../../model/service.ts";
 import type { Target } from "../../model/target.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import { decide } from "../../plan/decide.ts";
 import type { Decision, DecisionInput } from "../../plan/decision.ts";
 import { planMemory } from "../../plan/memory.ts";
+import { standingServices } from "../../plan/standing-services.ts";
 import type { CliContext } from "../context.ts";
 import { closeAdapters, createAdapters } from "./adapters.ts";
 import type { OpenTarget } from "./open-target.ts";
@@ -47,7 +49,13 @@ export async function once<Result>(
   try {
     adapters = await createAdapters(config, context, opened.serviceRanges);
     context.out.progress("reading registries and target");
-    const [readings] = await Promise.all([readAll(adapters, signal), target.start({ watch, signal })]);
+    // What stands comes first: what of it a registry does not list is asked for by name.
+    await target.start({ watch, signal });
+    const readings = await readAll(
+      adapters,
+      (registry) => standingServices(target.standing(), registry, config.merge),
+      signal,
+    );
     context.out.progress("");
     const memory = planMemory();
     return await use({
@@ -69,16 +77,22 @@ export async function once<Result>(
   }
 }
 
-async function readAll(adapters: readonly Adapter[], signal: AbortSignal): Promise<ReadonlyMap<string, Reading>> {
+async function readAll(
+  adapters: readonly Adapter[],
+  standing: (registry: string) => readonly ServiceKey[],
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Reading>> {
   const timed = AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)]);
-  const readings = await Promise.all(adapters.map((adapter) => readOne(adapter, timed)));
+  const readings = await Promise.all(
+    adapters.map((adapter) => readOne(adapter, { trigger: "poll", standing: () => standing(adapter.registry) }, timed)),
+  );
   signal.throwIfAborted();
   return new Map(adapters.map(({ registry }, at) => [registry, readings[at] ?? { state: "unread" }]));
 }
 
-async function readOne(adapter: Adapter, signal: AbortSignal): Promise<Reading> {
+async function readOne(adapter: Adapter, options: ReadOptions, signal: AbortSignal): Promise<Reading> {
   try {
-    return { state: "read", snapshot: await adapter.read(signal, { trigger: "poll" }) };
+    return { state: "read", snapshot: await adapter.read(signal, options) };
   } catch (error) {
     return { state: "failed", why: describeError(error) };
   }

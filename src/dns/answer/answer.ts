@@ -5,7 +5,8 @@ import type { Question } from "../wire/query.ts";
 import type { ResourceRecord } from "../wire/records.ts";
 import type { Reply } from "../wire/reply.ts";
 import type { AnswerContext } from "./context.ts";
-import { type AnyRow, findRow, srvOf } from "./rows.ts";
+import { isAnsweredHere } from "./own-types.ts";
+import { type AnyRow, consulSrvOf, findRow } from "./rows.ts";
 import { type AnswerTable, isNameAbove } from "./table.ts";
 import { denyingZone, soaOwner, zoneOf } from "./zones.ts";
 
@@ -28,11 +29,15 @@ export const SOA_TIMES = {
  * What becomes of a question: an answer, a question to someone else, a chain of CNAMEs whose last target someone else knows, or the same
  * question again later.
  */
-export type Answer =
-  | ({ readonly kind: "reply" } & Reply)
-  | ({ readonly kind: "chain" } & Chain)
-  | { readonly kind: "forward"; readonly to: readonly Upstream[] }
-  | Held;
+export type Answer = ({ readonly kind: "reply" } & Reply) | ({ readonly kind: "chain" } & Chain) | Elsewhere | Held;
+
+/** The question is asked of others. */
+export interface Elsewhere {
+  readonly kind: "forward";
+  readonly to: readonly Upstream[];
+  /** The name has addresses here, so it exists whatever they say, and is no alias of another name. */
+  readonly isKnown?: true;
+}
 
 /** The same question again at `untilMs` (epoch). */
 export interface Held {
@@ -52,7 +57,8 @@ export interface Chain {
 /**
  * Answer one question. Pure: wire knows messages, serve knows sockets.
  *
- * Known names are answered whatever their zone. An unknown name belongs to the zone that matches most of its labels: in one of
+ * Addresses of known names are answered whatever their zone; their other types are asked where the zone is, if it is someone else's and there is
+ * anyone to ask. An unknown name belongs to the zone that matches most of its labels: in one of
  * ours it is denied, with NODATA if names exist below it (RFC 8020 §2) and NXDOMAIN otherwise; in an overlay that zone's servers are
  * asked; outside of all zones `forward` is asked, or the answer is REFUSED. A denial carries the zone's SOA (RFC 2308 §2).
  *
@@ -68,7 +74,10 @@ export function answer(question: Question, table: AnswerTable, context: AnswerCo
   const zone = zoneOf(question.name, context.byName);
   const isOurs = zone !== undefined && zone.forward.length === 0;
   const row = findRow(question.name, table, context);
-  if (row === undefined && !isOurs) return askOthers(zone?.forward ?? context.forward);
+  if (isOurs) return resolve(question, row, table, context);
+  const to = zone?.forward ?? context.forward;
+  if (row === undefined) return askOthers(to);
+  if (to.length > 0 && !isAnsweredHere(row, question)) return { kind: "forward", to, isKnown: true };
   return resolve(question, row, table, context);
 }
 
@@ -98,7 +107,8 @@ function resolve(
     chain.push({ name, type: "CNAME", ttlSeconds: context.ttlSeconds, target: row.cname });
     name = row.cname.toLowerCase();
     row = findRow(name, table, context);
-    if (row === undefined && denyingZone(name, context) === undefined) return leadOut(chain, name, type, context);
+    const isTheirs = row === undefined || !isAnsweredHere(row, { name, type });
+    if (isTheirs && denyingZone(name, context) === undefined) return leadOut(chain, name, type, context);
   }
   if (row?.waits === true && WAITING_TYPES.has(type)) return wanted(row, context);
   const heldUntilMs = row === undefined ? 0 : unsettledUntilMs(row, type, context.nowMs);
@@ -109,7 +119,7 @@ function resolve(
 }
 
 /** What a service has once it stands; of all else it has nothing, before and after. */
-const WAITING_TYPES: ReadonlySet<number> = new Set([TYPE.A, TYPE.AAAA, TYPE.SRV, TYPE.TXT]);
+const WAITING_TYPES: ReadonlySet<number> = new Set([TYPE.A, TYPE.AAAA, TYPE.SRV, TYPE.TXT, TYPE.ANY]);
 /** How soon a name that someone asked for may be there. */
 const WANTED_AGAIN_MS = 20;
 
@@ -141,8 +151,7 @@ function recordsOf(
     case TYPE.CNAME:
       return cnameOf(name, row, ttlSeconds);
     case TYPE.SRV:
-      // A plain name has all its ports, as in Consul, Polaris and Kubernetes.
-      return (row?.srv ?? (row === undefined ? [] : srvOf(name, row.ports ?? [], row, context))).map((place) => ({
+      return (row?.srv ?? consulSrvOf(name, row, context)).map((place) => ({
         ...{ name, type: "SRV" as const, ttlSeconds, priority: 0, weight: 100 },
         ...place,
       }));
@@ -157,7 +166,7 @@ function recordsOf(
       // The zone names itself, as RFC 6303 §3 has it: no name of ours needs to be invented, and none can clash with a service's.
       return isApex ? [{ name, type: "NS", ttlSeconds, target: name }] : [];
     case TYPE.ANY:
-      return any(name, row, isApex, ttlSeconds);
+      return any(name, row, table, context);
     default:
       return [];
   }
@@ -178,10 +187,18 @@ function cnameOf(name: string, row: NameRow | undefined, ttlSeconds: number): re
   return row?.cname === undefined ? [] : [{ name, type: "CNAME", ttlSeconds, target: row.cname }];
 }
 
-/** ANY gets one small record: the CNAME, or else the HINFO of RFC 8482 §4.2. */
-function any(name: string, row: NameRow | undefined, isApex: boolean, ttlSeconds: number): readonly ResourceRecord[] {
-  if (row?.cname !== undefined) return cnameOf(name, row, ttlSeconds);
-  return row !== undefined || isApex ? [{ name, type: "HINFO", ttlSeconds, cpu: "RFC8482", os: "" }] : [];
+/** Of what a name may have, what is most often meant first. */
+const ANY_ORDER = [TYPE.CNAME, TYPE.A, TYPE.AAAA, TYPE.SRV, TYPE.PTR, TYPE.SOA];
+
+/** ANY gets one RRset (RFC 8482 §4.1): JNDI asks so for addresses, and can use no other answer. */
+function any(
+  name: string,
+  row: AnyRow | undefined,
+  table: AnswerTable,
+  context: AnswerContext,
+): readonly ResourceRecord[] {
+  const sets = ANY_ORDER.map((type) => recordsOf(name, row, type, table, context));
+  return sets.find(({ length }) => length > 0) ?? [];
 }
 
 /** NXDOMAIN denies every type of a name and all names below it (RFC 2308 §2.1, RFC 8020 §2); a name with rows or a zone below it gets NODATA. */
@@ -193,6 +210,7 @@ function deny(
   context: AnswerContext,
 ): Answer {
   const exists = row !== undefined || isNameAbove(name, table, context);
+  if (!exists && table.isPartial === true) return bare(RCODE.SERVFAIL);
   return reply(exists ? RCODE.NOERROR : RCODE.NXDOMAIN, chain, [soa(soaOwner(name, context), table)]);
 }
 
@@ -202,7 +220,8 @@ function soa(zone: string, table: AnswerTable): ResourceRecord {
 
 /** Until when an answer would give out an address too early; 0 if it would not. */
 function unsettledUntilMs(row: NameRow, type: number, nowMs: number): number {
-  const givesAddress = (type === TYPE.A && row.a.length > 0) || (type === TYPE.AAAA && row.aaaa.length > 0);
+  const gives = (of: number, { length }: readonly string[]) => (type === of || type === TYPE.ANY) && length > 0;
+  const givesAddress = gives(TYPE.A, row.a) || gives(TYPE.AAAA, row.aaaa);
   return givesAddress && row.settledAtMs > nowMs ? row.settledAtMs : 0;
 }
 

@@ -1,5 +1,5 @@
 import type { Upstream } from "../forward/upstream.ts";
-import type { View } from "./views.ts";
+import type { Given, View } from "./views.ts";
 import type { ZoneIndex } from "./zones.ts";
 
 /** What besides the names decides an answer. */
@@ -11,8 +11,8 @@ export interface AnswerContext extends ZoneIndex {
   readonly tellsServices?: boolean;
   /** What the client is given; by default the VIPs. */
   readonly view?: View;
-  /** Counts questions, so that endpoints take turns. */
-  readonly rotation?: number;
+  /** Who asks, by a view. */
+  readonly given?: Given;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
 }

@@ -6,6 +6,8 @@ export interface AnswerTable {
   readonly names: Pick<NameTable["names"], "get">;
   readonly parents: Pick<NameTable["parents"], "has">;
   readonly serial: number;
+  /** Whether a name that is not here may exist all the same: it is not denied. */
+  readonly isPartial?: boolean;
   /** Whether there are names that begin with `*` (RFC 4592). */
   readonly hasWildcards?: boolean;
   /** The host that has an address, in canonical text, as its VIP. */

@@ -132,7 +132,8 @@ async function askNow(state: State, asked: Asked, upstreams: readonly Upstream[]
   }
   const ttlSeconds = answer?.ttlSeconds ?? FAILURE_SECONDS;
   const entry: Entry = { asked, upstreams, answer, storedAtMs: nowMs, ttlSeconds, staleUntilMs: 0, uses: 0 };
-  if (ttlSeconds > 0) state.cache.put(asked.key, entry, (answer?.message.length ?? 0) + asked.question.length);
+  const answerBytes = answer === undefined ? 0 : answer.message.length + answer.echoes.byteLength;
+  if (ttlSeconds > 0) state.cache.put(asked.key, entry, answerBytes + asked.question.length);
   return { answer, ageSeconds: 0, staleTtlSeconds: undefined };
 }
 

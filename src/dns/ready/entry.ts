@@ -12,8 +12,8 @@ export const AAAA_BYTES = 28;
 
 /** Where in an entry its parts stand. */
 export const ENTRY = {
-  /** Not 0: the row may not have settled. */
-  unsettled: 0,
+  /** See {@link FLAG}. */
+  flags: 0,
   /** Offset of the SOA's owner in the name. */
   soaOffset: 1,
   aCount: 2,
@@ -26,19 +26,35 @@ export const ENTRY = {
   records: 16,
 } as const;
 
+/** What a row is besides. */
+export const FLAG = {
+  /** It may not have settled. */
+  unsettled: 1,
+  /** Its zone is someone else's, who may know more types of it. */
+  theirs: 2,
+} as const;
+
 /** Where in an SOA record its owner, MNAME and serial stand; the first two are pointers. */
 export const SOA = { owner: 0, primary: 12, serial: 30 } as const;
 
 /** More records than an answer by UDP has room for. */
 const MOST_RECORDS = Math.floor(MAX_UDP_BYTES / A_BYTES);
 
+/** What of a row's entry does not follow from the row. */
+export interface EntryPlace {
+  /** Octets of the name before that of its SOA. */
+  readonly soaOffset: number;
+  readonly isTheirs: boolean;
+  readonly ttlSeconds: number;
+}
+
 /** The entry of a row; undefined for one that only the full path can answer, or say that nothing can. */
-export function entryOf(row: NameRow, soaOffset: number, ttlSeconds: number): Uint8Array | undefined {
+export function entryOf(row: NameRow, { soaOffset, isTheirs, ttlSeconds }: EntryPlace): Uint8Array | undefined {
   const { a, aaaa, settledAtMs } = row;
   if (row.cname !== undefined || row.waits === true || a.length > MOST_RECORDS || aaaa.length > MOST_RECORDS)
     return undefined;
   const entry = new Uint8Array(ENTRY.records + a.length * A_BYTES + aaaa.length * AAAA_BYTES);
-  entry[ENTRY.unsettled] = settledAtMs > 0 ? 1 : 0;
+  entry[ENTRY.flags] = (settledAtMs > 0 ? FLAG.unsettled : 0) | (isTheirs ? FLAG.theirs : 0);
   entry[ENTRY.soaOffset] = soaOffset;
   entry[ENTRY.aCount] = a.length;
   entry[ENTRY.aaaaCount] = aaaa.length;

@@ -25,8 +25,9 @@ export function followedNames(table: () => NameTable | undefined): NamesMaker {
           index.put(row, known?.names.get(row.name));
         }
         known = now;
-        const { names, parents, serial } = now;
-        state = { table: { names, parents, serial, hasWildcards: index.hasWildcards(), hostOf: index.hostOf }, ready };
+        const { names, parents, serial, isPartial = false } = now;
+        const has = { hasWildcards: index.hasWildcards(), hostOf: index.hostOf };
+        state = { table: { names, parents, serial, isPartial, ...has }, ready };
         return state;
       },
     };

@@ -26,6 +26,8 @@ export interface NamesPart {
   readonly all: boolean;
   readonly put: readonly NameRow[];
   readonly gone: readonly string[];
+  /** Whether the table is partial, with the last part. */
+  readonly isPartial?: boolean;
   /** The table's serial, with the last part. */
   readonly serial: number | undefined;
 }

@@ -1,4 +1,5 @@
 import type { NameRow } from "../../model/name-table.ts";
+import { OWN_TYPES } from "../answer/own-types.ts";
 import { wildcardRow } from "../answer/rows.ts";
 import { type AnswerTable, isNameAbove } from "../answer/table.ts";
 import { denyingZone, soaOwner, type ZoneIndex } from "../answer/zones.ts";
@@ -13,6 +14,7 @@ import {
   AAAA_BYTES,
   ENTRY,
   entryOf,
+  FLAG,
   readUint32,
   SOA,
   soaTemplate,
@@ -26,7 +28,7 @@ export const OF_OTHERS = -1;
 
 const UNDERSCORE = 0x5f;
 
-/** Types that a row with addresses never has. What else may be asked is rare enough for the full path. */
+/** Types that a row with addresses never has in a zone of ours. What else may be asked is rare enough for the full path. */
 const NEVER_THERE: ReadonlySet<number> = new Set([TYPE.MX, TYPE.NAPTR, TYPE.DS, TYPE.SVCB, TYPE.HTTPS]);
 
 /** What ready-made answers are made for. */
@@ -99,7 +101,8 @@ export function readyAnswers(options: ReadyOptions): ReadyAnswers {
 function put({ entries, zones, ttlSeconds }: State, row: NameRow): void {
   const key = encodeName(row.name);
   if (key === undefined) return;
-  const value = entryOf(row, octetsOf(key, labelsBefore(row, zones), 0), ttlSeconds);
+  const soaOffset = octetsOf(key, labelsBefore(row, zones), 0);
+  const value = entryOf(row, { soaOffset, isTheirs: denyingZone(row.name, zones) === undefined, ttlSeconds });
   if (value === undefined) entries.delete(key);
   else entries.put(key, value);
 }
@@ -108,9 +111,11 @@ function answerKnown(state: State, packet: Uint8Array, out: Uint8Array, end: num
   const { cursor } = state.entries;
   const { bytes, at } = cursor;
   const type = askedType(packet, end);
-  if ((bytes[at + ENTRY.unsettled] as number) !== 0 && !hasSettled(state, cursor)) return 0;
+  const flags = bytes[at + ENTRY.flags] as number;
+  if ((flags & FLAG.unsettled) !== 0 && !hasSettled(state, cursor)) return 0;
   const count = type === TYPE.A ? bytes[at + ENTRY.aCount] : type === TYPE.AAAA ? bytes[at + ENTRY.aaaaCount] : 0;
-  if (count === 0 && type !== TYPE.A && type !== TYPE.AAAA && !NEVER_THERE.has(type)) return 0;
+  const isOwn = (flags & FLAG.theirs) === 0 || OWN_TYPES.has(type);
+  if (count === 0 && type !== TYPE.A && type !== TYPE.AAAA && !(NEVER_THERE.has(type) && isOwn)) return 0;
   const length =
     count === 0
       ? writeNegative(state, packet, out, end, RCODE.NOERROR, bytes[at + ENTRY.soaOffset] as number)
@@ -133,6 +138,7 @@ function answerUnknown(state: State, packet: Uint8Array, out: Uint8Array, end: n
   if (zone === undefined && type > 0 && type < 128 && type !== TYPE.OPT) return OF_OTHERS;
   if (zone === undefined || zone === "") return 0;
   const exists = isNameAbove(name, table, zones);
+  if (!exists && table.isPartial === true) return 0;
   const isPlain = type === TYPE.A || type === TYPE.AAAA || NEVER_THERE.has(type);
   if (exists ? !isPlain : type === 0 || type === TYPE.OPT || type > 127) return 0;
   const soaOffset = octetsOf(packet, labelsOf(name) - labelsOf(zone));
@@ -144,7 +150,7 @@ function hasSettled(state: State, { bytes, at }: Cursor): boolean {
   const untilMs = new DataView(bytes.buffer, bytes.byteOffset + at + ENTRY.settledAtMs).getFloat64(0);
   if (untilMs > state.clockMs) state.clockMs = Date.now();
   if (untilMs > state.clockMs) return false;
-  bytes[at + ENTRY.unsettled] = 0;
+  bytes[at + ENTRY.flags] = (bytes[at + ENTRY.flags] as number) & ~FLAG.unsettled;
   return true;
 }
 

@@ -20,7 +20,7 @@ export function receivedNames(): ReceivedNames {
       make = maker;
       return { current: () => state };
     },
-    take({ all, put, gone, serial }) {
+    take({ all, put, gone, serial, isPartial = false }) {
       if (make === undefined) return;
       if (all) next ??= receivedState(make);
       const taking = all ? next : state;
@@ -30,6 +30,7 @@ export function receivedNames(): ReceivedNames {
       for (const name of gone) taking.delete(name);
       if (serial === undefined) return;
       taking.table.serial = serial;
+      taking.table.isPartial = isPartial;
       state = taking;
       next = undefined;
     },
@@ -37,7 +38,7 @@ export function receivedNames(): ReceivedNames {
 }
 
 interface ReceivedState extends NameState {
-  readonly table: AnswerTable & { serial: number };
+  readonly table: AnswerTable & { serial: number; isPartial: boolean };
   put(row: NameRow): void;
   delete(name: string): void;
 }
@@ -51,6 +52,7 @@ function receivedState(make: ReadyMaker): ReceivedState {
     names,
     parents: { has: (name: string) => below.has(name) && !names.has(name) },
     serial: 0,
+    isPartial: false,
     hostOf: index.hostOf,
     get hasWildcards() {
       return index.hasWildcards();

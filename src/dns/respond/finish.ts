@@ -18,7 +18,7 @@ export function failure(rcode: number): Reply {
 export function finish(options: RespondOptions, request: Request, reply: Reply, source: Source): Buffer {
   const { recursionAvailable } = options;
   const edns = ednsOptions(options, request, reply.authoritative);
-  const maxBytes = maxBytesOf(options, request);
+  const maxBytes = maxBytesOf(request);
   const message = encodeReply(request.query, reply, { maxBytes, recursionAvailable, edns });
   count(options, request, reply.rcode, source, message.length);
   return message;
@@ -33,7 +33,7 @@ export function passOn(options: RespondOptions, request: Request, found: Found, 
     ageSeconds,
     staleTtlSeconds,
     recursionAvailable: options.recursionAvailable,
-    maxBytes: maxBytesOf(options, request),
+    maxBytes: maxBytesOf(request),
     edns: ednsOptions(options, request, false),
   });
   count(options, request, answer.rcode, from, message.length);
@@ -52,11 +52,13 @@ export function isProven({ cookies }: RespondOptions, { query: { edns }, client 
   return client.transport === "tcp" || (edns?.cookie !== undefined && cookies.isValid(edns.cookie, client.address));
 }
 
-/** What a forged sender may cause is 512 octets; others get what they can take. */
-function maxBytesOf(options: RespondOptions, request: Request): number {
-  if (request.client.transport === "tcp") return 0xffff;
-  const { udpBytes = 0 } = request.query.edns ?? {};
-  return isProven(options, request) ? Math.min(Math.max(udpBytes, MAX_UDP_BYTES), EDNS_UDP_BYTES) : MAX_UDP_BYTES;
+/**
+ * What the client can take, up to what no network fragments (RFC 9715 §3.1). Only allowed clients get records; what addresses of theirs that
+ * are forged can cause is bounded by the rate limit.
+ */
+function maxBytesOf({ query, client }: Request): number {
+  if (client.transport === "tcp") return 0xffff;
+  return Math.min(Math.max(query.edns?.udpBytes ?? 0, MAX_UDP_BYTES), EDNS_UDP_BYTES);
 }
 
 function ednsOptions({ nsid, cookies }: RespondOptions, request: Request, dependsOnClient: boolean): EdnsOptions {

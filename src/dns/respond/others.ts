@@ -1,27 +1,30 @@
-import type { Chain } from "../answer/answer.ts";
+import type { Chain, Elsewhere } from "../answer/answer.ts";
 import type { Found } from "../forward/resolver.ts";
-import type { Upstream } from "../forward/upstream.ts";
 import { askedFor, askedOf } from "../forward/upstream-query.ts";
 import { RCODE, TYPE } from "../wire/codes.ts";
 import { addressesIn } from "../wire/foreign.ts";
+import { withoutAlias } from "../wire/without-alias.ts";
 import { type Lookup, sharerOf } from "./client.ts";
 import { failure, finish, passOn } from "./finish.ts";
 import type { RespondOptions } from "./options.ts";
 
 /** What others say of a question: from memory at once, else from upstreams later. */
-export function relay(
-  options: RespondOptions,
-  request: Lookup,
-  upstreams: readonly Upstream[],
-): Buffer | Promise<Buffer> {
+export function relay(options: RespondOptions, request: Lookup, { to, isKnown }: Elsewhere): Buffer | Promise<Buffer> {
   const { resolver } = options;
   const { packet, questionEnd, edns } = request.query;
   const asked = askedOf(packet, questionEnd, edns?.dnssecOk ?? false);
   const known = resolver.find(asked.key);
-  if (known !== undefined) return passOn(options, request, known, "cache");
+  const told = (found: Found) => (isKnown === true ? ofKnownName(found) : found);
+  if (known !== undefined) return passOn(options, request, told(known), "cache");
   return resolver
-    .ask(asked, upstreams, sharerOf(request.client))
-    .then((found) => passOn(options, request, found, "forward"));
+    .ask(asked, to, sharerOf(request.client))
+    .then((found) => passOn(options, request, told(found), "forward"));
+}
+
+/** What others say of a type of a name that has addresses here: whoever keeps the answer must not deny those, or look for them elsewhere. */
+function ofKnownName(found: Found): Found {
+  const { answer } = found;
+  return answer === undefined ? found : { ...found, answer: withoutAlias(answer) };
 }
 
 /** Our CNAMEs, with the addresses that others have for their target; the code is theirs (RFC 6604 §3). */

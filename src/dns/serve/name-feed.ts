@@ -5,6 +5,8 @@ import type { WorkerThread } from "./worker-thread.ts";
 
 /** Rows in one message: what a thread stores in under a millisecond. */
 const PART_ROWS = 200;
+/** Endpoints that take as long as a row without any. */
+const ENDPOINTS_LIKE_A_ROW = 8;
 /** More changes than this are sent as a whole new table, so that each thread changes from the old state to the new at once. */
 const MOST_CHANGES = 1000;
 
@@ -73,16 +75,19 @@ export function nameFeed(options: NameFeedOptions): NameFeed {
 }
 
 /** Send a whole table, in parts. */
-export async function sendAll(to: readonly Receiver[], { names, serial }: NameTable): Promise<void> {
+export async function sendAll(to: readonly Receiver[], { names, serial, isPartial }: NameTable): Promise<void> {
   let put: NameRow[] = [];
+  let load = 0;
   const sendPart = async (last: number | undefined) => {
-    const part = { all: true, put, gone: [], serial: last };
+    const part = { all: true, put, gone: [], serial: last, isPartial: isPartial === true };
     put = [];
+    load = 0;
     await Promise.all(to.map(({ send }) => send(part)));
   };
   for (const row of names.values()) {
     put.push(row);
-    if (put.length === PART_ROWS) await sendPart(undefined);
+    load += 1 + Math.floor((row.endpoints?.length ?? 0) / ENDPOINTS_LIKE_A_ROW);
+    if (load >= PART_ROWS) await sendPart(undefined);
   }
   await sendPart(serial);
 }
@@ -113,5 +118,7 @@ async function sendChanges(state: State): Promise<void> {
   state.isAnew = false;
   const threads = state.threads();
   if (!isSmall) return sendAll(threads, now);
-  await Promise.all(threads.map(({ send }) => send({ all: false, put, gone, serial: now.serial })));
+  await Promise.all(
+    threads.map(({ send }) => send({ all: false, put, gone, serial: now.serial, isPartial: now.isPartial === true })),
+  );
 }

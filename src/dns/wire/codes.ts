@@ -1,4 +1,4 @@
-/** Record and query types by number (IANA DNS parameters); only those that we answer, refuse or count by name. */
+/** Record and query types by number (IANA DNS parameters); only those that we answer, refuse, read or count by name. */
 export const TYPE = {
   A: 1,
   NS: 2,
@@ -11,6 +11,7 @@ export const TYPE = {
   AAAA: 28,
   SRV: 33,
   NAPTR: 35,
+  DNAME: 39,
   OPT: 41,
   DS: 43,
   SVCB: 64,

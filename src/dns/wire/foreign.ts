@@ -1,5 +1,6 @@
 import ipaddr from "ipaddr.js";
 import { RCODE, TYPE } from "./codes.ts";
+import { echoFinder } from "./echoes.ts";
 import { HEADER_BYTES } from "./sizes.ts";
 import { skipName } from "./wire-name.ts";
 
@@ -15,6 +16,8 @@ export interface ForeignAnswer {
   readonly message: Buffer;
   /** Offsets of the records' TTLs. */
   readonly ttlAt: readonly number[];
+  /** What repeats the question: offset, offset in the question, and octets of each stretch. */
+  readonly echoes: Uint16Array;
   readonly rcode: number;
   /** How long it may be kept; 0: not at all. */
   readonly ttlSeconds: number;
@@ -22,6 +25,7 @@ export interface ForeignAnswer {
 
 interface Walk {
   readonly ttlAt: number[];
+  readonly echoes: number[];
   readonly counts: number[];
   end: number;
   least: number;
@@ -43,14 +47,22 @@ export function readForeign(message: Buffer, questionEnd: number): ForeignAnswer
   const kept = Buffer.allocUnsafeSlow(walk.end);
   message.copy(kept);
   for (const [index, count] of walk.counts.entries()) kept.writeUInt16BE(count, 6 + index * 2);
-  return { message: kept, ttlAt: walk.ttlAt, rcode, ttlSeconds: lifetime(walk, rcode) };
+  return {
+    message: kept,
+    ttlAt: walk.ttlAt,
+    echoes: Uint16Array.from(walk.echoes),
+    rcode,
+    ttlSeconds: lifetime(walk, rcode),
+  };
 }
 
 function walkRecords(message: Buffer, questionEnd: number): Walk | undefined {
   const type = message.readUInt16BE(questionEnd - 4);
   const wanted = [6, 8, 10].map((at) => message.readUInt16BE(at));
+  const echoes = echoFinder(message);
   const walk: Walk = {
     ttlAt: [],
+    echoes: [],
     counts: [0, 0, 0],
     end: questionEnd,
     least: MAX_TTL_SECONDS,
@@ -70,6 +82,7 @@ function walkRecords(message: Buffer, questionEnd: number): Walk | undefined {
         // OPT comes last as a rule. What follows is additional, and nothing before can point to it.
         return section === 2 ? walk : undefined;
       }
+      walk.echoes.push(...echoes({ at: walk.end, type: recordType, data: nameEnd + 10, end }));
       take(walk, message, section, { recordType, type, nameEnd, end });
     }
   }
@@ -129,7 +142,8 @@ export interface PassOn {
 }
 
 /**
- * Write someone else's answer to `out` as the answer to `packet`, without OPT: ID, RD, CD and the question's bytes are the query's; no AA, as
+ * Write someone else's answer to `out` as the answer to `packet`, without OPT: ID, RD, CD and the question's bytes are the query's, wherever they
+ * are repeated; no AA, as
  * the data are not ours (RFC 1035 §4.1.1); AD only to clients that understand it (RFC 6840 §5.8). Gives the length.
  */
 export function writeForeign(
@@ -138,7 +152,7 @@ export function writeForeign(
   out: Buffer,
   how: PassOn & { dnssecOk: boolean },
 ): number {
-  const { message, ttlAt, rcode } = answer;
+  const { message, ttlAt, echoes, rcode } = answer;
   message.copy(out);
   out[0] = packet[0] as number;
   out[1] = packet[1] as number;
@@ -150,6 +164,10 @@ export function writeForeign(
   // The question's length is that of the query's, as its bytes are but for their case.
   for (; (message[at] as number) !== 0; at += 1 + (message[at] as number)) {}
   for (let copied = HEADER_BYTES; copied < at; copied++) out[copied] = packet[copied] as number;
+  for (let echo = 0; echo < echoes.length; echo += 3) {
+    const [to = 0, from = 0, length = 0] = echoes.subarray(echo, echo + 3);
+    out.set(packet.subarray(from, from + length), to);
+  }
   for (const place of ttlAt) {
     out.writeUInt32BE(how.staleTtlSeconds ?? Math.max(0, readTtl(message, place) - how.ageSeconds), place);
   }

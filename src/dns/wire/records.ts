@@ -17,7 +17,6 @@ export type ResourceRecord = { readonly name: string; readonly ttlSeconds: numbe
       readonly target: string;
     }
   | { readonly type: "TXT"; readonly texts: readonly string[] }
-  | { readonly type: "HINFO"; readonly cpu: string; readonly os: string }
   | {
       readonly type: "SOA";
       readonly primary: string;
@@ -42,24 +41,34 @@ const HEAD_BYTES = 10;
  * The octets of records that follow the question of `query`, with names compressed against it (RFC 1035 §4.1.4): a record of the
  * name that was asked carries the case that was asked (RFC 4343 §4.1).
  *
- * TXT and HINFO records, whose data hold no names, are encoded by dns2, each by itself. The others are not, as of dns2 3.1.1: it takes the
+ * TXT records, whose data hold no names, are encoded by dns2, each by itself. The others are not, as of dns2 3.1.1: it takes the
  * `\DDD` of our names for four octets and points only to names that it wrote itself, compresses the target of SRV (RFC 2782 forbids
  * that), cuts the address `::ffff:192.0.2.1` (RFC 5952 §5), takes twice the time for A, and for many records in one writer a time
  * that grows with their square.
  *
+ * @param mostBytes what the records may take; encoding ends with the first that does not fit
  * @throws When a record cannot be encoded: an address that is none, a label over 63 octets.
  */
-export function encodeRecords(query: Query, records: readonly ResourceRecord[]): Buffer {
+export function encodeRecords(query: Query, records: readonly ResourceRecord[], mostBytes: number): EncodedRecords {
   const offsets = questionNames(query);
   const parts: Uint8Array[] = [];
   let end = query.questionEnd;
+  let count = 0;
   for (const record of records) {
     const owner = compressName(record.name, end, offsets);
     const rest = encodeRest(record, end + owner.length, offsets);
+    if (end + owner.length + rest.length > query.questionEnd + mostBytes) break;
     parts.push(owner, rest);
     end += owner.length + rest.length;
+    count++;
   }
-  return Buffer.concat(parts);
+  return { octets: Buffer.concat(parts), count };
+}
+
+/** The records that fit, whole ones from the first on. */
+export interface EncodedRecords {
+  readonly octets: Buffer;
+  readonly count: number;
 }
 
 /** Offsets of the question's name and of its parents. */
@@ -95,8 +104,6 @@ function nameOctets(name: string): Uint8Array {
 /** What follows the owner of a record at `at`: type, class, TTL, length of the data, and the data. */
 function encodeRest(record: ResourceRecord, at: number, offsets: NameOffsets): Uint8Array {
   if (record.type === "TXT") return encodeByDns2(record, [...record.texts]);
-  if (record.type === "HINFO")
-    return encodeByDns2(record, Buffer.concat([characterString(record.cpu), characterString(record.os)]));
   const data = encodeData(record, at + HEAD_BYTES, offsets);
   const rest = Buffer.allocUnsafe(HEAD_BYTES + data.length);
   rest.writeUInt16BE(TYPE[record.type], 0);
@@ -108,13 +115,13 @@ function encodeRest(record: ResourceRecord, at: number, offsets: NameOffsets): U
 }
 
 /** Without the owner, which for dns2 is the root, one octet. */
-function encodeByDns2({ type, ttlSeconds }: ResourceRecord, data: string[] | Buffer): Uint8Array {
+function encodeByDns2({ type, ttlSeconds }: ResourceRecord, data: string[]): Uint8Array {
   const record = { name: "", type: TYPE[type], class: CLASS_IN, ttl: ttlSeconds, data };
   return Packet.Resource.encode(new Packet.Resource(record)).subarray(1);
 }
 
 function encodeData(
-  record: Exclude<ResourceRecord, { readonly type: "TXT" | "HINFO" }>,
+  record: Exclude<ResourceRecord, { readonly type: "TXT" }>,
   at: number,
   offsets: NameOffsets,
 ): ArrayLike<number> {
@@ -140,12 +147,6 @@ function addressData({ type, address }: { readonly type: "A" | "AAAA"; readonly 
   const octets = addressOctets(address);
   if (octets?.length !== (type === "A" ? 4 : 16)) throw new Error(`Cannot write "${address}" as data of type ${type}`);
   return octets;
-}
-
-/** A length octet and that many octets (RFC 1035 §3.3). */
-function characterString(text: string): Buffer {
-  const octets = Buffer.from(text, "latin1");
-  return Buffer.concat([Buffer.from([octets.length]), octets]);
 }
 
 function uint16(...values: readonly number[]): Buffer {

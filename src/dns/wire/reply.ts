@@ -19,26 +19,32 @@ export interface Reply {
   readonly authority: readonly ResourceRecord[];
 }
 
+/** By TCP there is no further way to ask. */
+const MAX_MESSAGE_BYTES = 0xffff;
+
 /**
  * An answer as a message of at most `maxBytes`. The header's ID and RD and the question's bytes, case included, are the query's.
- * What does not fit is left out and TC is set (RFC 2181 §9: no RRset in part). An OPT record is there exactly if the query had one (RFC 6891 §7).
+ * As many whole records as fit are there, and TC is set where some do not: RFC 2181 §9 lets clients ignore these, and those that know no TCP
+ * use them. An OPT record is there exactly if the query had one (RFC 6891 §7).
  */
 export function encodeReply(
   query: Query,
   reply: Reply,
   options: { readonly maxBytes: number; readonly recursionAvailable: boolean; readonly edns?: EdnsOptions },
 ): Buffer {
-  const records = encodeRecords(query, [...reply.answers, ...reply.authority]);
+  const opt = encodeOpt(query, reply.rcode, options.edns);
+  const records = [...reply.answers, ...reply.authority];
+  const { octets, count } = encodeRecords(query, records, options.maxBytes - query.questionEnd - opt.length);
+  const isCut = count < records.length && options.maxBytes < MAX_MESSAGE_BYTES;
   const flags =
     FLAG_QR |
     (flagsOf(query.packet) & (OPCODE_MASK | FLAG_RD)) |
     (reply.authoritative ? FLAG_AA : 0) |
+    (isCut ? FLAG_TC : 0) |
     (options.recursionAvailable ? FLAG_RA : 0) |
     (reply.rcode & 0xf);
-  const opt = encodeOpt(query, reply.rcode, options.edns);
-  if (query.questionEnd + records.length + opt.length > options.maxBytes)
-    return assemble(query, flags | FLAG_TC, NOTHING, [0, 0], opt);
-  return assemble(query, flags, records, [reply.answers.length, reply.authority.length], opt);
+  const answers = Math.min(count, reply.answers.length);
+  return assemble(query, flags, octets, [answers, count - answers], opt);
 }
 
 /** An answer without records that makes the client ask again by TCP. */
@@ -48,8 +54,8 @@ export function truncated(query: Query): Buffer {
 }
 
 /**
- * Someone else's answer as a message of at most `maxBytes`, as the answer to `query`: see `writeForeign`, and the OPT record is ours. One that is
- * too long becomes its header and question with TC set (RFC 2181 §9).
+ * Someone else's answer as a message of at most `maxBytes`, as the answer to `query`: see `writeForeign`, and the OPT record is ours. Of one that
+ * is too long as many whole records as fit are there; TC is set where it is more than additional ones that do not (RFC 2181 §9).
  */
 export function encodeForeign(
   query: Query,
@@ -58,11 +64,25 @@ export function encodeForeign(
 ): Buffer {
   const opt = encodeOpt(query, answer.rcode, options.edns);
   const out = Buffer.allocUnsafe(answer.message.length + opt.length);
-  const end = writeForeign(answer, query.packet, out, { ...options, dnssecOk: query.edns?.dnssecOk ?? false });
+  const whole = writeForeign(answer, query.packet, out, { ...options, dnssecOk: query.edns?.dnssecOk ?? false });
+  const end = whole + opt.length <= options.maxBytes ? whole : cut(out, answer, query, options.maxBytes - opt.length);
   opt.copy(out, end);
   if (opt.length > 0) out.writeUInt16BE(out.readUInt16BE(10) + 1, 10);
-  if (out.length <= options.maxBytes) return out;
-  return assemble(query, flagsOf(out) | FLAG_TC, NOTHING, [0, 0], opt);
+  return out.subarray(0, end + opt.length);
+}
+
+/** Leave out the records behind `most` octets; gives the end of the last one that is left. No name points forwards. */
+function cut(out: Buffer, { ttlAt }: ForeignAnswer, { questionEnd }: Query, most: number): number {
+  const ends = ttlAt.map((at) => at + 6 + out.readUInt16BE(at + 4)).filter((end) => end <= most);
+  const counts = [6, 8, 10].map((at) => out.readUInt16BE(at));
+  const needed = (counts[0] ?? 0) + (counts[1] ?? 0);
+  if (ends.length < needed) out.writeUInt16BE(flagsOf(out) | FLAG_TC, 2);
+  let left = ends.length;
+  for (const [section, count] of counts.entries()) {
+    out.writeUInt16BE(Math.min(left, count), 6 + section * 2);
+    left -= Math.min(left, count);
+  }
+  return ends.at(-1) ?? questionEnd;
 }
 
 function encodeOptions(options: EdnsOptions): Buffer {

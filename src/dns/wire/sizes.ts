@@ -4,7 +4,7 @@ export const HEADER_BYTES = 12;
 /** Longest name on the wire, length octets and root label included (RFC 1035 §2.3.4). */
 export const MAX_NAME_BYTES = 255;
 
-/** The largest answer over UDP (RFC 1035 §2.3.4): a forged source gets no more than this from us. */
+/** The largest answer over UDP to who says nothing of what it takes (RFC 1035 §2.3.4). */
 export const MAX_UDP_BYTES = 512;
 
 /** The UDP payload that we announce (RFC 6891 §6.2.3; 1232 never fragments, see RFC 9715 §3.1). */

@@ -34,13 +34,13 @@ export function readName(packet: Uint8Array, start: number): WireName | undefine
  * Offset after the name at `start`, or undefined if it is malformed. Pointers are not followed, which keeps the cost linear
  * whatever the sender made of them; each must lead backwards (RFC 1035 §4.1.4).
  */
-export function skipName(packet: Buffer, start: number): number | undefined {
+export function skipName(packet: Uint8Array, start: number): number | undefined {
   for (let at = start; at < packet.length; ) {
     const length = packet[at] as number;
     if (length === 0) return at + 1;
     if (length >= 0xc0) {
       if (at + 2 > packet.length) return undefined;
-      return (packet.readUInt16BE(at) & 0x3fff) < start ? at + 2 : undefined;
+      return (((length & 0x3f) << 8) | (packet[at + 1] as number)) < start ? at + 2 : undefined;
     }
     at += 1 + length;
     if (length > 63 || at - start >= MAX_NAME_BYTES) return undefined;

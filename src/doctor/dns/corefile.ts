@@ -1,3 +1,6 @@
+import { rangeOf } from "../../istio/ranges.ts";
+import { reverseZones } from "../../istio/reverse-zones.ts";
+
 /** One plugin of a server block, or a setting within a plugin. */
 export interface Directive {
   readonly name: string;
@@ -40,7 +43,7 @@ export function parseCorefile(text: string, parts: ReadonlyMap<string, string> =
     });
   return expand(found, 0)
     .filter(({ name }) => !name.startsWith("("))
-    .map(({ name, args, body }) => ({ zones: [name, ...args].map(zoneOf), plugins: expand(body, 0) }));
+    .map(({ name, args, body }) => ({ zones: [name, ...args].flatMap(zonesOf), plugins: expand(body, 0) }));
 }
 
 function imported(pattern: string, parts: ReadonlyMap<string, string>): readonly Directive[] {
@@ -49,11 +52,17 @@ function imported(pattern: string, parts: ReadonlyMap<string, string>): readonly
   return [...parts].filter(([name]) => match.test(name)).flatMap(([, text]) => parseDirectives(tokenLines(text)));
 }
 
-/** `dns://mesh.internal.:53,` → its zone and port. */
-function zoneOf(key: string): ServerBlock["zones"][number] {
+/** `dns://mesh.internal.:53,` → its zone and port. A range of addresses stands for its reverse zones. */
+function zonesOf(key: string): ServerBlock["zones"] {
   const plain = key.replace(/,$/, "").replace(/^[a-z0-9]+:\/\//, "");
-  const [, name = "", port] = /^(.*?)(?::(\d+))?$/.exec(plain) ?? [];
-  return { name: name.toLowerCase().replace(/\.$/, ""), port: port === undefined ? DEFAULT_PORT : Number(port) };
+  const [, text = "", number] = /^(.*?)(?::(\d+))?$/.exec(plain) ?? [];
+  const port = number === undefined ? DEFAULT_PORT : Number(number);
+  const names = isRange(text) ? reverseZones(text) : [text.toLowerCase().replace(/\.$/, "")];
+  return names.map((name) => ({ name, port }));
+}
+
+function isRange(text: string): boolean {
+  return text.includes("/") && rangeOf(text) !== undefined;
 }
 
 /** Words line by line, without comments; quotes hold words together. */

@@ -1,3 +1,5 @@
+import { ISTIO_VIP_RANGES, vipRanges } from "../../istio/ranges.ts";
+import { reverseZones } from "../../istio/reverse-zones.ts";
 import type { Fact } from "../../model/cluster-facts.ts";
 import type { Finding } from "../finding.ts";
 import type { InstallationFacts } from "../installation.ts";
@@ -12,7 +14,7 @@ const check = "dns";
 /** Where there is no address to send anything to yet. */
 const INSTALL = "kubectl apply -k deploy/kustomize/example, then run this again";
 
-/** Each of our zones must be sent to us. */
+/** Each of our zones must be sent to us, and names of VIPs should be. */
 export function zoneFindings(server: DnsServer, places: Places, settings: DoctorSettings): readonly Finding[] {
   const routes = settings.dns.zones.map(({ name }) => ({ name, route: routeOf(name, server) }));
   const wrong = routes.filter(({ route }) => !isFine(route, server, places));
@@ -21,10 +23,12 @@ export function zoneFindings(server: DnsServer, places: Places, settings: Doctor
     const zones = someOf(routes.map(({ name }) => name));
     return [
       { check, state: "fine", message: `${zones} ${routes.length === 1 ? "is" : "are"} sent to X2Istio by ${where}` },
+      ...reverseFindings(server, places, settings),
     ];
   }
   const { address } = places;
   const missing = wrong.filter(({ route }) => !route.isOwnBlock).map(({ name }) => name);
+  const reverse = missingReverse(server, places, settings);
   const isUnsure = ({ to }: Route) => to.length > 0 && to.every(places.mayBeUs);
   const misrouted = wrong.filter(({ route }) => route.isOwnBlock && !isUnsure(route));
   const unsure = wrong.filter(({ route }) => route.isOwnBlock && isUnsure(route));
@@ -43,19 +47,45 @@ export function zoneFindings(server: DnsServer, places: Places, settings: Doctor
             check,
             state: "problem",
             message: `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} not sent to X2Istio, so that hosts and aliases have no address: ${where} has no block for ${missing.length === 1 ? "it" : "them"}`,
-            fix: address === undefined ? INSTALL : appendBlock(server, missing, address),
+            fix: address === undefined ? INSTALL : appendBlock(server, [...missing, ...reverse], address),
           } as const,
         ]),
     ...[...Map.groupBy(misrouted, ({ route }) => route.to.join(" "))].map(([to, zones]): Finding => {
       const names = zones.map(({ name }) => name);
+      const sameWay = reverse.filter((name) => routeOf(name, server).to.join(" ") === to);
       return {
         check,
         state: "problem",
         message: `${names.join(" and ")} ${names.length === 1 ? "is" : "are"} sent ${to === "" ? "nowhere" : `to ${to}, which is not X2Istio`} by ${where}`,
-        fix: address === undefined ? INSTALL : redirectBlock(server, names, to, address),
+        fix: address === undefined ? INSTALL : redirectBlock(server, [...names, ...sameWay], to, address),
       };
     }),
   ];
+}
+
+/** Zones of VIPs' own names (PTR) that are not sent to us. */
+function missingReverse(server: DnsServer, places: Places, settings: DoctorSettings): readonly string[] {
+  const { vips } = settings;
+  const ofIstio = (vips.families ?? ["v4"]).map((family) => ISTIO_VIP_RANGES[family]);
+  const zones = (vips.mode === "istio" ? ofIstio : vipRanges(settings)).flatMap(reverseZones);
+  return zones.filter((name) => !isFine(routeOf(name, server), server, places));
+}
+
+/** Where hosts have addresses, addresses should have hosts. */
+function reverseFindings(server: DnsServer, places: Places, settings: DoctorSettings): readonly Finding[] {
+  const missing = missingReverse(server, places, settings);
+  if (missing.length === 0) return [];
+  const { address } = places;
+  const message = `${someOf(missing)} ${missing.length === 1 ? "is" : "are"} not sent to X2Istio by ConfigMap ${server.namespace}/${server.configMap}, so that VIPs have no names`;
+  const fix = address === undefined ? INSTALL : reverseFix(server, missing, address);
+  return [{ check, state: "warning", message, fix }];
+}
+
+function reverseFix(server: DnsServer, missing: readonly string[], address: string): string {
+  const [first = ""] = missing;
+  const hasBlock = server.blocks.some(({ zones }) => zones.some(({ name }) => missing.includes(name)));
+  const from = routeOf(first, server).to.join(" ");
+  return hasBlock ? redirectBlock(server, missing, from, address) : appendBlock(server, missing, address);
 }
 
 /** Names that are outside the zones, or below one that is sent elsewhere. */

@@ -1,10 +1,11 @@
-import { type Fields, fieldsOf, stringMapOf, timeOf } from "../../istio/fields.ts";
+import { type Fields, fieldsOf, listOf, stringMapOf, timeOf } from "../../istio/fields.ts";
 import { type ForeignRules, foreignObject, statusAddresses } from "../../istio/foreign.ts";
 import { isLabelledOurs } from "../../istio/ownership.ts";
 import { premadeEntry, soundSpec, standingObject } from "../../istio/standing.ts";
 import { API_VERSIONS, type MeshKind } from "../../model/objects.ts";
 import type { PremadeRequest } from "../../model/premade.ts";
 import type { ForeignObject, PremadeEntry, StandingObject } from "../../model/standing.ts";
+import { plainText } from "../../text.ts";
 import { FIELD_MANAGER } from "../client/client.ts";
 import type { RawMetadata, RawObject } from "../client/raw.ts";
 import { whyRefused } from "./route-status.ts";
@@ -49,7 +50,24 @@ export function toStanding(kind: MeshKind, raw: RawObject, pooled: Pool): Standi
     writtenMs: writtenMs(metadata),
     statusAddresses: kind === "ServiceEntry" ? statusAddresses(fieldsOf(raw.status)) : NONE,
   });
-  return refused === undefined ? standing : { ...standing, refused };
+  const terminating = whyTerminating(metadata);
+  if (refused === undefined && terminating === undefined) return standing;
+  return {
+    ...standing,
+    ...(refused === undefined ? {} : { refused }),
+    ...(terminating === undefined ? {} : { terminating }),
+  };
+}
+
+const MOST_FINALIZERS = 3;
+
+/** Who keeps an object that is being deleted. */
+function whyTerminating({ deletionTimestamp, finalizers }: RawMetadata): string | undefined {
+  if (deletionTimestamp == null) return undefined;
+  const names = listOf(finalizers).filter((one) => typeof one === "string");
+  if (names.length === 0) return "its deletion is not over";
+  const shown = names.slice(0, MOST_FINALIZERS).map((name) => plainText(name, 100));
+  return `finalizer ${shown.join(", ")}${names.length > shown.length ? " and more" : ""} keeps it`;
 }
 
 const NONE: readonly string[] = [];

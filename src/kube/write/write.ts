@@ -1,8 +1,9 @@
 import { each } from "../../async/each.ts";
-import type { Manifest } from "../../model/objects.ts";
+import type { Manifest, ObjectKey } from "../../model/objects.ts";
 import type { Change, Create, Delete, Update } from "../../model/plan.ts";
 import type { StandingObject } from "../../model/standing.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../../model/target.ts";
+import { isDueAfter, isOfEntry, keyOf, type WriteStep, writePhases, writtenBy } from "../../model/write-order.ts";
 import type { KubeClient } from "../client/client.ts";
 import { isNotFound } from "../client/kube-error.ts";
 import { createRequest, deleteRequest, type ObjectRef, patchRequest, readObject } from "../client/object-requests.ts";
@@ -31,8 +32,8 @@ interface Outcome {
 const DEPENDS: Outcome = { outcome: "skipped", error: new Error("what it depends on could not be written") };
 
 /**
- * Write `changes` in phases: updates, entries that others will point to, the others, then deletes in the opposite order.
- * Every answer is folded into the state before this resolves.
+ * Write `changes` in the order of {@link writePhases}. What waits for something that could not be written stays as it is meanwhile. Every
+ * answer is folded into the state before this resolves.
  */
 export async function writeChanges(
   changes: readonly Change[],
@@ -44,13 +45,28 @@ export async function writeChanges(
   const withoutEntry = new Set<string | undefined>();
   /** Services of which something still points to the entry. */
   const pointedTo = new Set<string | undefined>();
+  /** What others may have waited for. */
+  const written = new Set<ObjectKey>();
 
-  async function run(change: Change): Promise<void> {
+  async function outcomeOf(step: WriteStep): Promise<Outcome> {
+    const { change, isFirst } = step;
     const service = serviceOf(change);
     const isBlocked =
       service !== undefined &&
       ((isCreateOfOther(change) && withoutEntry.has(service)) || (isDeleteOfEntry(change) && pointedTo.has(service)));
-    const result = isBlocked ? DEPENDS : await apply(change, writer, options);
+    const now = isBlocked ? undefined : writtenBy(step, written, writer.state.standing.objects.get(keyOf(change)));
+    if (now === undefined) return DEPENDS;
+    const outcome = await apply(now, writer, options);
+    const isWhole = isFirst === true || isDueAfter(change, written);
+    return isWhole || outcome.outcome !== "written" ? outcome : DEPENDS;
+  }
+
+  async function run(step: WriteStep): Promise<void> {
+    const { change, isFirst } = step;
+    const service = serviceOf(change);
+    const result = await outcomeOf(step);
+    if (result.outcome === "written") written.add(keyOf(change));
+    if (isFirst === true) return;
     if (isCreateOfEntry(change) && result.outcome !== "written" && result.outcome !== "conflict")
       withoutEntry.add(service);
     if (isDeleteOfOther(change) && result.outcome !== "written") pointedTo.add(service);
@@ -58,18 +74,14 @@ export async function writeChanges(
     options.onProgress?.(results.length, changes.length);
   }
 
-  const isUpdate = (change: Change) => change.kind === "update";
-  for (const inPhase of [isUpdate, isCreateOfEntry, isCreateOfOther, isDeleteOfOther, isDeleteOfEntry]) {
-    await each(changes.filter(inPhase), writer.inFlight, run);
-  }
+  for (const steps of writePhases(changes)) await each(steps, writer.inFlight, run);
   return { results };
 }
 
-const isEntry = (change: Change) => manifestOf(change).kind === "ServiceEntry";
-const isCreateOfEntry = (change: Change) => change.kind === "create" && isEntry(change);
-const isCreateOfOther = (change: Change) => change.kind === "create" && !isEntry(change);
-const isDeleteOfEntry = (change: Change) => change.kind === "delete" && isEntry(change);
-const isDeleteOfOther = (change: Change) => change.kind === "delete" && !isEntry(change);
+const isCreateOfEntry = (change: Change) => change.kind === "create" && isOfEntry(change);
+const isCreateOfOther = (change: Change) => change.kind === "create" && !isOfEntry(change);
+const isDeleteOfEntry = (change: Change) => change.kind === "delete" && isOfEntry(change);
+const isDeleteOfOther = (change: Change) => change.kind === "delete" && !isOfEntry(change);
 
 function manifestOf(change: Change): Manifest {
   return change.kind === "delete" ? change.standing.manifest : change.object.manifest;
@@ -81,8 +93,7 @@ function serviceOf(change: Change): string | undefined {
 
 async function apply(change: Change, writer: Writer, options: WriteOptions): Promise<Outcome> {
   const { kind } = manifestOf(change);
-  const key = change.kind === "delete" ? change.standing.key : change.object.key;
-  const expected = writer.state.sinks[kind].expect(key);
+  const expected = writer.state.sinks[kind].expect(keyOf(change));
   try {
     if (change.kind === "create") return await create(change, expected, writer, options);
     if (change.kind === "update") return await update(change, expected, writer, options);
@@ -102,7 +113,7 @@ async function create(
 ): Promise<Outcome> {
   const ref = refOf(manifest);
   const sent = await send(client, createRequest(ref, manifest, "create"), options);
-  if (sent.state !== "refused" || sent.error.status !== 409) return outcomeOf(sent, (raw) => expected.put(raw));
+  if (sent.state !== "refused" || sent.error.status !== 409) return conclude(sent, (raw) => expected.put(raw));
   const found = await readObject(client, ref, { isMissing: isNotFound });
   if (found === undefined) return { outcome: "conflict", error: sent.error };
   expected.put(found);
@@ -122,7 +133,7 @@ async function update(
     await readAgain(standing, expected, client);
     return { outcome: "conflict", error: sent.error };
   }
-  return outcomeOf(sent, (raw) => expected.put(raw));
+  return conclude(sent, (raw) => expected.put(raw));
 }
 
 async function remove(
@@ -140,14 +151,14 @@ async function remove(
     await readAgain(standing, expected, client);
     return { outcome: "conflict", error: sent.error };
   }
-  return outcomeOf(sent, (raw) => {
+  return conclude(sent, (raw) => {
     // Somebody's finalizer keeps it for now: it is still there.
     if ((raw.metadata?.finalizers?.length ?? 0) > 0) expected.put(raw);
     else expected.gone(uid, resourceVersion);
   });
 }
 
-function outcomeOf(sent: Sent, fold: (raw: RawObject) => void): Outcome {
+function conclude(sent: Sent, fold: (raw: RawObject) => void): Outcome {
   if (sent.state === "withheld") return { outcome: "skipped" };
   if (sent.state !== "answered") return { outcome: "failed", error: sent.error };
   fold(sent.body as RawObject);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { addressOfLabel } from "../../istio/addresses.ts";
 import { lowerCase } from "../../istio/lower-case.ts";
+import { specialNameFault } from "../../istio/special-names.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../model/service.ts";
 
 /** What names are made of. */
@@ -121,6 +122,34 @@ export function valueFault(template: string, service: Named, { dots }: FillRules
       return `${JSON.stringify(value)} has a label that begins with _, as names of SRV records do`;
   }
   return undefined;
+}
+
+/** Why a name of one label is not given, where the registry does not allow it, or `undefined`: callers complete it in ways of their own. */
+export function singleLabelFault(name: string, isAllowed: boolean): string | undefined {
+  return name.includes(".") || isAllowed
+    ? undefined
+    : "it has one label, which the registry's option singleLabels has to allow";
+}
+
+/** Why a name that someone wrote down is not given, or `undefined`. */
+export function writtenNameFault(name: string, isSingleAllowed: boolean): string | undefined {
+  const special = specialNameFault(name);
+  return special === undefined ? singleLabelFault(name, isSingleAllowed) : `it ${special}`;
+}
+
+/**
+ * Why some callers never ask for a name, or `undefined`: it is numbers alone, as L5 sids are. Go's resolver takes it for no domain name
+ * (net/dnsclient.go: isDomainName), and inet_aton(3), which C libraries try first, may take it for an address.
+ */
+export function unaskedNote(name: string): string | undefined {
+  const numbers = name.split(".");
+  if (!numbers.every((one) => /^\d+$/.test(one))) return undefined;
+  const isAddress =
+    numbers.length <= 4 &&
+    numbers.slice(0, -1).every((one) => Number(one) <= 255) &&
+    Number(numbers.at(-1)) < 256 ** (5 - numbers.length);
+  const first = isAddress ? "C libraries take it for an IPv4 address, and " : "";
+  return `${name} is numbers alone: ${first}Go's resolver refuses it; callers that use them need a name with a domain behind, such as ${name}.corp.example.com`;
 }
 
 /** Why a name is not to stand by itself, or `undefined`: DNS derives it from the name behind it. */

@@ -23,10 +23,14 @@ export interface NamedAlias {
   readonly service: ServiceKey;
 }
 
-/** Name of an alias of ours → all of that name. */
-export function aliasesByName(standing: IndexedStanding): ReadonlyMap<string, readonly NamedAlias[]> {
+/** Name of an alias of ours → all of that name, by whose they are with this pass. */
+export function aliasesByName(
+  standing: IndexedStanding,
+  { aliases: holders }: Pick<Holders, "aliases">,
+): ReadonlyMap<string, readonly NamedAlias[]> {
   const aliases = new Map<string, NamedAlias[]>();
-  for (const { manifest, service } of standing.objects.values()) {
+  for (const { key, manifest, service: stood } of standing.objects.values()) {
+    const service = holders.get(key) ?? stood;
     if (manifest.kind !== "Service" || service === undefined) continue;
     const { name, namespace } = manifest.metadata;
     const others = aliases.get(name);
@@ -41,6 +45,8 @@ export function legacyClash(ground: NameGround, key: ServiceKey, name: string, h
   const holder = ground.holders.names.get(name);
   // Who holds it keeps it: anyone who can write a Service or a ServiceEntry could take it away otherwise.
   if (holder !== undefined) return holder === key ? undefined : `it belongs to ${holder}`;
+  // What stands on another entry of ours only moves: we hold it.
+  if (ground.holders.stood.has(name)) return undefined;
   const short = shortForm(ground, key, name);
   if (short !== undefined) return `it also means ${short}`;
   const foreign = ground.foreignHolder(name);

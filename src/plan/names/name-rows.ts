@@ -1,13 +1,22 @@
 import { canonical, familyOf } from "../../istio/addresses.ts";
+import { isHostName } from "../../istio/host-names.ts";
 import type { NameEndpoint, NamePort, NameRow, WaitingName } from "../../model/name-table.ts";
-import { type EntryPort, NAMES_ANNOTATION, SERVICE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
+import {
+  type EntryPort,
+  GONE_SINCE_ANNOTATION,
+  NAMES_ANNOTATION,
+  SERVICE_ANNOTATION,
+  type ServiceEntry,
+} from "../../model/objects.ts";
 import type { StandingObject } from "../../model/standing.ts";
 import { sameValue } from "../same.ts";
 import { insideAddresses } from "../stages/standing-stage.ts";
 import { isCompanion } from "../standing.ts";
-import { readNames } from "./names-annotation.ts";
+import { readWrittenNames, type WrittenName } from "./names-annotation.ts";
+import { claimOf, type NameClaim } from "./precedence.ts";
 
-const MOST_ENDPOINTS = 256;
+/** As an answer by TCP has room for. */
+const MOST_ENDPOINTS = 4000;
 
 /** An entry of ours, also one of which nobody can tell the service any more. */
 export interface AnsweredEntry extends StandingObject {
@@ -23,13 +32,15 @@ export interface NameTableOptions {
   readonly families?: readonly ("v4" | "v6")[];
   /** Whether rows have the endpoints. Default false: they change often. */
   readonly endpoints?: boolean;
+  /** Whether names are missing, as a registry was never read. */
+  readonly isPartial?: boolean;
   /** Names of services that stand only on demand: those that do not stand wait. The same list is the same object. */
   readonly waiting?: readonly WaitingName[] | undefined;
 }
 
 /** All that rows are made of. */
 export function sourceOf(
-  { manifest, statusAddresses }: AnsweredEntry,
+  { manifest, statusAddresses, terminating }: AnsweredEntry,
   { endpoints: hasEndpoints }: NameTableOptions,
 ): object {
   const { spec, metadata } = manifest;
@@ -37,7 +48,8 @@ export function sourceOf(
   const endpoints = hasEndpoints === true ? spec.endpoints : undefined;
   const { [NAMES_ANNOTATION]: names, [SERVICE_ANNOTATION]: service } = metadata.annotations ?? {};
   const inside = insideAddresses({ manifest });
-  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside };
+  const isGone = metadata.annotations?.[GONE_SINCE_ANNOTATION] !== undefined;
+  return { host: hosts[0], addresses, statusAddresses, ports, endpoints, names, service, inside, isGone, terminating };
 }
 
 /** Whether DNS answers from it. */
@@ -45,8 +57,15 @@ export function isAnswered(object: StandingObject): object is AnsweredEntry {
   return object.manifest.kind === "ServiceEntry" && !isCompanion(object.manifest.metadata);
 }
 
-/** All names of an entry; none where it has no address. */
-export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly NameRow[] {
+/** A row, and what it is preferred to that of another entry for. */
+export interface ClaimedRow {
+  readonly row: NameRow;
+  readonly claim: NameClaim;
+  readonly entry: AnsweredEntry;
+}
+
+/** All names of an entry, its host first; none where it has no address. */
+export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonly ClaimedRow[] {
   const { spec, metadata } = entry.manifest;
   const host = spec.hosts[0];
   if (host === undefined) return [];
@@ -56,18 +75,20 @@ export function rowsOf(entry: AnsweredEntry, options: NameTableOptions): readonl
   const a = addresses.filter((address) => familyOf(address) === "v4");
   const aaaa = addresses.filter((address) => familyOf(address) === "v6");
   if (addresses.length === 0) return [];
-  const names = [host, ...readNames(metadata.annotations?.[NAMES_ANNOTATION])];
+  const names: readonly WrittenName[] = [{ name: host }, ...readWrittenNames(metadata.annotations?.[NAMES_ANNOTATION])];
   const service = metadata.annotations?.[SERVICE_ANNOTATION];
   const common = {
     ...{ host, a, aaaa, ports: spec.ports.map(portOf) },
     ...(options.endpoints === true ? { endpoints: endpointsOf(spec) } : {}),
     ...(service === undefined ? {} : { service }),
+    ...(entry.terminating === undefined ? {} : { ends: true as const }),
   };
   // Its host and VIP lead inside too; who asks by an old name need not pass by them.
   const inside = byFamily(insideAddresses(entry));
-  return names.map((name) => ({
-    ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 },
-    ...(name === host ? {} : inside),
+  return names.map(({ name, since }) => ({
+    row: { ...{ name: name.toLowerCase(), ...common, settledAtMs: 0 }, ...(name === host ? {} : inside) },
+    claim: claimOf(entry, name === host, since),
+    entry,
   }));
 }
 
@@ -85,10 +106,10 @@ function ofFamilies(addresses: readonly string[], { families }: NameTableOptions
   return addresses.filter((address) => families.includes(familyOf(address)));
 }
 
-/** What has an address, at most 256 of them: no answer has room for more. */
+/** What has an address, as many of them as an answer has room for. */
 function endpointsOf({ endpoints = [] }: AnsweredEntry["manifest"]["spec"]): readonly NameEndpoint[] {
   return endpoints.slice(0, MOST_ENDPOINTS).flatMap(({ address, ports = {}, locality }) => {
-    const text = canonical(address);
+    const text = isHostName(address) ? address : canonical(address);
     const [region, zone] = locality?.split("/") ?? [];
     const lower = Object.entries(ports).map(([name, number]) => [name.toLowerCase(), number] as const);
     if (text === undefined) return [];
@@ -114,7 +135,10 @@ export function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: 
   if (!isSame) return { ...row, settledAtMs };
   // The mesh has its address, whatever else changed.
   const isWhole =
-    sameValue(before.ports, row.ports) && sameValue(before.endpoints, row.endpoints) && before.service === row.service;
+    sameValue(before.ports, row.ports) &&
+    sameValue(before.endpoints, row.endpoints) &&
+    before.service === row.service &&
+    before.ends === row.ends;
   return isWhole ? before : { ...row, settledAtMs: before.settledAtMs };
 }
 
@@ -122,4 +146,14 @@ export function keepRow(row: NameRow, before: NameRow | undefined, settledAtMs: 
 export function waitingRow({ name, host, service }: WaitingName, before: NameRow | undefined): NameRow {
   const isSame = before?.waits === true && before.host === host && before.service === service;
   return isSame ? before : { name, host, a: [], aaaa: [], service, waits: true, settledAtMs: 0 };
+}
+
+/** How long a name is answered whose entry was being deleted and is gone now: by then its service, if it has come back, has another one. */
+const MADE_ANEW_MS = 2000;
+
+/** The row of a name that no entry has any more; `undefined` where it is to be denied. */
+export function endingRow(before: NameRow, nowMs: number): NameRow | undefined {
+  const { ends } = before;
+  if (ends === true) return { ...before, ends: nowMs + MADE_ANEW_MS };
+  return ends !== undefined && ends > nowMs ? before : undefined;
 }

@@ -1,13 +1,22 @@
 import { inSlices, type Sliced } from "../../async/slices.ts";
 import type { NameRow, NameTable } from "../../model/name-table.ts";
 import type { Standing, StandingObject } from "../../model/standing.ts";
-import { isAnswered, keepRow, type NameTableOptions, rowsOf, waitingRow } from "./name-rows.ts";
+import {
+  type ClaimedRow,
+  endingRow,
+  isAnswered,
+  keepRow,
+  type NameTableOptions,
+  rowsOf,
+  waitingRow,
+} from "./name-rows.ts";
+import { isBefore } from "./precedence.ts";
 
 /**
  * The names that stand in the target, with the addresses that stand there: what the DNS server answers from.
  *
- * Of two entries with one name the one whose key sorts first answers; names are never given out twice by us, but a second
- * installation may do so. A row whose entry has no address is left out: nothing could be answered.
+ * Of several entries with one name the one answers that {@link isBefore} says: while a name moves, two have it. A row whose entry has no
+ * address is left out: nothing could be answered.
  *
  * @param previous the table before: rows of unchanged entries keep their identity, new names settle; without one (at start)
  *   everything that stands has settled
@@ -17,30 +26,42 @@ export function* buildNameTable(
   options: NameTableOptions,
   previous?: NameTable,
 ): Sliced<NameTable> {
+  const claimed = yield* claimedRows(standing, options);
   const names = new Map<string, NameRow>();
   const parents = new Set<string>();
   const changed: string[] = [];
+  let renewAtMs = Number.POSITIVE_INFINITY;
   const put = (row: NameRow, before: NameRow | undefined) => {
     names.set(row.name, row);
     if (row !== before) changed.push(row.name);
   };
-  const entries = [...standing.objects.values()].filter(isAnswered).sort(byKey);
-  yield* inSlices(entries, (entry) => {
-    for (const row of rowsOf(entry, options)) {
-      if (names.has(row.name)) continue;
-      const before = previous?.names.get(row.name);
-      put(keepRow(row, before, previous === undefined ? 0 : settledAtMs(row, names, previous, options)), before);
-    }
+  const [hosts, others] = [true, false].map((isHost) =>
+    [...claimed.values()].filter(({ claim }) => claim.isHost === isHost),
+  );
+  yield* inSlices([...(hosts ?? []), ...(others ?? [])], ({ row }) => {
+    const before = previous?.names.get(row.name);
+    const atMs = previous === undefined ? 0 : settledAtMs(row, names, previous, options);
+    const stays = atMs > options.nowMs ? whereItLed(before, row, claimed, previous, options.nowMs) : undefined;
+    if (stays !== undefined) renewAtMs = Math.min(renewAtMs, atMs);
+    put(stays ?? keepRow(row, before, atMs), before);
   });
   yield* inSlices(options.waiting ?? [], (waiting) => {
     if (names.has(waiting.name)) return;
     const before = previous?.names.get(waiting.name);
     put(waitingRow(waiting, before), before);
   });
+  yield* inSlices(previous?.names.values() ?? [], (before) => {
+    const ending = names.has(before.name) ? undefined : endingRow(before, options.nowMs);
+    if (ending === undefined) return;
+    renewAtMs = Math.min(renewAtMs, Number(ending.ends));
+    put(ending, before);
+  });
   yield* inSlices(names.keys(), (name) => addParents(name, parents, names));
   const table = {
     ...{ names, parents, serial: nextSerial(previous?.serial, options.nowMs) },
     ...(options.endpoints === true ? { hasEndpoints: true } : {}),
+    ...(options.isPartial === true ? { isPartial: true as const } : {}),
+    ...(renewAtMs === Number.POSITIVE_INFINITY ? {} : { renewAtMs }),
   };
   if (previous === undefined) return table;
   yield* inSlices(previous.names.keys(), (name) => {
@@ -49,16 +70,48 @@ export function* buildNameTable(
   return { ...table, changes: { since: previous.serial, names: changed } };
 }
 
-/** A name that comes or goes inside with its service leads to what the mesh has had all along, as its host does. */
+/** By name, what answers. */
+function* claimedRows(
+  { objects }: Pick<Standing, "objects">,
+  options: NameTableOptions,
+): Sliced<ReadonlyMap<string, ClaimedRow>> {
+  const claimed = new Map<string, ClaimedRow>();
+  yield* inSlices([...objects.values()].filter(isAnswered).sort(byKey), (entry) => {
+    for (const one of rowsOf(entry, options)) {
+      const other = claimed.get(one.row.name);
+      if (other === undefined || isBefore(one.claim, other.claim)) claimed.set(one.row.name, one);
+    }
+  });
+  return claimed;
+}
+
+/** A name whose host the mesh has had all along leads to what it has, if the name is not new to it. */
 function settledAtMs(
   { host, name }: NameRow,
   names: ReadonlyMap<string, NameRow>,
   previous: NameTable,
   { nowMs, settleMs }: NameTableOptions,
 ): number {
-  const isOld = previous.names.get(name)?.host === host && name !== host;
+  const before = name === host ? undefined : previous.names.get(name);
+  const isOld = before !== undefined && before.waits !== true;
   const known = names.get(host);
   return isOld && known !== undefined && known === previous.names.get(host) ? known.settledAtMs : nowMs + settleMs;
+}
+
+/** The row of a name that moved to a new entry, as long as the mesh may not have its VIP: whom it led to is still there. */
+function whereItLed(
+  before: NameRow | undefined,
+  { host }: NameRow,
+  claimed: ReadonlyMap<string, ClaimedRow>,
+  previous: NameTable | undefined,
+  nowMs: number,
+): NameRow | undefined {
+  if (before === undefined || before.waits === true || before.host === host) return undefined;
+  const there = claimed.get(before.host);
+  const leads = (there?.entry.manifest.spec.endpoints ?? []).length > 0;
+  if (!leads || before.settledAtMs > nowMs) return undefined;
+  const was = previous?.names.get(before.host);
+  return was?.a.join() === there?.row.a.join() && was?.aaaa.join() === there?.row.aaaa.join() ? before : undefined;
 }
 
 function byKey(a: StandingObject, b: StandingObject): number {

@@ -29,7 +29,11 @@ export function nameTables(): NameTables {
   return {
     *renew({ objects: live }, changed, options) {
       const hasSameNames = waiting === options.waiting;
-      const isAlike = isCurrent && hasSameNames && (table?.hasEndpoints ?? false) === (options.endpoints ?? false);
+      const isDue = (table?.renewAtMs ?? Number.POSITIVE_INFINITY) <= options.nowMs;
+      const isOfKind =
+        (table?.hasEndpoints ?? false) === (options.endpoints ?? false) &&
+        (table?.isPartial ?? false) === (options.isPartial ?? false);
+      const isAlike = isCurrent && !isDue && hasSameNames && isOfKind;
       if (isAlike && table !== undefined && changed !== undefined && !exchangeAll(live, changed, options)) return table;
       isCurrent = false;
       const objects = new Map(live);

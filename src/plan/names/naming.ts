@@ -8,6 +8,8 @@ export interface LegacyName {
   readonly name: string;
   /** Set when Istio cannot carry it as a host, so that it works by VIP only. */
   readonly dnsOnly?: string;
+  /** When it came from another entry, RFC 3339. */
+  readonly since?: string;
 }
 
 export interface AliasName {
@@ -35,12 +37,32 @@ export interface Rival {
   readonly message: string;
 }
 
+/** A name that stands on objects of one service and that another one is given. */
+export interface Move {
+  readonly kind: "name" | "alias";
+  /** A host or legacy name, or the alias's object key. */
+  readonly name: string;
+  readonly from: ServiceKey;
+  readonly to: ServiceKey;
+}
+
 export interface Naming {
   /** A service without names here is held. */
   readonly services: ReadonlyMap<ServiceKey, ServiceNames>;
   readonly holds: readonly Hold[];
   /** Aliases that are not to be touched in this pass, whatever stands there. */
   readonly heldAliases: ReadonlySet<string>;
+  /** In no particular order. */
+  readonly moves: readonly Move[];
+}
+
+/** A legacy name that a service would have. */
+export interface WishedName extends LegacyName {
+  readonly raw: string;
+  /** Why it is dropped. */
+  readonly fault?: string | undefined;
+  /** Why it is withheld until someone decides. */
+  readonly refusal?: string | undefined;
 }
 
 /** What a service would be called if nobody else wanted the same. Its aliases' object keys are in the order of the aliases. */
@@ -49,7 +71,7 @@ export interface Wishes {
   readonly hostFault: string | undefined;
   /** Why another service might have to have this host. */
   readonly imitation: string | undefined;
-  readonly legacyNames: readonly (LegacyName & { readonly raw: string; readonly fault: string | undefined })[];
+  readonly legacyNames: readonly WishedName[];
   readonly aliases: readonly AliasName[];
   readonly aliasKeys: readonly ObjectKey[];
   /** Of legacy names that DNS cannot carry. */

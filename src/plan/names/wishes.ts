@@ -1,4 +1,6 @@
+import { isBelow, isHostName } from "../../istio/host-names.ts";
 import { lowerCase } from "../../istio/lower-case.ts";
+import { specialNameFault } from "../../istio/special-names.ts";
 import { objectKey } from "../../model/objects.ts";
 import type { AliasRule } from "../../model/settings.ts";
 import type { CatalogService } from "../catalog/catalog.ts";
@@ -14,10 +16,12 @@ import {
   imitationFault,
   legacyName,
   legacySid,
+  singleLabelFault,
   templateFault,
   valueFault,
+  writtenNameFault,
 } from "./dns-names.ts";
-import type { AliasName, LegacyName, Wishes } from "./naming.ts";
+import type { AliasName, LegacyName, WishedName, Wishes } from "./naming.ts";
 
 const MOST_NOTES = 20;
 
@@ -29,30 +33,39 @@ export interface NamingOptions {
   readonly legacyNames: ReadonlyMap<string, readonly string[]>;
   /** Registries whose names may have dots in legacy names. */
   readonly dots?: ReadonlySet<string>;
+  /** Registries whose legacy names may be of one label. */
+  readonly singleLabels?: ReadonlySet<string>;
   readonly aliases: readonly AliasRule[];
+  /** When names move that move in this pass. */
+  readonly nowMs: number;
 }
 
 /** What a service would be called if nobody else wanted the same. */
 export function wishesOf(service: CatalogService, options: NamingOptions): Wishes {
   const host = hostFromTemplate(service, options.template);
   const templates = options.legacyNames.get(service.registry) ?? [];
-  const legacyNames = new Map<string, Wishes["legacyNames"][number]>();
+  const legacyNames = new Map<string, WishedName>();
   const { registry } = service;
   const known = service.aliasesOnly === true ? [] : [service];
-  const put = (raw: string, moreFault?: string) => {
+  const isSingleAllowed = options.singleLabels?.has(registry) === true;
+  const put = (raw: string, moreFault?: string, more?: Pick<WishedName, "refusal">) => {
     const name = legacyName(raw);
     const dnsOnly = carryFault(name);
-    const fault = moreFault ?? dnsFault(name) ?? derivedFault(name);
+    const fault = moreFault ?? dnsFault(name) ?? derivedFault(name) ?? circleFault(name, service);
     if (!legacyNames.has(name))
-      legacyNames.set(name, { raw, name, fault, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
+      legacyNames.set(name, { raw, name, fault, ...more, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
   };
-  for (const raw of service.legacyNames) put(raw);
+  for (const raw of service.legacyNames)
+    put(raw, undefined, refusal(writtenNameFault(legacyName(raw), isSingleAllowed)));
   for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
     for (const template of templates) {
       const raw = fill(template, { registry, namespace, name: legacySid(name) });
       const made = legacyName(raw);
       const fault = valueFault(template, { registry, namespace, name }, { dots: options.dots?.has(registry) === true });
-      put(raw, fault ?? endpointFault(made) ?? templateFault(made, template, options.clusterDomain));
+      const further = endpointFault(made) ?? templateFault(made, template, options.clusterDomain);
+      // Most services of a template for L5 sids have other names: that is nothing to decide on.
+      const single = singleLabelFault(made, isSingleAllowed || specialNameFault(made) !== undefined);
+      put(raw, fault ?? further ?? single, refusal(writtenNameFault(made, true)));
     }
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
@@ -68,6 +81,18 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
     aliasKeys: [...aliases.values()].map(({ namespace, name }) => objectKey("Service", namespace, name)),
     notes: droppedNotes([...legacyNames.values()]),
   };
+}
+
+/** An endpoint's own host name is left to whoever answers it: with our VIP there, the callers' proxies would call the VIP for ever. */
+function circleFault(name: string, { endpoints }: CatalogService): string | undefined {
+  const isLed = endpoints.some(({ address }) =>
+    name.startsWith("*.") ? isHostName(address) && isBelow(address, name.slice(2)) : address === `${name}.`,
+  );
+  return isLed ? "an endpoint of the service has it as its address" : undefined;
+}
+
+function refusal(why: string | undefined): Pick<WishedName, "refusal"> | undefined {
+  return why === undefined ? undefined : { refusal: why };
 }
 
 /** A name that stands, as the wishes have it. */

@@ -71,9 +71,10 @@ export function* buildObjects(
   };
   const { objects, kept, keptObjects, holds, built } = state;
   yield* inSlices(catalog.services, ([key, service]) => addListed(state, key, service));
+  const ground = { catalog, standing, objects, movesFrom: Map.groupBy(naming.moves, ({ from }) => from) };
   yield* inSlices(standing.byService, ([key, siblings]) => {
     if (catalog.services.has(key) || options.demanded?.decayed.has(key) === true) return;
-    const unlisted = unlistedService(key, siblings, state, options);
+    const unlisted = unlistedService(key, siblings, ground, options);
     if ("reason" in unlisted) keep(state, key, unlisted);
     else objects.set(key, unlisted);
   });

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { entryPort, isHttp, isMetaProtocol } from "../../istio/ports.ts";
+import { specWith } from "../../istio/host-names.ts";
+import { aliasPortName, entryPort, isHttp, isMetaProtocol } from "../../istio/ports.ts";
 import { DEMAND_ANNOTATION, IDLE_SINCE_ANNOTATION } from "../../model/demand.ts";
 import {
   ALIASES_ANNOTATION,
@@ -92,15 +93,18 @@ function entryOf(common: Common, addresses: readonly string[]): ServiceEntry {
       labels: { ...labels, ...forAeraki, ...waypointLabels(rules) },
       annotations: { ...annotations, ...entryAnnotations(parts) },
     },
-    spec: {
-      hosts: [parts.names.host],
-      ...(addresses.length === 0 ? {} : { addresses }),
-      ports,
-      location: "MESH_INTERNAL",
-      resolution: "STATIC",
-      endpoints: entryEndpoints(parts.service, ports),
-      exportTo: rules.exportTo,
-    },
+    spec: specWith(
+      {
+        hosts: [parts.names.host],
+        ...(addresses.length === 0 ? {} : { addresses }),
+        ports,
+        location: "MESH_INTERNAL",
+        resolution: "STATIC",
+        endpoints: [],
+        exportTo: rules.exportTo,
+      },
+      entryEndpoints(parts.service, ports),
+    ),
   };
 }
 
@@ -153,7 +157,7 @@ function aliasOf({ parts, labels, annotations, ports, clusterDomain }: Common, a
       type: "ExternalName",
       externalName: isPast(stage) && claimant !== undefined ? serviceHost(claimant, clusterDomain) : parts.names.host,
       ports: ports.map((port) => ({
-        name: port.name,
+        name: aliasPortName(port),
         port: port.number,
         protocol: port.protocol === "UDP" ? "UDP" : "TCP",
       })),

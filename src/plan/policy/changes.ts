@@ -1,4 +1,9 @@
-import { GONE_SINCE_ANNOTATION, type ServiceEntry } from "../../model/objects.ts";
+import {
+  GONE_SINCE_ANNOTATION,
+  NAMES_ANNOTATION,
+  type ServiceEntry,
+  SUCCEEDED_BY_ANNOTATION,
+} from "../../model/objects.ts";
 import type { Change, Delete, Hold, Plan, Update } from "../../model/plan.ts";
 import type { ServiceKey } from "../../model/service.ts";
 import type { PolicySettings } from "../../model/settings.ts";
@@ -39,11 +44,28 @@ export function withheld(
   );
   return {
     create: plan.create,
-    update: plan.update.filter((change) => !held.has(change)),
+    update: plan.update.flatMap((change) => (held.has(change) ? (lettingGo(change) ?? []) : change)),
     delete: plan.delete.filter((change) => !held.has(change)),
     hold: [...plan.hold, ...holds.map((change) => ({ ...holdOf(change, reason), message: message(change) }))],
     unchanged: plan.unchanged + held.size,
   };
+}
+
+/** What is left of an update that is held: the entry as it stands, without the names that another service has by now. No brake keeps these. */
+export function lettingGo(change: Update): Update | undefined {
+  const names = mark(change.object.manifest, NAMES_ANNOTATION);
+  if (entryOf(change) === undefined || change.premade !== undefined) return undefined;
+  const { manifest, service } = change.standing;
+  if (names === mark(manifest, NAMES_ANNOTATION) || service !== change.object.service) return undefined;
+  const { [NAMES_ANNOTATION]: _, ...others } = manifest.metadata.annotations ?? {};
+  const annotations = names === undefined ? others : { ...others, [NAMES_ANNOTATION]: names };
+  const kept = { ...manifest, metadata: { ...manifest.metadata, annotations } } as ServiceEntry;
+  return { ...change, object: { ...change.object, manifest: kept } };
+}
+
+/** Whether it is the entry of a service that is gone and whose VIP leads to another one: that has its endpoints, and is judged by them. */
+export function isSucceeded(manifest: StandingObject["manifest"]): boolean {
+  return mark(manifest, SUCCEEDED_BY_ANNOTATION) !== undefined;
 }
 
 /** The hold that a change becomes. */

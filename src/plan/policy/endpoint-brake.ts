@@ -1,3 +1,4 @@
+import { specWith } from "../../istio/host-names.ts";
 import {
   EMPTY_SINCE_ANNOTATION,
   GONE_SINCE_ANNOTATION,
@@ -6,121 +7,84 @@ import {
   SHRUNK_ANNOTATION,
 } from "../../model/objects.ts";
 import type { Brake, Hold, Plan, Update } from "../../model/plan.ts";
-import type { ServiceKey } from "../../model/service.ts";
-import { sameValue } from "../same.ts";
-import { isInside } from "../stages/standing-stage.ts";
+import { rfc3339 } from "../../model/rfc3339.ts";
+import { sameObject } from "../plan.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { count, endpointsOf, entryOf, holdOf, isApart, mark, type PolicyOptions, registryOf } from "./changes.ts";
-import { type Holding, writeShrunk } from "./holdings.ts";
-
-/** Losses of the last ten minutes count together: a registry that fails is not read in one moment. */
-const SUDDEN_MS = 600_000;
+import { endpointsOf, entryOf, holdOf, lettingGo, mark, type PolicyOptions, registryOf } from "./changes.ts";
+import { writeShrunk } from "./holdings.ts";
+import { type HeldLoss, withHeldLoss } from "./marks.ts";
+import { heldOf, type KeptServices, type Loss, lossesOf, releaseMs, standingCount, suddenSinceMs } from "./sudden.ts";
 
 /**
- * The plan without what would take away too many endpoints of a registry. What each service loses counts as a share of its own
- * endpoints, and all services count alike, so that one service, however large, is one among many. What an entry lost lately stands
- * on it, so that every process counts alike.
+ * The plan without what would suddenly take away too many endpoints of a registry. What each service loses counts as a share of its
+ * own endpoints, and all services count alike, so that one service, however large, is one among many. What a service lost lately and
+ * what is kept of it stand on its entry, so that every process counts alike.
  *
- * @param held services of which another brake keeps something: they are neither lost nor there
+ * What is kept stays until the service has as many endpoints again, or its registry has said the same for long enough.
  */
 export function brakeEndpoints(
   plan: Plan,
   standing: IndexedStanding,
-  held: ReadonlySet<ServiceKey | undefined>,
+  kept: KeptServices,
   options: PolicyOptions,
-  brakes: Brake[],
+  { brakes, released }: { readonly brakes: Brake[]; readonly released: Brake[] },
 ): Plan {
-  const shrinking = new Set(plan.update.filter(shrinks));
-  if (shrinking.size === 0) return plan;
-  const grown = growth(plan);
+  const losses = lossesOf(plan, standing, kept, options);
+  if (losses.size === 0) return plan;
   const messages = new Map<string, string>();
-  for (const registry of new Set([...shrinking].map(registryOf))) {
+  for (const [registry, loss] of losses) {
     if (options.allowDeletes.has(registry)) continue;
-    const { services, losing, lost } = lossOf(registry, standing, grown, held, options);
-    if (losing <= options.minDeletes || lost * 2 <= services) continue;
-    const percent = Math.round((lost / services) * 100);
-    const message = `brake: ${losing} of ${services} services of registry ${registry} would lose endpoints, ${percent} % of all if each service counts alike, more than half`;
+    if (loss.ripe.size > 0) released.push(releasedBrake(registry, loss));
+    if (loss.held.size === 0) continue;
+    const message = brakeMessage(registry, loss, standing, options);
     brakes.push({ registry, kind: "endpoints", message });
     messages.set(registry, `${message}; x2istio apply --allow-deletes ${registry} releases it`);
   }
   const hold: Hold[] = [...plan.hold];
   const update: Update[] = [];
   for (const change of plan.update) {
+    const loss = losses.get(registryOf(change));
     const message = messages.get(registryOf(change));
-    if (!shrinking.has(change)) update.push(change);
-    else if (message === undefined) update.push(marked(change, options));
-    else {
+    if (message !== undefined && loss?.held.has(change) === true) {
       hold.push({ ...holdOf(change, "brake"), message });
-      const kept = withEndpoints(change, missingEndpoints(change));
-      if (kept !== undefined) update.push(kept);
-    }
+      update.push(...keptUpdate(change, markOf(change, standing, options)));
+    } else update.push(loss?.shrinking.has(change) === true ? marked(change, options, loss.ripe.has(change)) : change);
   }
   return { ...plan, update, hold, unchanged: plan.unchanged + plan.update.length - update.length };
 }
 
-/** How many endpoints more each service has with this plan. */
-function growth(plan: Plan): ReadonlyMap<ServiceKey, number> {
-  const grown = new Map<ServiceKey, number>();
-  for (const change of plan.update) {
-    const wanted = entryOf(change);
-    if (wanted === undefined || isInside(change.standing) || isApart(change)) continue;
-    count(grown, change.object.service, endpointsOf(wanted).length - countOf(change));
-  }
-  return grown;
+function releasedBrake(registry: string, { ripe }: Loss): Brake {
+  const message = `${ripe.size} entries of registry ${registry} had lost endpoints suddenly, and the registry has said the same for policy.releaseAfter`;
+  return { registry, kind: "endpoints", message };
 }
 
-interface Loss {
-  /** Services that have endpoints, or had some lately. */
-  readonly services: number;
-  readonly losing: number;
-  /** Sum of what each loses, as a share of its own. */
-  readonly lost: number;
+function brakeMessage(registry: string, loss: Loss, standing: IndexedStanding, options: PolicyOptions): string {
+  const { services, losing, lost, held, isSudden } = loss;
+  const percent = Math.round((lost / services) * 100);
+  const ends = Math.max(...[...held].map((change) => markOf(change, standing, options).atMs)) + releaseMs(options);
+  const how = isSudden
+    ? `would lose endpoints at once, ${percent} % of all if each service counts alike, more than ${options.maxShrinkPercent} %`
+    : "lost endpoints suddenly and do not have them back";
+  return `brake: ${losing} of ${services} services of registry ${registry} ${how}; it ends by itself at ${rfc3339(ends)} if the registry says the same until then`;
 }
 
-function lossOf(
-  registry: string,
-  { holdings }: IndexedStanding,
-  grown: ReadonlyMap<ServiceKey, number>,
-  held: ReadonlySet<ServiceKey | undefined>,
-  { nowMs, keepEmptyMs }: PolicyOptions,
-): Loss {
-  const sinceMs = nowMs - Math.min(SUDDEN_MS, keepEmptyMs);
-  let [services, losing, lost] = [0, 0, 0];
-  for (const [service, holding] of holdings) {
-    if (holding.registry !== registry || held.has(service)) continue;
-    const had = Math.max(holding.endpoints, lately(holding, sinceMs));
-    if (had === 0) continue;
-    services++;
-    const left = holding.endpoints + (grown.get(service) ?? 0);
-    if (left >= had) continue;
-    losing++;
-    lost += Math.min(1, (had - left) / had);
-  }
-  return { services, losing, lost };
-}
-
-function lately({ shrunk }: Holding, sinceMs: number): number {
-  return shrunk !== undefined && shrunk.atMs > sinceMs ? shrunk.from : 0;
-}
-
-/** Whether an entry has fewer endpoints with this change. One that has others instead is what a rollout looks like. */
-function shrinks(change: Update): boolean {
+/** The mark of what is kept of an entry: a loss that grows begins anew. */
+function markOf(change: Update, { holdings }: IndexedStanding, options: PolicyOptions): HeldLoss {
+  const before = heldOf(holdings.get(change.object.service), options);
   const wanted = entryOf(change);
-  return wanted !== undefined && !isInside(change.standing) && endpointsOf(wanted).length < countOf(change);
+  const listed = wanted === undefined ? 0 : endpointsOf(wanted).length;
+  if (before !== undefined && listed >= before.listed) return before;
+  return { from: before?.from ?? standingCount(change), listed, atMs: options.nowMs };
 }
 
-function countOf({ standing }: Update): number {
-  return endpointsOf(standing.manifest as ServiceEntry).length;
-}
-
-/** The change with what it takes away on the entry, unless an operator let it go or the entry is not ours. */
-function marked(change: Update, { allowDeletes, nowMs, keepEmptyMs }: PolicyOptions): Update {
+/** The change with what it takes away on the entry, unless that was let go or the entry is not ours. */
+function marked(change: Update, options: PolicyOptions, isRipe: boolean): Update {
   if (change.premade !== undefined) return change;
   const manifest = change.object.manifest as ServiceEntry;
   const { [SHRUNK_ANNOTATION]: before, ...annotations } = manifest.metadata.annotations ?? {};
-  const isReleased = allowDeletes.has(registryOf(change));
-  const since = { nowMs, afterMs: nowMs - Math.min(SUDDEN_MS, keepEmptyMs) };
-  const shrunk = isReleased ? {} : { [SHRUNK_ANNOTATION]: writeShrunk(before, countOf(change), since) };
+  const isReleased = isRipe || options.allowDeletes.has(registryOf(change));
+  const since = { nowMs: options.nowMs, afterMs: suddenSinceMs(options) };
+  const shrunk = isReleased ? {} : { [SHRUNK_ANNOTATION]: writeShrunk(before, standingCount(change), since) };
   const metadata = { ...manifest.metadata, annotations: { ...annotations, ...shrunk } };
   return { ...change, object: { ...change.object, manifest: { ...manifest, metadata } } };
 }
@@ -135,26 +99,32 @@ function place({ address, ports }: { address: string; ports?: Readonly<Record<st
   return `${address} ${JSON.stringify(Object.fromEntries(Object.entries(ports ?? {}).sort()))}`;
 }
 
-/** The update without its removals, or `undefined` when nothing else is left of it. */
-function withEndpoints(change: Update, missing: NonNullable<ServiceEntry["spec"]["endpoints"]>): Update | undefined {
-  const manifest = entryOf(change);
-  if (manifest === undefined) return change;
+/** The update without its removals, with the mark of what is kept, or nothing when all that stands already. */
+function keptUpdate(change: Update, held: HeldLoss): readonly Update[] {
+  const manifest = keptEntry(change);
+  const kept = change.premade === undefined ? withHeldLoss(manifest, held) : manifest;
+  const object = { ...change.object, manifest: kept };
+  return sameObject(object, change.standing) ? [] : [{ ...change, object }];
+}
+
+function keptEntry(change: Update): ServiceEntry {
+  const manifest = change.object.manifest as ServiceEntry;
   // The endpoints of a merged service are told apart by their order: it stays as a whole.
-  if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined) return undefined;
+  if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined)
+    return (lettingGo(change)?.object.manifest ?? change.standing.manifest) as ServiceEntry;
   const names = new Set(manifest.spec.ports.map(({ name }) => name));
-  const fitting = missing.filter(({ ports }) => Object.keys(ports ?? {}).every((name) => names.has(name)));
+  const fitting = missingEndpoints(change).filter(({ ports }) =>
+    Object.keys(ports ?? {}).every((name) => names.has(name)),
+  );
   const endpoints = [...endpointsOf(manifest), ...fitting].sort((a, b) => (place(a) < place(b) ? -1 : 1));
   const {
     [EMPTY_SINCE_ANNOTATION]: _,
     [GONE_SINCE_ANNOTATION]: __,
     ...annotations
   } = manifest.metadata.annotations ?? {};
-  const kept: ServiceEntry = {
+  return {
     ...manifest,
     metadata: change.premade === undefined ? { ...manifest.metadata, annotations } : manifest.metadata,
-    spec: { ...manifest.spec, endpoints },
+    spec: specWith(manifest.spec, endpoints),
   };
-  const standing = change.standing.manifest as ServiceEntry;
-  const isSame = sameValue(kept.spec, standing.spec) && sameValue(kept.metadata, standing.metadata);
-  return isSame ? undefined : { ...change, object: { ...change.object, manifest: kept } };
 }

@@ -1,7 +1,8 @@
-import { type ServiceEntry, SHRUNK_ANNOTATION } from "../../model/objects.ts";
+import { type ServiceEntry, SHRUNK_ANNOTATION, SUCCEEDED_BY_ANNOTATION } from "../../model/objects.ts";
 import { rfc3339 } from "../../model/rfc3339.ts";
 import type { PremadeEntry, StandingObject } from "../../model/standing.ts";
 import { isInside } from "../stages/standing-stage.ts";
+import { type HeldLoss, readHeldLoss } from "./marks.ts";
 
 /** What a service has by what stands, on its entry and on those that are filled from it. */
 export interface Holding {
@@ -9,6 +10,8 @@ export interface Holding {
   readonly endpoints: number;
   /** How many its entry had before it lost some, and when that began. */
   readonly shrunk?: Shrunk | undefined;
+  /** What a brake keeps of its entry. */
+  readonly held?: HeldLoss | undefined;
 }
 
 interface Shrunk {
@@ -16,16 +19,19 @@ interface Shrunk {
   readonly atMs: number;
 }
 
-/** What a service has; what is left on the entry of one that is inside is meant to go, and does not count. */
+/** What a service has; what is left on the entry of one that is inside is meant to go, and what is on one that another succeeded is that one's. */
 export function holdingOf(entry: StandingObject | undefined, premade: readonly PremadeEntry[]): Holding {
   const registry = (entry ?? premade[0])?.registry ?? "";
   const counted = premade.filter(({ isApart }) => isApart !== true);
-  const own = entry === undefined || isInside(entry) ? [] : [entry];
+  const isOthers = entry?.manifest.metadata.annotations?.[SUCCEEDED_BY_ANNOTATION] !== undefined;
+  const own = entry === undefined || isInside(entry) || isOthers ? [] : [entry];
   const endpoints = [...own, ...counted].reduce(
     (sum, { manifest }) => sum + endpointCount(manifest as ServiceEntry),
     0,
   );
-  return { registry, endpoints, shrunk: readShrunk(own[0]?.manifest.metadata.annotations?.[SHRUNK_ANNOTATION]) };
+  const shrunk = readShrunk(own[0]?.manifest.metadata.annotations?.[SHRUNK_ANNOTATION]);
+  const held = own[0] === undefined ? undefined : readHeldLoss(own[0].manifest);
+  return { registry, endpoints, shrunk, held };
 }
 
 function endpointCount({ spec }: ServiceEntry): number {

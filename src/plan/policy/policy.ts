@@ -1,17 +1,21 @@
 import type { Brake, Change, Plan, PolicedPlan } from "../../model/plan.ts";
+import type { ServiceKey } from "../../model/service.ts";
 import type { Authority } from "../catalog/catalog.ts";
 import { type IndexedStanding, isExposure } from "../standing.ts";
 import { isVanishing, type PolicyOptions, serviceOf, withheld } from "./changes.ts";
 import { brakeEndpoints } from "./endpoint-brake.ts";
 import { brakeServices } from "./service-brake.ts";
+import { followHeirs } from "./succeeded.ts";
+import { type KeptServices, lossesOf } from "./sudden.ts";
 
 /**
  * Hold back what would take away too much at once.
  *
  * Per registry, over the last `keepEmptyMs`: services that vanished or lost their last endpoint (marked on their entries)
  * over services that stand. Past both limits nothing more is emptied or deleted; an empty list after a non-empty one always
- * trips. Losing more than half of a registry's endpoints, each service counted alike, holds their removal. Everything else goes on being
- * updated. Services that are inside do not count: their endpoints outside are meant to go.
+ * trips. Services that suddenly lose too many of a registry's endpoints, each service counted alike, keep them. Everything else goes on
+ * being updated. What one brake keeps is no proof for the other. Services that are inside do not count: their endpoints outside are meant
+ * to go. A brake ends once its registry has said the same for long enough.
  */
 export function applyPolicy(
   plan: Plan,
@@ -19,12 +23,23 @@ export function applyPolicy(
   authorities: ReadonlyMap<string, Authority>,
   options: PolicyOptions,
 ): PolicedPlan {
-  const brakes: Brake[] = [];
+  const lists = { brakes: [] as Brake[], released: [] as Brake[] };
   const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing) : plan;
-  const serviceBraked = brakeServices(upserts, standing, authorities, options, brakes);
-  const own = serviceBraked.hold.slice(upserts.hold.length);
-  const held = new Set(own.map(({ service }) => service));
-  return { ...brakeEndpoints(serviceBraked, standing, held, options, brakes), brakes };
+  const doubtful = doubtfulServices(upserts, standing, options);
+  const { plan: braked, kept } = brakeServices(upserts, standing, authorities, doubtful, options, lists);
+  const policed = brakeEndpoints(braked, standing, kept, options, lists);
+  const held = new Set(policed.hold.slice(upserts.hold.length).map(({ service }) => service));
+  return { ...followHeirs(policed, standing, held), ...lists };
+}
+
+/** As if the other brake were not there. */
+const NOTHING_KEPT: KeptServices = { services: new Set(), believed: new Set() };
+
+/** Services of which the brake on endpoints would keep something whatever the other does: the other does not count them as there. */
+function doubtfulServices(plan: Plan, standing: IndexedStanding, options: PolicyOptions): ReadonlySet<ServiceKey> {
+  const losses = [...lossesOf(plan, standing, NOTHING_KEPT, options)];
+  const held = losses.flatMap(([registry, loss]) => (options.allowDeletes.has(registry) ? [] : [...loss.held]));
+  return new Set(held.map(({ object }) => object.service));
 }
 
 /** What goes with a service that vanished stays. An alias or a route that a listed service no longer asks for goes. */

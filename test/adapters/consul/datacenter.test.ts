@@ -83,7 +83,7 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
     if (path === LIST)
       return answer(Object.fromEntries(world.listed().map((name) => [name, []])), index ?? 0, world.filtered);
     if (index !== undefined) return answer([], index);
-    const one = services.get(path.slice("/v1/health/service/".length));
+    const one = services.get(path.slice("/v1/health/service/".length).toLowerCase());
     return one === undefined ? answer([], 10) : answer(instances(...one.addresses), one.index);
   }
   const pool = intern();
@@ -95,9 +95,9 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
   });
   return {
     ...{ world, reader, all },
-    poll: async () => {
+    poll: async (...standing: readonly string[]) => {
       world.asked.length = 0;
-      return reader.poll(signal);
+      return reader.poll(standing, signal);
     },
     at: (name: string) => addresses(all.snapshot(), name),
     /** The services that were asked for since the last poll began. */
@@ -315,6 +315,26 @@ test("a list that may lack names keeps what was listed: each service's own answe
     if (filtered) assert.deepEqual(it.at("b"), ["192.0.2.1"]);
     else assert.deepEqual(Object.keys(failures(it.all.snapshot())), ["dc1/default/b"]);
   }
+});
+
+test("a list that may lack names has those that stand asked for by name, also in a process that saw no other", async () => {
+  for (const filtered of [true, false]) {
+    const it = setUp();
+    it.world.filtered = filtered;
+    it.world.listed = () => (filtered ? ["consul", "a"] : ["a"]);
+    await it.poll("A", "B", "gone");
+    if (filtered) {
+      assert.deepEqual(it.reads().toSorted(), ["B", "a", "gone"]);
+      assert.deepEqual([it.at("B"), it.at("gone")], [["192.0.2.1"], []]);
+    } else assert.deepEqual(Object.keys(failures(it.all.snapshot())).toSorted(), ["dc1/default/B", "dc1/default/gone"]);
+  }
+});
+
+test("a whole list is believed: what stands and is not on it is not asked for", async () => {
+  const it = setUp();
+  await it.poll("a", "gone");
+  assert.deepEqual(it.reads().toSorted(), ["a", "b"]);
+  assert.equal(it.at("gone"), undefined);
 });
 
 test("a whole list that no longer names a service ends it", async () => {

@@ -32,7 +32,10 @@ function map(raw: readonly Raw[], options: object = {}): Service {
   const kubernetes = found.flatMap((one) =>
     one.instance === undefined && one.notOurs === "kubernetes" ? [one.shown] : [],
   );
-  return toService({ registry: "dc1", namespace: "default", name: "web", source: "" }, instances, kubernetes, pool);
+  return toService({ registry: "dc1", namespace: "default", name: "web", source: "" }, instances, kubernetes, {
+    pool,
+    allUnhealthy: fields.allUnhealthy,
+  });
 }
 
 const at = (address: string, service: object = {}): Raw => ({ service: { Address: address, ID: address, ...service } });
@@ -171,14 +174,19 @@ const cases: {
   },
   ...(
     [
-      ["db.example.org", "its address must be an IPv4 or IPv6 address"],
-      ["10.1", "its address must be an IPv4 or IPv6 address"],
+      ["db", "its address must be an IPv4 or IPv6 address, or a host name of two labels or more"],
+      ["10.1", "its address must be an IPv4 or IPv6 address, or a host name of two labels or more"],
     ] as const
   ).map(([address, reason]) => ({
     name: `leaves out ${address}`,
     raw: [at(address)],
     want: { endpoints: [], leftOut: [out("address", reason, `${address}:80`)] },
   })),
+  {
+    name: "takes a host name, in lower case and absolute",
+    raw: [at("DB.example.org"), at("192.0.2.1")],
+    want: { endpoints: [plain, { ...plain, address: "db.example.org." }], leftOut: [] },
+  },
   {
     name: "leaves out what is registered by another name, with its ports",
     raw: [at("192.0.2.1"), at("192.0.2.2", { Service: "web-admin", Port: 8080, Meta: { port_x: "1" } })],
@@ -351,6 +359,20 @@ for (const { name, raw, options, want } of cases) {
     assert.deepEqual(found, want);
   });
 }
+
+test("toService() uses instances of which none is healthy only where allUnhealthy says so, and none under maintenance", () => {
+  const raw = [
+    { ...at("192.0.2.1"), checks: [check("critical")] },
+    { ...at("192.0.2.2"), checks: [check("critical", "_service_maintenance:web")] },
+    { ...at("192.0.2.3", { Weights: { Passing: 0, Warning: 1 } }), checks: [check("critical")] },
+  ];
+  const used = (all: object, ...more: readonly Raw[]) =>
+    map([...raw, ...more], all).endpoints.map((one) => one.address);
+  assert.deepEqual(used({}), []);
+  assert.deepEqual(used({ allUnhealthy: "keep" }), ["192.0.2.1"]);
+  assert.match(map(raw, { allUnhealthy: "keep" }).notes.join(), /no instance is healthy, so all are used/);
+  assert.deepEqual(used({ allUnhealthy: "keep" }, at("192.0.2.4")), ["192.0.2.4"]);
+});
 
 test("toService() does not depend on the order of the answer", () => {
   const raw = fc.record({

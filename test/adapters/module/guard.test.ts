@@ -108,9 +108,9 @@ const badServices: readonly { readonly name: string; readonly fields: object; re
   },
   { name: "endpoints without ports", fields: { ports: [] }, says: /ports must have at least one entry/ },
   {
-    name: "an address that is a name",
-    fields: { endpoints: [{ address: "orders.example.org" }] },
-    says: /endpoints\[0\]\.address must be an IPv4 or IPv6 address, is "orders\.example\.org"$/,
+    name: "an address that is a name of one label",
+    fields: { endpoints: [{ address: "orders" }] },
+    says: /endpoints\[0\]\.address must be an IPv4 or IPv6 address, or a host name of two labels or more, is "orders"$/,
   },
   { name: "a short IPv4 address", fields: { endpoints: [{ address: "10.1" }] }, says: /endpoints\[0\]\.address/ },
   {

@@ -10,7 +10,7 @@ import { startPolaris } from "../../polaris/polaris.ts";
 const namespace = "Production";
 
 async function start(): Promise<AdapterWorld> {
-  const server = await startPolaris();
+  const server = await startPolaris({ strict: true });
   server.setService(namespace, "empty");
   server.deleteService(namespace, "empty");
   const ids = new Map<string, string>();
@@ -23,15 +23,22 @@ async function start(): Promise<AdapterWorld> {
     const undo = server.fault({ kind: "code", code: 500000, match });
     return async () => undo();
   };
-  const options = { address: server.address, namespaces: [namespace], interval: "100ms" };
-  return {
-    adapter: polaris(polarisOptions.parse(options), {
+  const options = { address: server.address, namespaces: [namespace], interval: "100ms", token: "TOKEN-MAIN" };
+  const newAdapter = () =>
+    polaris(polarisOptions.parse(options), {
       registry: "prod",
       dir: ".",
       log: createLog({ level: "silent", pretty: false }),
       metrics: createMetrics(),
       secrets: createSecrets(),
-    }),
+    });
+  return {
+    adapter: newAdapter(),
+    another: async () => newAdapter(),
+    async denyService(service) {
+      const undo = server.deny(namespace, service);
+      return async () => undo();
+    },
     async addService(name, addresses) {
       for (const address of addresses) await add(name, address);
     },

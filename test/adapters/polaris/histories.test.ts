@@ -153,7 +153,12 @@ async function history(t: TestContext, seed: number, by: "poll" | "hint"): Promi
   const pick = picker(random);
   const server = await serverOf(t, { seed });
   const model: Model = { services: new Map(), aliases: new Map() };
-  const adapter = adapterOf(t, { timeout: "30s", address: server.address, namespaces: NAMESPACES });
+  const adapter = adapterOf(t, {
+    timeout: "30s",
+    address: server.address,
+    namespaces: NAMESPACES,
+    allUnhealthy: "drop",
+  });
   const seen = new Set<string>();
   const faults: (() => void)[] = [];
   let serial = 0;

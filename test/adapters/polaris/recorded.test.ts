@@ -117,7 +117,7 @@ test("the recorded registry", async (t) => {
       ["Production/64129:65536", [], []],
       ["default/catalog", ["10.2.0.2:8080"], []],
       ["default/orders", ["10.0.0.1:8080"], []],
-      ["default/payments", ["fd00::17:443"], []],
+      ["default/payments", ["fd00::17:443", "pay.internal.example.:443"], []],
     ],
   );
   const orders = found["default/orders"];

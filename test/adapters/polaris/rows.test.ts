@@ -24,7 +24,7 @@ function setUp(count: number, answer: (name: string, asked: number) => Answer) {
     isNewServer: () => false,
   } as unknown as PolarisClient;
   const state = newState({
-    ...{ registry: "prod", unhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
+    ...{ registry: "prod", unhealthy: "drop", allUnhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
     ...{ judge: () => undefined, pool: intern() },
   });
   for (let at = 0; at < count; at++) {

@@ -11,7 +11,7 @@ import { securityRow } from "../../security/row.ts";
 import { sized } from "../../size.ts";
 
 const place = { registry: "prod", namespace: "default", name: "orders", source: "here" };
-const options: MappingOptions = { unhealthy: "drop" };
+const options: MappingOptions = { unhealthy: "drop", allUnhealthy: "drop" };
 
 function mapped(raw: readonly Partial<RawInstance>[], how: Partial<MappingOptions> = {}): Service | undefined {
   const whole = raw.map((one): RawInstance => ({ host: "192.0.2.1", port: 8080, ...one }));
@@ -49,14 +49,14 @@ const outs: readonly { name: string; raw: Partial<RawInstance>; want: string }[]
     want: "port 192.0.2.1:65536 port 65536 is invalid, 1 to 65535 are allowed",
   },
   {
-    name: "with a DNS name",
-    raw: { host: "pay.example.org" },
-    want: "address pay.example.org:8080 its address must be an IPv4 or IPv6 address",
+    name: "with a name of one label",
+    raw: { host: "pay" },
+    want: "address pay:8080 its address must be an IPv4 or IPv6 address, or a host name of two labels or more",
   },
   {
     name: "with control characters for a host",
     raw: { host: "a\u001b[2Jb" },
-    want: "address a?[2Jb:8080 its address must be an IPv4 or IPv6 address",
+    want: "address a?[2Jb:8080 its address must be an IPv4 or IPv6 address, or a host name of two labels or more",
   },
 ];
 for (const { name, raw, want } of outs) {
@@ -316,6 +316,20 @@ for (const { name, raw, ports, endpoints, out = [], note } of portCases) {
   });
 }
 
+test("toService() uses instances of which none is healthy as Polaris's clients do: but for those isolated or without weight", () => {
+  const raw = [
+    { host: "192.0.2.1", healthy: false },
+    { host: "192.0.2.2", healthy: false, isolate: true },
+    { host: "192.0.2.3", healthy: false, weight: 0 },
+  ];
+  const used = (allUnhealthy: "drop" | "keep", ...more: readonly Partial<RawInstance>[]) =>
+    mapped([...raw, ...more], { allUnhealthy })?.endpoints.map(({ address }) => address);
+  assert.deepEqual(used("keep"), ["192.0.2.1"]);
+  assert.match(mapped(raw, { allUnhealthy: "keep" })?.notes.join() ?? "", /no instance is healthy, so all are used/);
+  assert.deepEqual(used("drop"), []);
+  assert.deepEqual(used("keep", { host: "192.0.2.4" }), ["192.0.2.4"]);
+});
+
 test("toService() skips a service that is all Kubernetes's, and its instances in others", () => {
   const stamped = { metadata: { source: "polaris-controller", clusterName: "east" } };
   assert.equal(mapped([stamped, { metadata: { clusterName: "east" } }]), undefined);
@@ -404,10 +418,13 @@ test("whatever instances say, toService() gives what the mesh can take, in any o
         JSON.stringify({ code: 200000, instances: raw.map((one, at) => ({ ...one, id: `${at}` })) }),
       );
       const { instances } = parseReply(body);
-      const given = toService(place, instances, { unhealthy }, intern());
+      const given = toService(place, instances, { unhealthy, allUnhealthy: "drop" }, intern());
       if (given === undefined) return;
       assert.deepEqual(schema.safeParse(given).error?.issues ?? [], []);
-      assert.deepEqual(toService(place, [...instances].reverse(), { unhealthy }, intern()), given);
+      assert.deepEqual(
+        toService(place, [...instances].reverse(), { unhealthy, allUnhealthy: "drop" }, intern()),
+        given,
+      );
     }),
     { numRuns: sized(500) },
   );

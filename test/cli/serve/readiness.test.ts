@@ -23,19 +23,37 @@ interface Stage {
   /** Versions of the target that the table was made from, and of now. */
   readonly versions?: readonly [number, number];
   readonly mode?: string;
+  /** Registries that have been read; all by default. */
+  readonly read?: readonly string[];
+  /** Registries of which something stands. */
+  readonly stands?: readonly string[];
+  readonly readyWaitMs?: number;
 }
 
-function generation({ rows, isFresh = false, hasPassed = true, versions = [3, 3], mode = "apply" }: Stage) {
+function generation({
+  rows,
+  isFresh = false,
+  hasPassed = true,
+  versions = [3, 3],
+  mode = "apply",
+  read = ["vms", "dc1"],
+  stands = [],
+  readyWaitMs = 600_000,
+}: Stage) {
   const released: string[] = [];
   const made = {
-    config: { registries: [{ name: "vms" }, { name: "dc1" }], policy: { mode } },
+    config: { registries: [{ name: "vms" }, { name: "dc1" }], policy: { mode }, merge: [], http: { readyWaitMs } },
     names: { table: () => (rows === undefined ? undefined : table(rows)), version: () => versions[0] },
     opened: {
-      target: { version: () => versions[1] },
+      target: {
+        version: () => versions[1],
+        standing: () => ({ objects: new Map(stands.map((registry) => [registry, { registry }])) }),
+      },
       markAllowDeletes: async (registries: readonly string[]) => void released.push(...registries),
     },
-    controller: { hasPassed: () => hasPassed },
+    controller: { hasPassed: () => hasPassed, readers: { readAtMs: new Map(read.map((name) => [name, 1])) } },
     isFresh,
+    startedMs: performance.now(),
   } as unknown as Generation;
   return { made, released };
 }
@@ -62,6 +80,16 @@ const cases: readonly (Stage & { readonly title: string; readonly want: RegExp |
   { title: "where nothing stood, before the table has it", rows: {}, isFresh: true, versions: [3, 4], want: /settled/ },
   { title: "where something stood, before the table is new", rows: settled, versions: [3, 4], want: undefined },
   { title: "where nothing stood, once the table has it", rows: settled, isFresh: true, want: undefined },
+  {
+    title: "where nothing stood and a registry was never read",
+    rows: settled,
+    isFresh: true,
+    read: ["vms"],
+    want: /^registry dc1 has not been read yet, and nothing of it stands$/,
+  },
+  { title: "where that has been waited for", rows: {}, isFresh: true, read: ["vms"], readyWaitMs: 0, want: undefined },
+  { title: "where something of it stands", rows: {}, isFresh: true, read: ["vms"], stands: ["dc1"], want: undefined },
+  { title: "where others stood and a registry was never read", rows: settled, read: ["vms"], want: undefined },
 ];
 for (const { title, want, ...stage } of cases)
   test(`readiness() ${want === undefined ? "is given" : "is not given"} ${title}`, () => {

@@ -77,14 +77,27 @@ const legacy = table({
   "*.calls.service.consul": { a: ["240.241.0.34"] },
   "db.service.consul": service("240.241.0.35", 3306),
   "db.service.dc2.consul": service("240.241.0.38", 3306),
+  "many.service.consul": {
+    a: ["240.241.0.39"],
+    ports: [...service("", 8080).ports, { name: "admin", number: 8081, transport: "tcp" }],
+  },
+  "corp.example.com": { a: ["240.241.0.40"], service: "vms/shop/corp" },
+  "ldap.corp.example.com": service("240.241.0.41", 389),
+  "*.calls.corp.example.com": service("240.241.0.42", 80),
+  "later.corp.example.com": { waits: true, service: "vms/shop/later" },
+  "hop.mesh.internal": { cname: "ldap.corp.example.com" },
   "64001.65536": service("240.241.0.36", 80),
   "orders.production": service("240.241.0.37", 9090),
 });
 const withWildcards: AnswerTable = { ...legacy, hasWildcards: true };
 const askLegacy = (name: string, type: number = TYPE.A): Answer =>
   answer({ name, type, class: 1 }, withWildcards, {
-    byName: zonesByName([...allZones, { name: "zone.wild.mesh.internal", forward: [consul] }]),
-    ...{ forward: [upstream], ttlSeconds: 30, nowMs },
+    byName: zonesByName([
+      ...allZones,
+      { name: "zone.wild.mesh.internal", forward: [consul] },
+      { name: "corp.example.com", forward: [{ address: "192.0.2.99", port: 53 }] },
+    ]),
+    ...{ forward: [upstream], ttlSeconds: 30, tellsServices: true, nowMs },
   });
 
 const withHosts: AnswerTable = { ...names, hostOf: (address) => hosts[address] };
@@ -98,9 +111,18 @@ function ask(
   return answer({ name, type, class: qclass }, withHosts, how);
 }
 
+/** While a registry was never read. */
+const askPartial = (name: string, type: number = TYPE.A): Answer =>
+  answer(
+    { name, type, class: 1 },
+    { ...withHosts, isPartial: true },
+    { byName: zonesByName(allZones), forward: [upstream], ttlSeconds: 30, nowMs },
+  );
+
 /** An answer as one line: code, answers, authority. */
 function show(found: Answer): string {
-  if (found.kind === "forward") return `forward ${found.to.map(({ address }) => address).join()}`;
+  if (found.kind === "forward")
+    return `forward${found.isKnown ? ", of a known name," : ""} ${found.to.map(({ address }) => address).join()}`;
   if (found.kind === "chain")
     return `chain of ${found.answers.length} to ${found.target}, forward ${found.to.map(({ address }) => address).join()}`;
   if (found.kind === "held") return `held ${found.untilMs - nowMs}`;
@@ -118,8 +140,6 @@ function show(found: Answer): string {
         return `${record.priority} ${record.weight} ${record.port} ${record.target}`;
       case "TXT":
         return record.texts.join();
-      case "HINFO":
-        return record.cpu;
       case "SOA":
         return `${record.primary} ${record.serial} ${record.minimumSeconds}`;
     }
@@ -160,6 +180,19 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     () => ask("nope.mesh.internal"),
     `NXDOMAIN AA; ${meshSoa}`,
   ],
+  ["denies nothing while names are missing", () => askPartial("nobody.mesh.internal"), "SERVFAIL"],
+  ["denies no type of it either", () => askPartial("nobody.mesh.internal", TYPE.TXT), "SERVFAIL"],
+  [
+    "answers what it knows while names are missing",
+    () => askPartial("v4.shop.mesh.internal"),
+    "NOERROR AA; v4.shop.mesh.internal 30 A 240.241.0.8; v4.shop.mesh.internal 30 A 240.241.0.9",
+  ],
+  [
+    "denies other types of what it knows",
+    () => askPartial("v4.shop.mesh.internal", TYPE.AAAA),
+    `NOERROR AA; ${meshSoa}`,
+  ],
+  ["asks others for theirs while names are missing", () => askPartial("www.example.org"), "forward 192.0.2.53"],
   ["gives NXDOMAIN below a name that exists", () => ask("x.v4.shop.mesh.internal"), `NXDOMAIN AA; ${meshSoa}`],
   ["gives NODATA for an empty non-terminal (RFC 8020 §2)", () => ask("shop.mesh.internal"), `NOERROR AA; ${meshSoa}`],
   ["gives NODATA above another zone (RFC 8020 §2)", () => ask("below.mesh.internal"), `NOERROR AA; ${meshSoa}`],
@@ -182,12 +215,39 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ],
   ["gives NODATA for SOA and NS below an apex", () => ask("v4.shop.mesh.internal", TYPE.SOA), `NOERROR AA; ${meshSoa}`],
   [
-    "answers ANY with HINFO (RFC 8482 §4.2)",
+    "answers ANY with the A records (RFC 8482 §4.1)",
     () => ask("orders.shop.mesh.internal", TYPE.ANY),
-    "NOERROR AA; orders.shop.mesh.internal 30 HINFO RFC8482",
+    "NOERROR AA; orders.shop.mesh.internal 30 A 240.241.0.7",
+  ],
+  ["holds an address that ANY would give, too", () => ask("new.mesh.internal", TYPE.ANY), "held 500"],
+  ["holds the IPv6 address that ANY would give, too", () => ask("new6.mesh.internal", TYPE.ANY), "held 500"],
+  [
+    "answers ANY with the AAAA records where there is no A",
+    () => askLegacy("known.wild.mesh.internal", TYPE.ANY),
+    "NOERROR AA; known.wild.mesh.internal 30 AAAA fd00::31",
   ],
   [
-    "answers ANY at an alias with its CNAME (RFC 8482 §4.2)",
+    "answers ANY at a name of ports with SRV",
+    () => ask("_http._tcp.ports.shop.mesh.internal", TYPE.ANY),
+    "NOERROR AA; _http._tcp.ports.shop.mesh.internal 30 SRV 0 100 8080 ports.shop.mesh.internal",
+  ],
+  [
+    "answers ANY at a reverse name with PTR",
+    () => ask("20.0.241.240.in-addr.arpa", TYPE.ANY),
+    "NOERROR AA; 20.0.241.240.in-addr.arpa 30 PTR ports.shop.mesh.internal",
+  ],
+  [
+    "answers ANY at an apex with SOA",
+    () => ask("mesh.internal", TYPE.ANY),
+    "NOERROR AA; mesh.internal 5 SOA mesh.internal 7 5",
+  ],
+  [
+    "answers ANY at a legacy name in someone else's zone with its addresses",
+    () => ask("orders.corp.example.com", TYPE.ANY),
+    "NOERROR AA; orders.corp.example.com 30 A 240.241.0.7",
+  ],
+  [
+    "answers ANY at an alias with its CNAME (RFC 8482 §4.1)",
     () => ask("alias.mesh.internal", TYPE.ANY),
     "NOERROR AA; alias.mesh.internal 30 CNAME orders.shop.mesh.internal",
   ],
@@ -257,8 +317,8 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
   ["holds AAAA of both until it has settled", () => ask("newboth.mesh.internal", TYPE.AAAA), "held 1"],
   [
     "does not hold its ports, which give no address away",
-    () => ask("newports.mesh.internal", TYPE.SRV),
-    "NOERROR AA; newports.mesh.internal 30 SRV 0 100 8080 newports.mesh.internal",
+    () => ask("_http._tcp.newports.mesh.internal", TYPE.SRV),
+    "NOERROR AA; _http._tcp.newports.mesh.internal 30 SRV 0 100 8080 newports.mesh.internal",
   ],
   ["does not hold what gives no address away", () => ask("new.mesh.internal", TYPE.AAAA), `NOERROR AA; ${meshSoa}`],
   [
@@ -291,13 +351,13 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
   ],
   [
-    "answers that SOA when asked for it",
-    () => ask("orders.corp.example.com", TYPE.SOA),
+    "answers that SOA when asked for it, with nobody else to ask",
+    () => ask("orders.corp.example.com", TYPE.SOA, { forward: [] }),
     "NOERROR AA; orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
   ],
   [
-    "names no server for a legacy name",
-    () => ask("orders.corp.example.com", TYPE.NS),
+    "names no server for a legacy name, with nobody else to ask",
+    () => ask("orders.corp.example.com", TYPE.NS, { forward: [] }),
     "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
   ],
   ["forwards names near a legacy name", () => ask("corp.example.com"), "forward 192.0.2.53"],
@@ -352,19 +412,19 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     "NOERROR AA; x.calls.service.consul 30 A 240.241.0.34",
   ],
   [
-    "answers SRV at a name with all its ports, as Consul does",
+    "answers SRV at a name of Consul's with the port that it is registered with, as Consul does",
     () => askLegacy("db.service.consul", TYPE.SRV),
-    "NOERROR AA; db.service.consul 30 SRV 0 100 3306 db.service.consul",
+    "NOERROR AA; db.service.consul 30 SRV 1 1 3306 db.service.consul",
   ],
   [
     "answers Consul's _name._tcp.service.consul",
     () => askLegacy("_db._tcp.service.consul", TYPE.SRV),
-    "NOERROR AA; _db._tcp.service.consul 30 SRV 0 100 3306 db.service.consul",
+    "NOERROR AA; _db._tcp.service.consul 30 SRV 1 1 3306 db.service.consul",
   ],
   [
     "answers Consul's names with a datacenter",
     () => askLegacy("_db._tcp.service.dc2.consul", TYPE.SRV),
-    "NOERROR AA; _db._tcp.service.dc2.consul 30 SRV 0 100 3306 db.service.dc2.consul",
+    "NOERROR AA; _db._tcp.service.dc2.consul 30 SRV 1 1 3306 db.service.dc2.consul",
   ],
   [
     "asks Consul for a service by tag: a VIP stands for all instances",
@@ -382,9 +442,45 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     "NOERROR AA; orders.production 30 A 240.241.0.37",
   ],
   [
-    "answers SRV at Polaris's service.namespace",
+    "asks others for SRV at Polaris's service.namespace: of several ports nobody knows which is meant",
     () => askLegacy("orders.production", TYPE.SRV),
-    "NOERROR AA; orders.production 30 SRV 0 100 9090 orders.production",
+    "forward, of a known name, 192.0.2.53",
+  ],
+  ["gives NODATA for SRV at a host", () => ask("ports.shop.mesh.internal", TYPE.SRV), `NOERROR AA; ${meshSoa}`],
+  [
+    "gives NODATA for SRV at a plain name, with nobody else to ask",
+    () => ask("orders.corp.example.com", TYPE.SRV, { forward: [] }),
+    "NOERROR AA; authority orders.corp.example.com 5 SOA orders.corp.example.com 7 5",
+  ],
+  [
+    "asks others for _name._tcp outside of Consul's names: it is no port",
+    () => askLegacy("_ldap._tcp.corp.example.com", TYPE.SRV),
+    "forward 192.0.2.99",
+  ],
+  [
+    "answers SRV for a port of a name in someone else's zone",
+    () => askLegacy("_main._tcp.ldap.corp.example.com", TYPE.SRV),
+    "NOERROR AA; _main._tcp.ldap.corp.example.com 30 SRV 0 100 389 ldap.corp.example.com",
+  ],
+  [
+    "asks others for what else there may be by the name of a port",
+    () => askLegacy("_main._tcp.ldap.corp.example.com", TYPE.TXT),
+    "forward, of a known name, 192.0.2.99",
+  ],
+  [
+    "asks others for all types of a port that there is not",
+    () => askLegacy("_25._tcp.ldap.corp.example.com", 52),
+    "forward 192.0.2.99",
+  ],
+  [
+    "gives one record where Consul's service has several ports",
+    () => askLegacy("many.service.consul", TYPE.SRV),
+    "NOERROR AA; many.service.consul 30 SRV 1 1 8080 many.service.consul",
+  ],
+  [
+    "gives one record for Consul's _name._tcp, too",
+    () => askLegacy("_many._tcp.service.consul", TYPE.SRV),
+    "NOERROR AA; _many._tcp.service.consul 30 SRV 1 1 8080 many.service.consul",
   ],
   ["refuses classes other than IN", () => ask("version.bind", TYPE.TXT, { qclass: 3 }), "REFUSED"],
   ["refuses AXFR (RFC 5936 §2.2.1)", () => ask("mesh.internal", TYPE.AXFR), "REFUSED"],
@@ -454,6 +550,37 @@ const cases: readonly (readonly [title: string, found: () => Answer, want: strin
     `NXDOMAIN AA; ${meshSoa}`,
   ],
 ];
+
+/** A name in an overlay, its apex, one outside of all zones, and one of a wildcard: what is asked where the zone is, by type. */
+const theirs = ["ldap.corp.example.com", "corp.example.com", "orders.production", "x.calls.corp.example.com"];
+const isTheirs: Readonly<Record<string, boolean>> = {
+  ...{ A: false, AAAA: false, CNAME: false, SVCB: false, HTTPS: false, ANY: false },
+  ...{ MX: true, TXT: true, NS: true, SOA: true, SRV: true, NAPTR: true, DS: true, PTR: true },
+  257: true,
+};
+for (const name of theirs)
+  for (const [type, want] of Object.entries(isTheirs))
+    test(`answer() ${want ? "asks others for" : "answers"} ${type} of ${name}, whose zone is someone else's`, () => {
+      const found = show(askLegacy(name, TYPE[type as keyof typeof TYPE] ?? Number(type)));
+      const to = name === "orders.production" ? "192.0.2.53" : "192.0.2.99";
+      if (want) assert.equal(found, `forward, of a known name, ${to}`);
+      else assert.match(found, type === "A" || type === "ANY" ? / 30 A / : /^NOERROR AA; authority .* SOA /);
+    });
+
+for (const [title, found, want] of [
+  ["an address", () => askLegacy("later.corp.example.com"), "held 20"],
+  ["ANY", () => askLegacy("later.corp.example.com", TYPE.ANY), "held 20"],
+  ["mail", () => askLegacy("later.corp.example.com", TYPE.MX), "forward, of a known name, 192.0.2.99"],
+  ["a text", () => askLegacy("later.corp.example.com", TYPE.TXT), "forward, of a known name, 192.0.2.99"],
+] as const)
+  test(`answer() to a question for ${title} of a waiting name in someone else's zone`, () =>
+    assert.equal(show(found()), want));
+
+test("answer() gives only our CNAME for mail where it leads to a name in someone else's zone", () => {
+  const want = "NOERROR AA; hop.mesh.internal 30 CNAME ldap.corp.example.com";
+  assert.equal(show(askLegacy("hop.mesh.internal", TYPE.MX)), want);
+  assert.equal(show(askLegacy("hop.mesh.internal")), `${want}; ldap.corp.example.com 30 A 240.241.0.41`);
+});
 
 for (const [title, found, want] of cases) {
   test(`answer() ${title}`, () => assert.equal(show(found()), want));

@@ -233,15 +233,26 @@ test(
   },
 );
 
-test("forward cuts an answer over 512 bytes to a UDP client (RFC 2181 §9)", async (t) => {
-  const { at } = await startForwarding(t, [
-    (packet) => [upstreamAnswer(packet, { answers: Array.from({ length: 40 }, (_, n) => address(n)) })],
-  ]);
-  const reply = await ask(at, query("example.org", { records: [opt()] }));
-  const decoded = decode(reply);
-  assert.ok(reply.length <= 512);
-  assert.deepEqual([decoded.tc, decoded.answers.length, decoded.additional.length], [true, 0, 1]);
-});
+for (const [size, most] of [
+  [undefined, 512],
+  [512, 512],
+  [900, 900],
+  [4096, 1232],
+] as const)
+  test(`forward gives a UDP client that takes ${size ?? "nothing said of"} octets at most ${most}, with as many records as fit (RFC 2181 §9)`, async (t) => {
+    const { at } = await startForwarding(t, [
+      (packet) => [upstreamAnswer(packet, { answers: Array.from({ length: 60 }, (_, n) => address(n)) })],
+    ]);
+    const records = size === undefined ? [] : [opt({ size })];
+    const packet = query("example.org", { records });
+    const room = Math.floor((most - packet.length) / address(0).length);
+    for (const path of ["an upstream", "the cache"]) {
+      const reply = await ask(at, packet);
+      const { tc, answers, additional } = decode(reply);
+      assert.ok(reply.length <= most, path);
+      assert.deepEqual([tc, answers.length, additional.length], [room < 60, Math.min(room, 60), records.length], path);
+    }
+  });
 
 test(
   faultRow({

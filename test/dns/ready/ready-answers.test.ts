@@ -63,10 +63,11 @@ function full(packet: Buffer, now: NameTable): Buffer | undefined {
   const found = answer(
     read.question,
     { ...now, hasWildcards: true },
-    { ...zones, forward: [], ttlSeconds, nowMs: 1_000_000 },
+    { ...zones, forward: [{ address: "192.0.2.53", port: 53 }], ttlSeconds, nowMs: 1_000_000 },
   );
   if (found.kind !== "reply") return undefined;
-  return encodeReply(read, found, { maxBytes: 512, recursionAvailable: true });
+  const maxBytes = Math.min(Math.max(read.edns?.udpBytes ?? 0, 512), 1232);
+  return encodeReply(read, found, { maxBytes, recursionAvailable: true });
 }
 
 const { ask, others } = ready(rows);
@@ -141,8 +142,8 @@ test("readyAnswers() answers as the full path does, octet by octet, or not at al
       const whole = query(name, { ...options, records: edns === undefined ? [] : [opt(edns)] });
       const packet = tail > 0 ? Buffer.concat([whole, Buffer.alloc(1)]) : whole.subarray(0, whole.length + tail);
       const quick = ask(packet);
-      // What is said to be others' is forwarded by the full path, or refused, as it has no forward here.
-      for (const one of others.splice(0)) assert.equal((full(one, rows)?.readUInt8(3) ?? 5) & 0xf, 5);
+      // What is said to be others' is forwarded by the full path.
+      for (const one of others.splice(0)) assert.equal(full(one, rows), undefined);
       if (quick === undefined) return;
       answered++;
       assert.equal(quick.toString("hex"), full(packet, rows)?.toString("hex"));
@@ -160,6 +161,12 @@ const usual: readonly (readonly [title: string, packet: Buffer, want: string])[]
   ["NODATA at an empty non-terminal (RFC 8020 §2)", query("shop.mesh.internal"), "0: | mesh.internal"],
   ["NXDOMAIN (RFC 2308 §2.1)", query("nope.shop.mesh.internal"), "3: | mesh.internal"],
   ["NODATA outside of our zones", query("orders.corp.example.com", { type: 28 }), "0: | orders.corp.example.com"],
+  [
+    "NODATA for HTTPS outside of our zones",
+    query("orders.corp.example.com", { type: 65 }),
+    "0: | orders.corp.example.com",
+  ],
+  ["NODATA for mail in our zone", query("v4.mesh.internal", { type: 15 }), "0: | mesh.internal"],
   ["a name in an overlay", query("web.service.consul"), "0: 1 240.241.0.12"],
 ];
 
@@ -190,12 +197,31 @@ const left: readonly (readonly [title: string, packet: Buffer])[] = [
   ["another opcode", query("v4.mesh.internal", { flags: 0x2800 })],
   ["an answer", query("v4.mesh.internal", { flags: 0x8000 })],
   ["ANY", query("v4.mesh.internal", { type: 255 })],
+  ["mail of a name in someone else's zone", query("orders.corp.example.com", { type: 15 })],
+  ["mail of a name in an overlay", query("web.service.consul", { type: 15 })],
   ["two questions", query("v4.mesh.internal", { counts: [2, 0, 0, 0] })],
 ];
 
 for (const [title, packet] of left) {
   test(`readyAnswers() leaves ${title} to the full path`, () => assert.equal(ask(packet), undefined));
 }
+
+test("readyAnswers() denies nothing while names are missing", () => {
+  const { ask } = ready({ ...rows, isPartial: true });
+  assert.equal(ask(query("nope.mesh.internal")), undefined);
+  assert.notEqual(ask(query("v4.mesh.internal")), undefined);
+});
+
+test("receivedNames() are told with the last part whether names are missing", () => {
+  const received = receivedNames();
+  const names = received.maker((state) =>
+    readyAnswers({ zones, ttlSeconds, recursionAvailable: false, table: state, onAnswer: () => {} }),
+  );
+  received.take({ all: true, put: [], gone: [], serial: 1, isPartial: true });
+  assert.equal(names.current()?.table.isPartial, true);
+  received.take({ all: false, put: [], gone: [], serial: 2, isPartial: false });
+  assert.equal(names.current()?.table.isPartial, false);
+});
 
 test("readyAnswers() counts what it answers", () => {
   const { ask, counted } = ready(rows);

@@ -60,6 +60,15 @@ for (const { rows, want } of [
     assert.deepEqual([one.shown(), two.shown()], [want, want]);
   });
 
+test("sendAll() sends fewer rows at a time where these have many endpoints", async () => {
+  const one = thread();
+  const endpoints = Array.from({ length: 792 }, (_, n) => ({ address: `192.0.${n >> 8}.${n & 255}` }));
+  const { names, ...rest } = many(5, 5);
+  const heavy = new Map([...names].map(([name, row]) => [name, { ...row, endpoints }]));
+  await sendAll([one], { names: heavy, ...rest });
+  assert.deepEqual(one.shown(), ["all 2 -0 …", "all 2 -0 …", "all 1 -0 5"]);
+});
+
 test("nameFeed() sends what changed, to all threads", async () => {
   const { state, one, threads, feed } = start(many(3, 1));
   feed.join(feed.first());

@@ -167,11 +167,21 @@ test(
   },
 );
 
-test("dnsServer() cuts a UDP answer over 512 bytes whatever size EDNS offers (RFC 2181 §9)", async (t) => {
-  const rows = table({ "big.mesh.internal": { a: Array.from({ length: 40 }, (_, n) => `240.241.0.${n}`) } });
+test("dnsServer() cuts a UDP answer over what EDNS offers, and over 1232 octets (RFC 2181 §9, RFC 9715 §3.1)", async (t) => {
+  const rows = table({
+    "big.mesh.internal": { a: Array.from({ length: 40 }, (_, n) => `240.241.0.${n}`) },
+    "huge.mesh.internal": { a: Array.from({ length: 100 }, (_, n) => `240.241.0.${n}`) },
+  });
   const { at } = await startServer(t, { table: () => rows });
-  const reply = await ask(at, query("big.mesh.internal", { records: [opt({ size: 4096 })] }));
-  assert.deepEqual([decode(reply).tc, reply.length <= 512], [true, true]);
+  const told = async (name: string, size: number) => {
+    const reply = await ask(at, query(name, { records: [opt({ size })] }));
+    const { tc, answers } = decode(reply);
+    assert.ok(reply.length <= Math.min(size, 1232));
+    return [tc, answers.length];
+  };
+  assert.deepEqual(await told("big.mesh.internal", 512), [true, 29]);
+  assert.deepEqual(await told("big.mesh.internal", 4096), [false, 40]);
+  assert.deepEqual(await told("huge.mesh.internal", 4096), [true, 74]);
   const client = await openTcp(at);
   client.send(query("big.mesh.internal"));
   const whole = decode((await client.take(1))[0] as Buffer);

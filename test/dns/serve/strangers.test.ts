@@ -70,11 +70,12 @@ for (const [title, from] of [
     ),
     async (t) => {
       const { at, dropped } = await start(t);
-      const stopFlood = startFlood(at, from, 1000);
+      const flood = startFlood(at, from, 1000);
+      t.after(flood.end);
       await until(() => (dropped.get("forward") ?? 0) > 0);
       const forwarded = await measure(at, (n) => query(`n${n}.live.example.org`, { id: n }));
       const own = await measure(at, (n) => orders({ id: n }));
-      t.diagnostic(`${await stopFlood()} questions ${title}; forwarded for another: ${forwarded}; own names: ${own}`);
+      t.diagnostic(`${await flood.stop()} questions ${title}; forwarded for another: ${forwarded}; own names: ${own}`);
     },
   );
 

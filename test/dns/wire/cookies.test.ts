@@ -36,21 +36,16 @@ test("a query without cookie gets none (RFC 7873 §5.2.1)", async (t) => {
   assert.equal(optionsOf(await ask(at, orders({ records: [opt()] }))).size, 0);
 });
 
-test("over 512 octets by UDP only go to a client with a valid cookie, and no more than it can take (RFC 7873 §1, RFC 6891 §6.2.5)", async (t) => {
+test("a wrong cookie is as none, and is replaced (RFC 7873 §5.2.4)", async (t) => {
   const { at } = await startServer(t, { table: () => big });
-  const wide = query("big.mesh.internal", { records: [opt({ size: 4096 })] });
-  assert.equal(decode(await ask(at, wide)).tc, true, "no cookie");
-  const first = await ask(at, query("big.mesh.internal", withCookie(client)));
-  assert.equal(decode(first).tc, true, "only a client's cookie");
-  const cookie = cookieOf(first);
-  const whole = decode(await ask(at, query("big.mesh.internal", withCookie(cookie))));
-  assert.deepEqual([whole.tc, whole.answers.length], [false, 50]);
-  assert.equal(decode(await ask(at, query("big.mesh.internal", withCookie(cookie, 600)))).tc, true, "600 octets");
+  const cookie = cookieOf(await ask(at, query("big.mesh.internal", withCookie(client))));
   const forged = Buffer.from(cookie);
   forged.writeUInt8(forged.readUInt8(23) ^ 1, 23);
-  const denied = await ask(at, query("big.mesh.internal", withCookie(forged)));
-  assert.equal(decode(denied).tc, true, "a wrong cookie is as none (RFC 7873 §5.2.4)");
-  assert.notDeepEqual(cookieOf(denied), forged);
+  for (const one of [client, cookie, forged]) {
+    const found = await ask(at, query("big.mesh.internal", withCookie(one)));
+    assert.deepEqual([decode(found).tc, decode(found).answers.length], [false, 50]);
+    assert.notDeepEqual(cookieOf(found), forged);
+  }
 });
 
 for (const length of [0, 1, 7, 9, 15, 41])
@@ -69,7 +64,8 @@ test("a query without question asks for a cookie (RFC 7873 §5.4)", async (t) =>
 });
 
 test("threads share the secret: a cookie of one is good for all", async (t) => {
-  const { at } = await startServer(t, { workers: 2, table: () => big });
+  const rateLimit = { perSecond: 1, slip: 1 };
+  const { at } = await startServer(t, { workers: 2, table: () => big, rateLimit });
   const cookie = cookieOf(await ask(at, query("big.mesh.internal", withCookie(client))));
   for (let n = 0; n < 12; n++)
     assert.equal(decode(await ask(at, query("big.mesh.internal", withCookie(cookie)))).tc, false);

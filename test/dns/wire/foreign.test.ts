@@ -51,13 +51,30 @@ for (const [title, how, want] of [
     assert.equal((reply.readUInt8(3) & 0x20) !== 0, want);
   });
 
-test("encodeForeign() cuts an answer that UDP may not carry, with TC and OPT (RFC 2181 §9, RFC 6891 §7)", () => {
-  const long = foreign(upstreamAnswer(asked, { answers: Array.from({ length: 40 }, () => a(60)) }));
-  const reply = decode(encodeForeign(read(query("OrDers.example.org", { records: [opt()] })), long, options));
+test("encodeForeign() gives as many whole records as UDP may carry, with TC and OPT (RFC 2181 §9, RFC 6891 §7)", () => {
+  const long = foreign(upstreamAnswer(asked, { answers: Array.from({ length: 40 }, (_, n) => a(60 + n)) }));
+  const message = encodeForeign(read(query("OrDers.example.org", { records: [opt()] })), long, options);
+  const reply = decode(message);
+  const room = Math.floor((512 - asked.length - 11) / a(60).length);
   assert.deepEqual(
     [reply.tc, reply.id, reply.aa, reply.ra, reply.answers.length, reply.additional.length],
-    [true, 0x1234, false, true, 0, 1],
+    [true, 0x1234, false, true, room, 1],
   );
+  assert.ok(message.length <= 512);
+  assert.deepEqual(
+    reply.answers.map(({ ttl }) => ttl),
+    Array.from({ length: room }, (_, n) => 60 + n),
+  );
+});
+
+test("encodeForeign() leaves additional records out that do not fit, without TC (RFC 2181 §9)", () => {
+  const message = upstreamAnswer(asked, { answers: Array.from({ length: 40 }, () => a(60)) });
+  message.writeUInt16BE(2, 6);
+  message.writeUInt16BE(1, 8);
+  message.writeUInt16BE(37, 10);
+  const reply = decode(encodeForeign(read(asked), foreign(message), options));
+  assert.deepEqual([reply.tc, reply.answers.length, reply.authority.length], [false, 2, 1]);
+  assert.ok(reply.additional.length > 0 && reply.additional.length < 37);
 });
 
 test("readForeign() leaves the upstream's OPT out, and what comes after it", () => {

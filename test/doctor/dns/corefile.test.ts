@@ -34,6 +34,24 @@ const cases: readonly {
     want: "1",
   },
   { name: "forward of a zone with a dot at its end", text: ". {\nforward B. 1\nforward . 2\n}", of: "x.b", want: "1" },
+  {
+    name: "a range of addresses as its reverse zones",
+    text: "240.241.0.0/16 10.0.0.0/15:53 fd00:12::/64 {\nforward . 2\n}\n. {\nforward . 3\n}",
+    of: "7.0.241.240.in-addr.arpa",
+    want: "2",
+  },
+  {
+    name: "the second zone of a range",
+    text: "10.0.0.0/15:53 {\nforward . 2\n}\n. {\nforward . 3\n}",
+    of: "7.0.1.10.in-addr.arpa",
+    want: "2",
+  },
+  {
+    name: "no zone beside those of a range",
+    text: "10.0.0.0/15:53 {\nforward . 2\n}\n. {\nforward . 3\n}",
+    of: "7.0.2.10.in-addr.arpa",
+    want: "3",
+  },
   { name: "no block", text: "b {\nforward . 2\n}", of: "c", want: "no block" },
   { name: "several keys, over two lines", text: "a:53,\n  dns://B.:53 {\nforward . 2\n}", of: "x.b", want: "2" },
   { name: "comments and quotes", text: '# b {\nb { # here\n  forward . "2" # 3\n}', of: "b", want: "2" },
@@ -97,6 +115,6 @@ test("parseCorefile() ends, whatever it is given", () => {
 
 test("stubBlock() is the block of deploy/coredns", async () => {
   const text = await readFile(join(import.meta.dirname, "../../../deploy/coredns/mesh.Corefile"), "utf8");
-  const made = stubBlock(["mesh.internal", "corp.example.com"], 53, "10.96.0.53", []);
+  const made = stubBlock(["mesh.internal", "corp.example.com", "241.240.in-addr.arpa"], 53, "10.96.0.53", []);
   assert.deepEqual(parseCorefile(made), parseCorefile(text));
 });

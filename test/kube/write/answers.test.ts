@@ -70,10 +70,7 @@ test("an object that somebody's finalizer keeps goes on standing, until it is re
   assert.deepEqual(await world.write([{ kind: "delete", standing, why: "a test" }]), [`delete ${alias.key}: written`]);
   const kept = world.state.standing.objects.get(alias.key) ?? assert.fail("it still stands");
   assert.notEqual(kept.resourceVersion, standing.resourceVersion);
-  assert.deepEqual(await world.write([{ kind: "delete", standing: kept, why: "a test" }]), [
-    `delete ${alias.key}: written`,
-  ]);
-  assert.ok(world.state.standing.objects.has(alias.key));
+  assert.equal(kept.terminating, "finalizer example.org/keep keeps it");
   const raw = world.api.objects.get(world.pathOf(alias)) ?? assert.fail();
   world.state.sinks.Service.remove({ ...raw, metadata: { ...raw.metadata, resourceVersion: "999" } });
   assert.equal(world.state.standing.objects.has(alias.key), false);
@@ -128,6 +125,61 @@ test("changes go in phases: updates, entries, what points to them, then deletes 
     "DELETE virtualservices",
     "DELETE serviceentries",
   ]);
+});
+
+/** An entry with legacy names. */
+function named(name: string, ...names: readonly string[]): OwnedObject {
+  return entryOf(name, undefined, { "x2istio.io/names": JSON.stringify(names.map((one) => ({ name: one }))) });
+}
+
+const namesThere = ({ state }: ReturnType<typeof setUp>, name: string) =>
+  state.standing.objects.get(entryOf(name).key)?.manifest.metadata.annotations?.["x2istio.io/names"];
+
+test("services that exchange names have both, until the other one has what it is given", async () => {
+  const world = setUp();
+  const changes = [
+    ["a", "one", "two"],
+    ["b", "two", "one"],
+  ].map(([name = "", has = "", gets = ""]): Change => {
+    const standing = world.stands(named(name, has));
+    const both = named(name, has, gets);
+    const other = entryOf(name === "a" ? "b" : "a").key;
+    return {
+      kind: "update",
+      object: named(name, gets),
+      standing,
+      turn: { after: [other], meanwhile: both, first: both },
+    };
+  });
+  const seen: string[] = [];
+  world.api.before = () => void seen.push(`${namesThere(world, "a")}${namesThere(world, "b")}`);
+  const keys = changes.map((change) => change.kind === "update" && `update ${change.object.key}: written`);
+  assert.deepEqual(await world.write(changes), keys);
+  assert.deepEqual(world.writes(), Array(4).fill("PATCH serviceentries"));
+  for (const moment of seen) assert.match(moment, /one.*two|two.*one/);
+  assert.match(`${namesThere(world, "a")}`, /two/);
+  assert.doesNotMatch(`${namesThere(world, "a")}`, /one/);
+});
+
+test("a name stays where it is, and an alias, while the entry that is given it cannot be made; all else is written", async () => {
+  const world = setUp();
+  const standing = world.stands(named("old", "one"));
+  const alias = world.stands(aliasOf("old"));
+  const taker = named("new", "one");
+  world.api.before = ({ method }) => {
+    if (method === "POST") throw statusError(500, "InternalError");
+  };
+  const meanwhile = entryOf("old", ["192.0.2.9"], named("old", "one").manifest.metadata.annotations ?? {});
+  const changes: Change[] = [
+    create(taker),
+    { kind: "update", object: entryOf("old", ["192.0.2.9"]), standing, turn: { after: [taker.key], meanwhile } },
+    { kind: "update", object: aliasOf("old", "new.mesh.internal"), standing: alias, turn: { after: [taker.key] } },
+  ];
+  const results = await world.write(changes);
+  assert.deepEqual(results.map((one) => one.replace(/^.*: /, "")).sort(), ["failed", "skipped", "skipped"]);
+  assert.match(`${namesThere(world, "old")}`, /one/);
+  assert.match(JSON.stringify(world.state.standing.objects.get(standing.key)?.manifest.spec), /192\.0\.2\.9/);
+  assert.equal(world.state.standing.objects.get(alias.key), alias);
 });
 
 test("nothing points to an entry that could not be made; one that stands by now will do", async () => {

@@ -15,10 +15,15 @@ const servicesOf = ({ services }: Snapshot): readonly Service[] =>
 /** Why an address is left out beside one that is not; "in" when it is not. */
 function verdict(address: string, options: Partial<AdmitOptions> = {}, services?: readonly string[]): string {
   const one = service("orders", { endpoints: [endpoint(address)] });
-  const [cleaned] = servicesOf(admitEndpoints({ vips: VIPS, ...options })(snapshot("dc1", [one]), services));
+  const [cleaned] = servicesOf(
+    admitEndpoints({ vips: VIPS, zones: ["mesh.internal"], clusterDomain: "cluster.local", ...options })(
+      snapshot("dc1", [one]),
+      services,
+    ),
+  );
   assert.equal(cleaned?.endpoints.length, cleaned?.leftOut.length === 0 ? 1 : 0);
   const [left] = cleaned?.leftOut ?? [];
-  assert.ok(left === undefined || (left.kind === "address" && left.address === address));
+  assert.ok(left === undefined || (left.kind === "address" && left.address === address.replace(/\.$/, "")));
   return left?.reason ?? "in";
 }
 
@@ -29,6 +34,7 @@ const OWN = `${MESH} (loopback is the caller's own; endpoints.allow may admit it
 const LOCAL = `${MESH} (not link-local); endpoints.allow may admit it`;
 const METADATA =
   "its address must not be a cloud's metadata service, which gives out credentials; endpoints.allow may admit it by itself";
+const NO_DOMAIN = "is in no domain of the registry's endpoints.allow";
 const leads = (to: string, why: string) => `leads to ${to}, which ${why.replace("its address ", "")}`;
 
 test(
@@ -60,6 +66,18 @@ const byDefault: readonly (readonly [address: string, want: string])[] = [
   ["64:ff9b:1:c000:2:100::", "in"],
   ["2002:c000:201::1", "in"],
   ["2001:db8::5efe:c000:201", "in"],
+  ["db.example.org.", "in"],
+  ["localhost.example.org.", "in"],
+  ["db.corp.local.", "in"],
+  ["notmesh.internal.", "in"],
+  ["db.localhost.", "its address is in localhost, in which no registry's service can be"],
+  ["kubernetes.default.svc.", "its address is in svc, in which no registry's service can be"],
+  ["kubernetes.default.svc.cluster.local.", "its address is in cluster.local, the cluster's own domain"],
+  ["metadata.google.internal.", "its address must not be a cloud's metadata service, which gives out credentials"],
+  [
+    "orders.shop.dc1.mesh.internal.",
+    "its address is in mesh.internal, whose names lead to VIPs: a call would loop back into the mesh",
+  ],
   ["0.0.0.0", `${ONE} (not the unspecified address)`],
   ["0.1.2.3", `${ONE} (not the unspecified address)`],
   ["::", `${ONE} (not the unspecified address)`],
@@ -140,6 +158,25 @@ const byRule: readonly (readonly [title: string, got: () => string, want: string
     "denies in every form",
     () => verdict("2002:a00:1::1", { deny: ["10.0.0.0/24"] }),
     "leads to 10.0.0.1, which is in 10.0.0.0/24, which the registry's endpoints.deny has",
+  ],
+  ["takes a host name only by its domain", () => verdict("db.example.org.", { allow: ["0.0.0.0/0"] }), NO_DOMAIN],
+  ["takes no host name beside its domain", () => verdict("notexample.org.", { allow: ["example.org"] }), NO_DOMAIN],
+  ["takes a host name in its domain", () => verdict("db.example.org.", { allow: ["10.0.0.0/8", "example.org"] }), "in"],
+  ["takes a host name that is its domain", () => verdict("db.example.org.", { allow: ["db.example.org"] }), "in"],
+  [
+    "takes no address by a domain",
+    () => verdict("192.0.2.1", { allow: ["example.org"] }),
+    "is in no range of the registry's endpoints.allow",
+  ],
+  [
+    "denies a host name by its domain",
+    () => verdict("db.example.org.", { allow: ["example.org"], deny: ["db.example.org"] }),
+    "is in db.example.org, which the registry's endpoints.deny has",
+  ],
+  [
+    "never admits a host name that leads back into the mesh",
+    () => verdict("orders.mesh.internal.", { allow: ["mesh.internal"] }),
+    "its address is in mesh.internal, whose names lead to VIPs: a call would loop back into the mesh",
   ],
   ["takes what is beside the denied", () => verdict("10.0.1.1", { deny: ["10.0.0.0/24"] }), "in"],
   [

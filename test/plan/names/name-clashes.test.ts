@@ -141,6 +141,8 @@ for (const one of cases)
     const options = {
       template: "{service}.{namespace}.{registry}.mesh.internal",
       clusterDomain: "cluster.local",
+      nowMs: NOW_MS,
+      singleLabels: new Set(["dc1"]),
       legacyNames: new Map(),
       aliases: [],
     };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
+import { specialNameFault } from "../../../src/istio/special-names.ts";
 import { NAMES_ANNOTATION } from "../../../src/model/objects.ts";
 import type { Service } from "../../../src/model/service.ts";
 import type { AliasRule } from "../../../src/model/settings.ts";
@@ -14,10 +15,13 @@ import { securityRow } from "../../security/row.ts";
 import { nameHosts, remembering } from "../at-once.ts";
 import {
   alias,
+  at,
+  endpoint,
   entry,
   failed,
   foreign,
   incomplete,
+  NOW_MS,
   readings,
   type Said,
   type StandingFields,
@@ -151,7 +155,10 @@ const clusterService = (id: string, more: Partial<ForeignObject> = {}) => foreig
 
 function run({ said = { dc1: [orders] }, stands = {}, options = {} }: Case, previous?: ReturnType<typeof nameHosts>) {
   const live = standing(stands);
-  const all = { template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [], ...options };
+  const all = {
+    ...{ template: TEMPLATE, clusterDomain: "cluster.local", legacyNames: new Map(), aliases: [], nowMs: NOW_MS },
+    ...{ singleLabels: new Set(["dc1", "prod"]), ...options },
+  };
   return nameHosts(merge(readings(said), live), live, all, previous && remembering({ naming: previous }));
 }
 
@@ -212,7 +219,7 @@ const cases: Case[] = [
     }),
   ),
   {
-    name: "lets the first of two entries keep a legacy name that both annotations have",
+    name: "lets the first of two entries, by their keys, keep a legacy name that both annotations have",
     said: { dc1: [named("orders", ["n.example.org"]), named("stock", ["n.example.org"])] },
     stands: {
       objects: [
@@ -220,8 +227,8 @@ const cases: Case[] = [
         entry("dc1/shop/orders", withNames("n.example.org")),
       ],
     },
-    want: { "dc1/shop/orders": host("orders"), "dc1/shop/stock": `${host("stock")} n.example.org` },
-    holds: ["name n.example.org: legacy name n.example.org withheld: it belongs to dc1/shop/stock"],
+    want: { "dc1/shop/orders": `${host("orders")} n.example.org`, "dc1/shop/stock": host("stock") },
+    holds: ["name n.example.org: legacy name n.example.org withheld: it belongs to dc1/shop/orders"],
   },
   {
     name: "withholds a legacy name that someone's route has in upper case",
@@ -281,6 +288,52 @@ const cases: Case[] = [
       `legacy name "${"a".repeat(64)}.example.org" was dropped: its label "${"a".repeat(64)}" has 64 characters, 63 are allowed`,
     ],
   },
+  ...["localhost", "db.localhost", "wpad.corp.example.com", "printer.local"].map(
+    (name): Case => ({
+      name: `withholds the legacy name ${name}, which programs do not mean for a service`,
+      said: { dc1: [named("orders", [name, "n.example.org"])] },
+      options: { singleLabels: new Set(["dc1"]) },
+      want: { "dc1/shop/orders": `${host("orders")} n.example.org` },
+      holds: [`invalid ${name}: legacy name ${name} withheld: it ${specialNameFault(name)}`],
+    }),
+  ),
+  {
+    name: "withholds such a name that a template gives, and that stands",
+    said: { dc1: [service("wpad")] },
+    options: { legacyNames: new Map([["dc1", ["{service}.corp.example.com"]]]) },
+    stands: { objects: [entry("dc1/shop/wpad", withNames("wpad.corp.example.com"))] },
+    want: { "dc1/shop/wpad": host("wpad") },
+    holds: [
+      `invalid wpad.corp.example.com: legacy name wpad.corp.example.com withheld: it ${specialNameFault("wpad.corp.example.com")}`,
+    ],
+  },
+  {
+    name: "withholds a legacy name of one label that is written down",
+    said: { dc1: [named("orders", ["pay"])] },
+    options: { singleLabels: new Set() },
+    want: { "dc1/shop/orders": host("orders") },
+    holds: [
+      "invalid pay: legacy name pay withheld: it has one label, which the registry's option singleLabels has to allow",
+    ],
+  },
+  {
+    name: "drops a legacy name of one label that a template gives, and gives an L5 sid",
+    said: { dc1: [service("orders"), service("64001:65536")] },
+    options: { legacyNames: new Map([["dc1", ["{service}"]]]), singleLabels: new Set() },
+    want: {
+      "dc1/shop/orders": host("orders"),
+      "dc1/shop/64001:65536": `64001-65536-${hash("dc1/shop/64001:65536")}.shop.dc1.mesh.internal [64001.65536]`,
+    },
+    notes: [
+      'legacy name "orders" was dropped: it has one label, which the registry\'s option singleLabels has to allow',
+    ],
+  },
+  {
+    name: "gives a legacy name of one label where the registry allows it",
+    said: { dc1: [named("orders", ["pay"]), service("stock")] },
+    options: { legacyNames: new Map([["dc1", ["{service}"]]]), singleLabels: new Set(["dc1"]) },
+    want: { "dc1/shop/orders": `${host("orders")} [pay] [orders]`, "dc1/shop/stock": `${host("stock")} [stock]` },
+  },
   {
     name: "gives a name that ends in the letters of the cluster's domain and is not in it",
     said: { dc1: [service("orders.my-cluster.local")] },
@@ -339,9 +392,18 @@ const cases: Case[] = [
   },
   {
     name: "holds a host that is another service's legacy name",
+    said: { dc1: [orders, named("stock", [host("orders")])] },
     stands: { objects: [entry("dc1/shop/stock", withNames(host("orders")))] },
-    want: {},
+    want: { "dc1/shop/stock": `${host("stock")} ${host("orders")}` },
     holds: [`name ${host("orders")}: host ${host("orders")} belongs to dc1/shop/stock`],
+  },
+  {
+    name: "gives a host that is the legacy name of a service which is gone, or is not to have it any more",
+    said: { dc1: [orders, service("old"), service("bills")] },
+    stands: {
+      objects: [entry("dc1/shop/stock", withNames(host("orders"))), entry("dc1/shop/old", withNames(host("bills")))],
+    },
+    want: { "dc1/shop/bills": host("bills"), "dc1/shop/old": host("old"), "dc1/shop/orders": host("orders") },
   },
   {
     name: "holds a host of someone's ServiceEntry",
@@ -435,17 +497,14 @@ const cases: Case[] = [
     ],
   },
   {
-    name: "keeps no standing name that another service is called by now",
+    name: "keeps no standing name that another service is called by now, which is given it at once",
     said: { dc1: incomplete("dc1", [orders, service("stock", { namespace: "default" })]) },
     stands: { objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org"))] },
     options: OLD_NAMES,
     want: {
-      "dc1/default/stock": "stock.default.dc1.mesh.internal",
+      "dc1/default/stock": "stock.default.dc1.mesh.internal stock.default.old.example.org",
       "dc1/shop/orders": `${host("orders")} orders.shop.old.example.org`,
     },
-    holds: [
-      "name stock.default.old.example.org: legacy name stock.default.old.example.org withheld: it belongs to dc1/shop/orders",
-    ],
   },
   {
     name: "gives a service's other names to nobody without a template",
@@ -510,6 +569,22 @@ const cases: Case[] = [
     notes: [
       'legacy name "_primary.web2.corp.example.org" was dropped: "_primary.web2" has a label that begins with _, as names of SRV records do',
       'legacy name "a._b.corp.example.org" was dropped: "a._b" has a label that begins with _, as names of SRV records do',
+    ],
+  },
+  {
+    name: "leaves a name to whoever answers it that an endpoint has as its address",
+    said: {
+      dc1: [
+        {
+          ...named("orders", ["db-1.corp.example.org", "orders.corp.example.org", "*.corp.example.org"]),
+          endpoints: [endpoint("db-1.corp.example.org.")],
+        },
+      ],
+    },
+    want: { "dc1/shop/orders": `${host("orders")} orders.corp.example.org` },
+    notes: [
+      'legacy name "db-1.corp.example.org" was dropped: an endpoint of the service has it as its address',
+      'legacy name "*.corp.example.org" was dropped: an endpoint of the service has it as its address',
     ],
   },
   {
@@ -602,7 +677,7 @@ const cases: Case[] = [
   },
   {
     name: "withholds only the legacy name that another service holds",
-    said: { dc1: [named("orders", ["a.example.org", "b.example.org"])] },
+    said: { dc1: [named("orders", ["a.example.org", "b.example.org"]), failed("dc1/shop/stock")] },
     stands: { objects: [entry("dc1/shop/stock", withNames("a.example.org"))] },
     want: { "dc1/shop/orders": `${host("orders")} b.example.org` },
     holds: ["name a.example.org: legacy name a.example.org withheld: it belongs to dc1/shop/stock"],
@@ -809,7 +884,7 @@ test("nameHosts() keeps the standing names of a merged service while a member ca
   const stands = standing({
     objects: [entry("dc1/shop/orders", withNames("stock.default.old.example.org", "x.example.org"))],
   });
-  const options = { template: TEMPLATE, clusterDomain: "cluster.local", aliases: [], ...OLD_NAMES };
+  const options = { template: TEMPLATE, clusterDomain: "cluster.local", nowMs: NOW_MS, aliases: [], ...OLD_NAMES };
   const names = (prod: Said) => {
     const catalog = merge(readings({ dc1: [orders], prod }), stands, ["dc1", "prod"]);
     const given = nameHosts(catalog, stands, options).services.get("dc1/shop/orders");
@@ -853,12 +928,20 @@ test("nameHosts() says why Istio cannot carry a name", () => {
   );
 });
 
-test("nameHosts() hands a legacy name over in two passes: first it is let go of, then it is given", () => {
+test("nameHosts() hands a legacy name over in one pass, and says since when it is another's", () => {
   const said = { dc1: [named("orders", []), named("stock", ["n.example.org"])] };
-  const first = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders", withNames("n.example.org"))] } });
-  assert.deepEqual(first.services.get("dc1/shop/stock")?.legacyNames, []);
-  const second = run({ name: "", said, stands: { objects: [entry("dc1/shop/orders")] } });
-  assert.deepEqual(second.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org" }]);
+  const stood = entry("dc1/shop/orders", withNames("n.example.org"));
+  const first = run({ name: "", said, stands: { objects: [stood] } });
+  assert.deepEqual(first.services.get("dc1/shop/orders")?.legacyNames, []);
+  assert.deepEqual(first.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org", since: at(NOW_MS) }]);
+  assert.deepEqual(first.moves, [
+    { kind: "name", name: "n.example.org", from: "dc1/shop/orders", to: "dc1/shop/stock" },
+  ]);
+  const taken = entry("dc1/shop/stock", {
+    annotations: { [NAMES_ANNOTATION]: writeNames([{ name: "n.example.org", since: at(1000) }]) },
+  });
+  const second = run({ name: "", said, stands: { objects: [stood, taken] } });
+  assert.deepEqual(second.services.get("dc1/shop/stock")?.legacyNames, [{ name: "n.example.org", since: at(1000) }]);
 });
 
 test("nameHosts() keeps the identity of equal names, and of no others", () => {

@@ -74,6 +74,31 @@ const rows: { name: string; objects: readonly StandingObject[]; want: Readonly<R
     ],
     want: { [HOST]: "240.241.0.7", "n.example.org": "240.241.0.7", "stock.shop.dc1.mesh.internal": "240.241.0.8" },
   },
+  ...[
+    { what: "to which it came last", mine: { since: at(2000) }, theirs: { since: at(1000) }, marks: {} },
+    {
+      what: "to which it came, though another is listed",
+      mine: { since: at(2000) },
+      theirs: {},
+      marks: { [GONE_SINCE_ANNOTATION]: at(0) },
+    },
+    { what: "whose service is listed", mine: {}, theirs: {}, marks: {}, others: { [GONE_SINCE_ANNOTATION]: at(0) } },
+  ].map(({ what, mine, theirs, marks, others = {} }) => ({
+    name: `lets that of two entries answer a name ${what}`,
+    objects: [
+      entry("dc1/shop/stock", {
+        addresses: ["240.241.0.8"],
+        annotations: { ...marks, [NAMES_ANNOTATION]: writeNames([{ name: "n.example.org", ...mine }]) },
+      }),
+      orders({ annotations: { ...others, [NAMES_ANNOTATION]: writeNames([{ name: "n.example.org", ...theirs }]) } }),
+    ],
+    want: { [HOST]: "240.241.0.7", "stock.shop.dc1.mesh.internal": "240.241.0.8", "n.example.org": "240.241.0.8" },
+  })),
+  {
+    name: "lets the entry answer a name whose host it is",
+    objects: [entry("dc1/shop/a", { addresses: ["240.241.0.8"], annotations: names(HOST) }), orders()],
+    want: { [HOST]: "240.241.0.7", "a.shop.dc1.mesh.internal": "240.241.0.8" },
+  },
   {
     name: "answers what it can where the names cannot be read",
     objects: [orders({ annotations: { [NAMES_ANNOTATION]: "{" } })],
@@ -179,13 +204,65 @@ test("buildNameTable() answers names of a service that is inside with the claima
   assert.deepEqual(addressesOf({ ...inside, "x2istio.io/effective-claimant": "shop" }), [vip, vip]);
 });
 
-test("buildNameTable() has the first 256 endpoints that have an address", () => {
-  const list = Array.from({ length: 257 }, (_, n) => ({ address: `192.0.${n >> 8}.${n & 255}` }));
+const NAME = "n.example.org";
+const old = (fields: EntryFields = {}) =>
+  entry("dc1/shop/a", { addresses: ["240.241.0.8"], annotations: names(NAME), ...fields });
+const gone = { annotations: { [GONE_SINCE_ANNOTATION]: at(0) } };
+
+test("buildNameTable() leads a name that moved to a new entry where it led before, until the mesh has the new VIP", () => {
+  const before = table([old()]);
+  const moved = [old(gone), orders({ annotations: names(NAME) })];
+  const first = table(moved, before);
+  assert.deepEqual(first.names.get(NAME)?.a, ["240.241.0.8"]);
+  assert.ok((first.names.get(NAME)?.settledAtMs ?? NOW_MS) <= NOW_MS, "it is not held");
+  assert.equal(first.renewAtMs, NOW_MS + 1000);
+  const second = table(moved, first, NOW_MS + 500);
+  assert.deepEqual([second.names.get(NAME)?.a, second.renewAtMs], [["240.241.0.8"], NOW_MS + 1000]);
+  const third = table(moved, second, NOW_MS + 1000);
+  assert.deepEqual([third.names.get(NAME)?.a, third.renewAtMs], [["240.241.0.7"], undefined]);
+  assert.ok((third.names.get(NAME)?.settledAtMs ?? 0) <= NOW_MS + 1000);
+});
+
+test("buildNameTable() lets a name that moved settle where nothing is left that it led to", () => {
+  const before = table([old()]);
+  for (const rest of [[], [old({ ...gone, endpoints: [] })], [old({ ...gone, addresses: ["240.241.0.9"] })]]) {
+    const after = table([...rest, orders({ annotations: names(NAME) })], before);
+    assert.deepEqual(after.names.get(NAME)?.a, ["240.241.0.7"]);
+    assert.equal(after.names.get(NAME)?.settledAtMs, NOW_MS + 1000);
+  }
+});
+
+test("buildNameTable() leads a name that moved to an entry which the mesh has there at once", () => {
+  const before = table([old(), orders()]);
+  const after = table([old({ annotations: {} }), orders({ annotations: names(NAME) })], before);
+  assert.deepEqual([after.names.get(NAME)?.a, after.names.get(NAME)?.settledAtMs], [["240.241.0.7"], 0]);
+});
+
+test("buildNameTable() answers the names of an entry that was being deleted for two more seconds, as it may be made anew", () => {
+  const ending = { object: { terminating: "finalizer example.org/keep keeps it" } };
+  const before = table([orders(ending)]);
+  assert.equal(before.names.get(HOST)?.ends, true);
+  const gone = table([], before);
+  assert.deepEqual([gone.names.get(HOST)?.a, gone.renewAtMs], [["240.241.0.7"], NOW_MS + 2000]);
+  const again = table([orders()], gone, NOW_MS + 500);
+  assert.deepEqual([again.names.get(HOST)?.ends, again.names.get(HOST)?.settledAtMs], [undefined, 0]);
+  const still = table([], gone, NOW_MS + 1999);
+  assert.equal(still.names.get(HOST), gone.names.get(HOST));
+  assert.equal(table([], still, NOW_MS + 2000).names.get(HOST), undefined);
+  assert.equal(
+    table([], table([orders()])).names.get(HOST),
+    undefined,
+    "one that was simply deleted is denied at once",
+  );
+});
+
+test("buildNameTable() has the first 4000 endpoints that have an address", () => {
+  const list = Array.from({ length: 4001 }, (_, n) => ({ address: `192.0.${n >> 8}.${n & 255}` }));
   const options = { settleMs: 0, nowMs: 0, endpoints: true };
   const row = buildNameTable(standing({ objects: [orders({ endpoints: list })] }), options).names.get(HOST);
   assert.deepEqual(
     row?.endpoints?.map(({ address }) => address),
-    list.slice(0, 256).map(({ address }) => address),
+    list.slice(0, 4000).map(({ address }) => address),
   );
 });
 

@@ -119,3 +119,20 @@ test("nameTables(): the table is made anew when endpoints, or other names that w
   assert.equal(renewed({ endpoints: true }).names.size, 1);
   assert.equal(renewed({}).hasEndpoints, undefined);
 });
+
+test("nameTables(): the table is made anew when the mesh has the new VIP of a name that moved", () => {
+  const tables = nameTables();
+  const options = { settleMs: 1000, nowMs: 1_000_000 };
+  const a = entry("dc1/shop/a", { addresses: ["240.241.0.2"], annotations: names(["n.example.org"]) });
+  finish(tables.renew(standing({ objects: [a] }), undefined, options));
+  const taker = entry("dc1/shop/b", { addresses: ["240.241.0.3"], annotations: names(["n.example.org"]) });
+  const left = entry("dc1/shop/a", { addresses: ["240.241.0.2"] });
+  const now = standing({ objects: [left, taker] });
+  const addressAt = (nowMs: number, changed: readonly string[]) =>
+    finish(tables.renew(now, new Set(changed), { ...options, nowMs }))
+      .names.get("n.example.org")
+      ?.a.join();
+  assert.equal(addressAt(1_000_000, [left.key, taker.key]), "240.241.0.2");
+  assert.equal(addressAt(1_000_999, []), "240.241.0.2");
+  assert.equal(addressAt(1_001_000, []), "240.241.0.3");
+});

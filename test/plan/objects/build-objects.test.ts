@@ -64,6 +64,7 @@ function build(given: Given = {}): Desired {
   const naming = nameHosts(catalog, live, {
     template,
     clusterDomain: "cluster.local",
+    nowMs: NOW_MS,
     legacyNames: new Map(),
     aliases,
   });
@@ -230,7 +231,7 @@ test("buildObjects() makes everything of a service with mixed ports, legacy name
           type: "ExternalName",
           externalName: HOST,
           ports: ports.map(({ name, number, protocol }) => ({
-            name,
+            name: protocol === "TCP" ? `tcp-p${number}` : name,
             port: number,
             protocol: protocol === "UDP" ? "UDP" : "TCP",
           })),
@@ -598,6 +599,19 @@ test("buildObjects() takes no notice of someone's VirtualService where it writes
   );
 });
 
+for (const [addresses, resolution] of [
+  [["192.0.2.1"], "STATIC"],
+  [[], "STATIC"],
+  [["db.example.org."], "DNS"],
+  [["192.0.2.1", "db.example.org."], "DNS"],
+] as const)
+  test(`buildObjects() has ${resolution} resolution for endpoints ${addresses.join(" and ") || "that are none"}`, () => {
+    const one = service("orders", { endpoints: addresses.map((address) => endpoint(address)) });
+    const [made] = [...build({ said: { dc1: [one] } }).objects.values()].flat();
+    const spec = made?.manifest.kind === "ServiceEntry" ? made.manifest.spec : undefined;
+    assert.deepEqual([spec?.resolution, spec?.endpoints], [resolution, addresses.map((address) => ({ address }))]);
+  });
+
 test("buildObjects() keeps all that stands of a service that Istio would refuse, and no other", () => {
   const broken = service("orders", { endpoints: [endpoint("db.example.org")] });
   const desired = build({
@@ -642,6 +656,7 @@ test("buildObjects() gives the same objects for the same parts, and new ones for
   const naming = nameHosts(catalog, live, {
     template: "{service}.{registry}.internal",
     clusterDomain: "cluster.local",
+    nowMs: NOW_MS,
     legacyNames: new Map(),
     aliases: [],
   });
@@ -678,7 +693,7 @@ test("buildObjects() gives the same objects for the same parts, and new ones for
 test("buildObjects() makes the objects of an unchanged service anew when a mark or its stage is another", () => {
   const empty = service("orders", { endpoints: [] });
   const named = { services: new Map([[KEY, { host: HOST, legacyNames: [], aliases: [], notes: [] }]]) };
-  const naming = { ...named, holds: [], heldAliases: new Set<string>() };
+  const naming = { ...named, holds: [], heldAliases: new Set<string>(), moves: [] };
   const vips = new Map([[HOST, ["240.241.0.7"]]]);
   const options = { owner: "east", namespace: MESH, keepEmptyMs: HOUR_MS, registries: new Map(), nowMs: NOW_MS };
   const catalog = merge(readings({ dc1: [empty] }), standing());

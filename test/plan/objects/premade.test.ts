@@ -256,9 +256,9 @@ test("the brake remembers entries that were emptied within its window, by the ti
 
 test("the brake on endpoints keeps those of entries written by hand", () => {
   const many = endpoints(8).map(({ address }) => ({ address }));
-  const three = names.slice(0, 3);
-  const said = { dc1: three.map((name) => service(name, { endpoints: endpoints(1) })) };
-  const entries = three.map((name) => premade(`dc1/shop/${name}`, name, { endpoints: many }));
+  const four = names.slice(0, 4);
+  const said = { dc1: four.map((name) => service(name, { endpoints: endpoints(1) })) };
+  const entries = four.map((name) => premade(`dc1/shop/${name}`, name, { endpoints: many }));
   const { spec, updates, hold, brakes } = decide({ said, entries });
   assert.deepEqual([updates.length, spec, brakes.length], [0, undefined, 1]);
   assert.ok(hold.some(({ reason }) => reason === "brake"));

@@ -11,6 +11,7 @@ import type { Change, Delete, Plan, PolicedPlan, Update } from "../../../src/mod
 import type { StandingObject } from "../../../src/model/standing.ts";
 import type { Authority } from "../../../src/plan/catalog/catalog.ts";
 import type { PolicyOptions } from "../../../src/plan/policy/changes.ts";
+import { isMarkOnly } from "../../../src/plan/policy/marks.ts";
 import { applyPolicy } from "../../../src/plan/policy/policy.ts";
 import { alias, at, type EntryFields, entry, HOUR_MS, NOW_MS, standing } from "../build.ts";
 
@@ -18,6 +19,8 @@ const options: PolicyOptions = {
   mode: "sync",
   maxDeletePercent: 20,
   minDeletes: 2,
+  maxShrinkPercent: 50,
+  minShrinks: 3,
   keepEmptyMs: HOUR_MS,
   allowDeletes: new Set(),
   nowMs: NOW_MS,
@@ -83,7 +86,7 @@ function police({ stands, changes, listed = 9, options: more = {} }: Given): Pol
 function written({ create, update, delete: removed }: PolicedPlan): readonly string[] {
   return [
     ...create.map(({ object }) => object.key),
-    ...update.map(({ object }) => object.key),
+    ...update.filter((change) => !isMarkOnly(change)).map(({ object }) => object.key),
     ...removed.map(({ standing }) => standing.key),
   ].map((key) => key.replace(/^.*\/(s\d+).*$/, "$1"));
 }
@@ -427,6 +430,8 @@ test("applyPolicy() says in upsert-only what is held", () => {
   );
 });
 
+const MINUTE_MS = 60_000;
+
 // The brake on endpoints from here on.
 const list = (from: number, to: number): EntryEndpoint[] =>
   Array.from({ length: to - from }, (_, n) => ({ address: `192.0.${from >> 8}.${from + n}` }));
@@ -440,8 +445,11 @@ const shrunk = (from: number, ms: number): EntryFields => ({
   endpoints: list(0, 1),
   annotations: { "x2istio.io/shrunk-from": `${from} ${ago(ms)}` },
 });
-const MINUTE_MS = 60_000;
-
+const range = (from: number, end: number) => Array.from({ length: end - from }, (_, n) => from + n);
+/** Ten endpoints, of which the registry has listed some for so many minutes. */
+const heldLoss = (from: number, listed: number, minutes: number): EntryFields => ({
+  annotations: { "x2istio.io/held-loss": `${from} ${listed} ${ago(minutes * MINUTE_MS)}` },
+});
 const endpointCases: (Given & {
   name: string;
   /** Endpoints of each change that is written. */
@@ -472,7 +480,7 @@ const endpointCases: (Given & {
     ],
     want: { s3: 10, s4: 11 },
     brake:
-      "brake: 3 of 5 services of registry dc1 would lose endpoints, 54 % of all if each service counts alike, more than half",
+      "brake: 3 of 5 services of registry dc1 would lose endpoints at once, 54 % of all if each service counts alike, more than 50 %",
   },
   {
     name: "adds endpoints and keeps the lost ones",
@@ -480,7 +488,7 @@ const endpointCases: (Given & {
     changes: [update(full(0), { endpoints: list(60, 61) }), to(1, 1), to(2, 1)],
     want: { s0: 11 },
     brake:
-      "brake: 3 of 3 services of registry dc1 would lose endpoints, 90 % of all if each service counts alike, more than half",
+      "brake: 3 of 3 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
   },
   {
     name: "counts a service with a thousand endpoints as one among ten",
@@ -497,19 +505,19 @@ const endpointCases: (Given & {
     changes: [1, 2, 3].map((n) => to(n, 1)),
     want: {},
     brake:
-      "brake: 3 of 5 services of registry dc1 would lose endpoints, 54 % of all if each service counts alike, more than half",
+      "brake: 3 of 5 services of registry dc1 would lose endpoints at once, 54 % of all if each service counts alike, more than 50 %",
   },
   {
-    name: "counts what services lost in the last minutes, as it stands on their entries",
-    stands: [full(0, shrunk(10, 9 * MINUTE_MS)), full(1, shrunk(10, 1000)), ...[2, 3, 4].map((n) => full(n))],
+    name: "counts what services lost in the last minute, as it stands on their entries",
+    stands: [full(0, shrunk(10, MINUTE_MS - 1000)), full(1, shrunk(10, 1000)), ...[2, 3, 4].map((n) => full(n))],
     changes: [to(2, 1)],
     want: {},
     brake:
-      "brake: 3 of 5 services of registry dc1 would lose endpoints, 54 % of all if each service counts alike, more than half",
+      "brake: 3 of 5 services of registry dc1 would lose endpoints at once, 54 % of all if each service counts alike, more than 50 %",
   },
   {
     name: "does not count what was lost longer ago",
-    stands: [full(0, shrunk(10, 10 * MINUTE_MS)), full(1, shrunk(10, 1000)), ...[2, 3, 4].map((n) => full(n))],
+    stands: [full(0, shrunk(10, MINUTE_MS)), full(1, shrunk(10, 1000)), ...[2, 3, 4].map((n) => full(n))],
     changes: [to(2, 1)],
     want: { s2: 1 },
   },
@@ -547,7 +555,62 @@ const endpointCases: (Given & {
     changes: [...[0, 1, 2, 3, 4, 5].map((n) => vanish(full(n))), ...[6, 7, 8, 9].map((n) => to(n, 1))],
     want: {},
     brake:
-      "brake: 6 of 10 services of registry dc1 vanished or lost their last endpoint, more than 20 %; brake: 4 of 4 services of registry dc1 would lose endpoints, 90 % of all if each service counts alike, more than half",
+      "brake: 6 of 10 services of registry dc1 vanished or lost their last endpoint, more than 20 %; brake: 4 of 4 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
+  },
+  {
+    name: "does not believe the first service of a lost registry that returns in part",
+    stands: Array.from({ length: 10 }, (_, n) => full(n)),
+    changes: [...range(0, 9).map((n) => vanish(full(n))), to(9, 1)],
+    want: {},
+    brake:
+      "brake: 9 of 10 services of registry dc1 vanished or lost their last endpoint, more than 20 %; brake: 1 of 1 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
+  },
+  {
+    name: "is not counted as there by the other brake",
+    stands: Array.from({ length: 50 }, (_, n) => full(n)),
+    changes: [...range(0, 3).map((n) => vanish(full(n))), ...range(3, 40).map((n) => to(n, 1))],
+    want: {},
+    brake:
+      "brake: 3 of 50 services of registry dc1 vanished or lost their last endpoint, more than 20 %; brake: 37 of 47 services of registry dc1 would lose endpoints at once, 71 % of all if each service counts alike, more than 50 %",
+  },
+  {
+    name: "keeps what it keeps until it is whole, though the rest is back",
+    stands: [full(0, heldLoss(10, 1, 5)), ...[1, 2, 3, 4].map((n) => full(n))],
+    changes: [to(0, 7, heldLoss(10, 1, 5))],
+    want: {},
+    brake: "brake: 1 of 5 services of registry dc1 lost endpoints suddenly and do not have them back",
+  },
+  {
+    name: "lets the old places go once a service has as many again in others",
+    stands: [full(0, { ...heldLoss(10, 1, 5), endpoints: list(0, 15) }), ...[1, 2, 3, 4].map((n) => full(n))],
+    changes: [update(full(0, { ...heldLoss(10, 1, 5), endpoints: list(0, 15) }), { endpoints: list(10, 20) })],
+    want: { s0: 10 },
+  },
+  {
+    name: "ends by itself once the registry has said the same for ten minutes",
+    stands: range(0, 5).map((n) => full(n, heldLoss(10, 1, 10))),
+    changes: range(0, 5).map((n) => to(n, 1, heldLoss(10, 1, 10))),
+    want: { s0: 1, s1: 1, s2: 1, s3: 1, s4: 1 },
+  },
+  {
+    name: "ends by itself after releaseAfter",
+    stands: range(0, 5).map((n) => full(n, heldLoss(10, 1, 1))),
+    changes: range(0, 5).map((n) => to(n, 1, heldLoss(10, 1, 1))),
+    options: { releaseAfterMs: MINUTE_MS },
+    want: { s0: 1, s1: 1, s2: 1, s3: 1, s4: 1 },
+  },
+  {
+    name: "goes on for a service that has lost more meanwhile",
+    stands: range(0, 5).map((n) => full(n, heldLoss(10, 5, 10))),
+    changes: [to(0, 4, heldLoss(10, 5, 10)), ...range(1, 5).map((n) => to(n, 5, heldLoss(10, 5, 10)))],
+    want: { s1: 5, s2: 5, s3: 5, s4: 5 },
+    brake: "brake: 1 of 5 services of registry dc1 lost endpoints suddenly and do not have them back",
+  },
+  {
+    name: "takes no mark of a time to come, by which it would never end",
+    stands: [full(0, heldLoss(10, 1, -5)), ...[1, 2, 3, 4].map((n) => full(n))],
+    changes: [to(0, 1, heldLoss(10, 1, -5))],
+    want: { s0: 1 },
   },
   {
     name: "lets all go when the operator released the brake",
@@ -562,7 +625,7 @@ const endpointCases: (Given & {
     changes: [...[0, 1, 2].map((n) => to(n, 0, inside)), ...[3, 4, 5].map((n) => to(n, 1))],
     want: { s0: 0, s1: 0, s2: 0 },
     brake:
-      "brake: 3 of 3 services of registry dc1 would lose endpoints, 90 % of all if each service counts alike, more than half",
+      "brake: 3 of 3 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
   },
   {
     name: "drops a kept endpoint's port that the service has no more",
@@ -581,7 +644,7 @@ const endpointCases: (Given & {
     ],
     want: { s0: 9 },
     brake:
-      "brake: 3 of 3 services of registry dc1 would lose endpoints, 90 % of all if each service counts alike, more than half",
+      "brake: 3 of 3 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
   },
   {
     name: "knows an endpoint whose ports come in another order",
@@ -600,14 +663,16 @@ const endpointCases: (Given & {
     ],
     want: { s0: 9 },
     brake:
-      "brake: 3 of 3 services of registry dc1 would lose endpoints, 90 % of all if each service counts alike, more than half",
+      "brake: 3 of 3 services of registry dc1 would lose endpoints at once, 90 % of all if each service counts alike, more than 50 %",
   },
 ];
 for (const { name, want, brake, ...given } of endpointCases) {
   test(`applyPolicy() on endpoints ${name}`, () => {
     const policed = police(given);
-    assert.deepEqual(policed.brakes.map(({ message }) => message).join("; "), brake ?? "");
-    const left = policed.update.map(({ object }) => [
+    const messages = policed.brakes.map(({ message }) => message.replace(/; it ends by itself at .*$/, ""));
+    assert.deepEqual(messages.join("; "), brake ?? "");
+    const changes = policed.update.filter((change) => !isMarkOnly(change));
+    const left = changes.map(({ object }) => [
       object.service.split("/")[2],
       (object.manifest as ServiceEntry).spec.endpoints?.length,
     ]);
@@ -636,8 +701,8 @@ const marks: readonly { name: string; given: Given; want: string | undefined }[]
   {
     name: "a new one after a while",
     given: {
-      stands: [full(0, { ...shrunk(10, 10 * MINUTE_MS), endpoints: list(0, 6) })],
-      changes: [to(0, 4, { ...shrunk(10, 10 * MINUTE_MS), endpoints: list(0, 6) })],
+      stands: [full(0, { ...shrunk(10, MINUTE_MS), endpoints: list(0, 6) })],
+      changes: [to(0, 4, { ...shrunk(10, MINUTE_MS), endpoints: list(0, 6) })],
     },
     want: `6 ${now}`,
   },
@@ -662,7 +727,58 @@ test("applyPolicy() on endpoints holds a merged entry as a whole: its endpoints 
   const merged = full(0, { annotations: { [PROVENANCE_ANNOTATION]: "dc1=5,prod=5" } });
   const change = update(merged, { endpoints: list(60, 61) }, { [PROVENANCE_ANNOTATION]: "dc1=1" });
   const policed = police({ stands: [merged, full(1), full(2)], changes: [change, to(1, 1), to(2, 1)] });
-  assert.deepEqual([policed.update, policed.hold.length, policed.unchanged], [[], 3, 3]);
+  const places = policed.update.map(({ object }) => (object.manifest as ServiceEntry).spec.endpoints);
+  assert.deepEqual([places.map((one) => one?.length), policed.hold.length], [[10, 10, 10], 3]);
+  assert.ok(policed.update.every(isMarkOnly));
+});
+
+const heldMarkOf = ({ update }: PolicedPlan, n: number, name = "held-loss") =>
+  update.find(({ object }) => object.service === `dc1/shop/s${n}`)?.object.manifest.metadata.annotations?.[
+    `x2istio.io/${name}`
+  ];
+
+test("applyPolicy() writes on an entry that it keeps what it had, what is listed, and since when, and writes that once", () => {
+  const loses = (fields: EntryFields) => ({
+    stands: range(0, 5).map((n) => full(n, fields)),
+    changes: range(0, 5).map((n) => to(n, 2, fields)),
+  });
+  const first = police(loses({}));
+  assert.equal(heldMarkOf(first, 4), `10 2 ${now}`);
+  const later = police(loses(heldLoss(10, 2, 3)));
+  assert.deepEqual([later.update, later.brakes.length], [[], 1]);
+  assert.match(later.brakes[0]?.message ?? "", new RegExp(`it ends by itself at ${ago(-7 * MINUTE_MS)} if`));
+  const worse = police(loses(heldLoss(10, 3, 3)));
+  assert.equal(heldMarkOf(worse, 0), `10 2 ${now}`, "a loss that grows begins anew");
+  const ended = police(loses(heldLoss(10, 2, 10)));
+  assert.deepEqual(
+    ended.released.map(({ kind }) => kind),
+    ["endpoints"],
+  );
+  assert.equal(markOf(loses(heldLoss(10, 2, 10))), undefined, "what was let go counts no more as sudden");
+});
+
+test("applyPolicy() writes since when it keeps a registry's services on eight of them, and goes by that", () => {
+  const many = (fields: EntryFields = {}) => ({
+    stands: [...range(0, 8).map((n) => full(n, fields)), ...range(8, 20).map((n) => full(n))],
+    changes: [...range(0, 8).map((n) => vanish(full(n, fields))), ...range(8, 20).map((n) => vanish(full(n)))],
+  });
+  const kept = (minutes: number, lost = 20): EntryFields => ({
+    annotations: { "x2istio.io/held-services": `${lost} ${ago(minutes * MINUTE_MS)}` },
+  });
+  const options = { releaseAfterMs: 30 * MINUTE_MS };
+  const first = police({ ...many(), options });
+  assert.equal(first.update.length, 8);
+  assert.ok(first.update.every(isMarkOnly));
+  assert.equal(heldMarkOf(first, 0, "held-services"), `20 ${now}`);
+  const later = police({ ...many(kept(29)), options });
+  assert.deepEqual([later.update, later.brakes.map(({ kind }) => kind)], [[], ["services"]]);
+  const unconfigured = police(many());
+  assert.deepEqual([unconfigured.update, unconfigured.brakes.length], [[], 1], "never by itself unless configured");
+  assert.equal(police(many(kept(60))).brakes.length, 1);
+  const ended = police({ ...many(kept(30)), options });
+  assert.deepEqual([ended.brakes, ended.update.length, ended.released.length], [[], 20, 1]);
+  const grown = police({ ...many(kept(30, 19)), options });
+  assert.equal(heldMarkOf(grown, 0, "held-services"), `20 ${now}`, "more losses begin anew");
 });
 
 test("applyPolicy() hands back the very changes that it does not hold", () => {

@@ -10,10 +10,10 @@ const NAMES = Array.from({ length: 10 }, (_, n) => `s${n}`);
 const settings = config(["dc1"]);
 
 /** Ten services of a registry in a target. Each pass is one of a process of its own: nothing is remembered. */
-async function bench(first: number) {
+async function bench(first: number, names: readonly string[] = NAMES) {
   const target = memoryTarget();
   const options = { signal: new AbortController().signal, mayWrite: () => true };
-  const counts = new Map(NAMES.map((name) => [name, first]));
+  const counts = new Map(names.map((name) => [name, first]));
   const look = (isReleased = false) => {
     const said = [...counts].map(([name, count]) => service(name, { endpoints: endpoints(count) }));
     return decide(settings, {
@@ -64,13 +64,20 @@ test("losses that come service after service trip the brake, whichever process l
     if ((await pass()).length > 0) trips.push(n);
     target.clockMs += 1000;
   }
-  assert.deepEqual(trips, [6, 7, 8, 9], "more than half of all");
-  assert.deepEqual(all(), [1, 1, 1, 1, 1, 1, 4, 4, 4, 4]);
+  assert.deepEqual(trips, [4, 5, 6, 7, 8, 9], "more than 35 % of all");
+  assert.deepEqual(all(), [1, 1, 1, 1, 4, 4, 4, 4, 4, 4]);
   assert.equal(look().plan.update.length, 0);
   counts.set("s0", 2);
   await pass();
   assert.equal(standing("s0").count, 2, "what grows is not held");
-  for (const name of NAMES) counts.set(name, 4);
+  for (const name of NAMES.slice(0, 9)) counts.set(name, 4);
+  counts.set("s9", 3);
+  assert.deepEqual(await pass(), ["endpoints"], "the last one is not whole yet");
+  assert.deepEqual(
+    all(),
+    NAMES.map(() => 4),
+  );
+  counts.set("s9", 4);
   assert.deepEqual(await pass(), []);
   assert.deepEqual(
     NAMES.map((name) => standing(name).mark),
@@ -129,3 +136,57 @@ test(
     );
   },
 );
+
+test("half of the endpoints of most services at once trips the brake, and ends by itself, whichever process looks", async () => {
+  const { counts, look, pass, all, target } = await bench(4);
+  for (const name of NAMES.slice(0, 8)) counts.set(name, 2);
+  for (let minute = 0; minute < 10; minute++) {
+    assert.deepEqual(await pass(), ["endpoints"]);
+    assert.deepEqual(look().plan.update, [], "nothing is written twice");
+    target.clockMs += 60_000;
+  }
+  assert.deepEqual(
+    all(),
+    NAMES.map(() => 4),
+  );
+  assert.deepEqual(
+    look().plan.released.map(({ kind }) => kind),
+    ["endpoints"],
+  );
+  assert.deepEqual(await pass(), []);
+  assert.deepEqual(all(), [2, 2, 2, 2, 2, 2, 2, 2, 4, 4]);
+  counts.set("s8", 3);
+  assert.deepEqual(await pass(), [], "what was let go does not count as sudden");
+});
+
+test("scale-in is believed while a brake keeps what other services lost suddenly", async () => {
+  const { counts, pass, standing } = await bench(4);
+  for (const name of NAMES.slice(0, 8)) counts.set(name, 2);
+  await pass();
+  for (const name of NAMES.slice(0, 7)) counts.set(name, 4);
+  for (const count of [3, 2, 1]) {
+    counts.set("s9", count);
+    assert.deepEqual(await pass(), ["endpoints"]);
+    assert.equal(standing("s9").count, count);
+  }
+  assert.equal(standing("s7").count, 4);
+});
+
+test("services that return after all were lost are believed as far as they are whole again", async () => {
+  const names = Array.from({ length: 63 }, (_, n) => `s${n}`);
+  const { counts, pass, standing, target } = await bench(5, names);
+  counts.clear();
+  assert.deepEqual(await pass(), ["services"]);
+  for (const returned of [2, 10]) {
+    for (const name of names.slice(0, returned)) counts.set(name, 1);
+    target.clockMs += 1000;
+    assert.deepEqual(await pass(), ["services", "endpoints"]);
+    assert.deepEqual(new Set(names.map((name) => standing(name).count)), new Set([5]));
+  }
+  for (const name of names.slice(0, 5)) counts.set(name, 5);
+  counts.set("s4", 4);
+  await pass();
+  assert.deepEqual(new Set(names.map((name) => standing(name).count)), new Set([5]));
+  for (const name of names) counts.set(name, 5);
+  assert.deepEqual(await pass(), []);
+});

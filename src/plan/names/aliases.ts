@@ -1,0 +1,48 @@
+import type { ObjectKey } from "../../model/objects.ts";
+import type { Hold } from "../../model/plan.ts";
+import { DNS_LABEL } from "./dns-names.ts";
+import type { AliasName } from "./naming.ts";
+import { hold, type Named, type NamingState } from "./naming-state.ts";
+
+/** The aliases that a service has from now on. */
+export function giveAliases(state: NamingState, named: Named): readonly AliasName[] {
+  const { aliases, aliasKeys } = named.wishes;
+  const given = aliases.filter((alias, at) => mayHaveAlias(state, named, alias, aliasKeys[at] ?? ""));
+  const awaited = awaitedAliases(state, named);
+  return awaited.length === 0 ? given : [...given, ...awaited];
+}
+
+function mayHaveAlias(state: NamingState, named: Named, alias: AliasName, object: ObjectKey): boolean {
+  const { standing, holders, heldAliases, moves } = state;
+  const { key, barred } = named;
+  const holder = holders.aliases.get(object);
+  const stood = standing.objects.get(object)?.service;
+  const isOthers = stood !== undefined && stood !== key;
+  const phase = standing.namespaces === undefined ? "active" : standing.namespaces.get(alias.namespace);
+  const withhold = (reason: Hold["reason"], why: string, regarding?: ObjectKey) => {
+    const subject = `${alias.namespace}/${alias.name}`;
+    hold(state, named, { reason, subject, message: `alias ${subject} held: ${why}`, ...(regarding && { regarding }) });
+    return false;
+  };
+  if (!DNS_LABEL.test(alias.name)) return withhold("invalid", `"${alias.name}" is not a DNS label`);
+  if (holder !== undefined && holder !== key) return withhold("name", `it belongs to ${holder}`);
+  if (standing.foreign.has(object)) return withhold("foreign", "a Service of that name exists and is not ours", object);
+  if (barred === "unable" && isOthers) return false;
+  holders.aliases.set(object, key);
+  if (isOthers) moves.push({ kind: "alias", name: object, from: stood, to: key });
+  if (phase === "active") return true;
+  heldAliases.add(object);
+  const why = phase === undefined ? "does not exist" : "is being deleted";
+  return withhold("namespace", `namespace ${alias.namespace} ${why}`);
+}
+
+/** Aliases that stand, that no rule gives to their service any more, and that are to go to one which cannot take them yet. */
+function awaitedAliases({ standing, holders, awaited }: NamingState, { key, wishes }: Named): readonly AliasName[] {
+  if (awaited().size === 0) return [];
+  return (standing.byService.get(key) ?? []).flatMap(({ key: object, manifest: { kind, metadata } }) => {
+    const isAwaited = kind === "Service" && awaited().has(object) && !wishes.aliasKeys.includes(object);
+    if (!isAwaited || (holders.aliases.get(object) ?? key) !== key) return [];
+    holders.aliases.set(object, key);
+    return [{ namespace: metadata.namespace, name: metadata.name }];
+  });
+}

@@ -1,27 +1,13 @@
 import type { EntryEndpoint, ServiceEntry } from "../model/objects.ts";
 import { canonical } from "./addresses.ts";
 import { isHostName } from "./host-names.ts";
+import { isPort, isPortName, MAX_ENDPOINTS, PROTOCOLS } from "./limits.ts";
 
-const PORT_NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 /** The prefix is a DNS name, of at most 253 characters. */
 const LABEL_KEY =
   /^((?=[^/]{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
-const PROTOCOLS: ReadonlySet<string> = new Set([
-  "TCP",
-  "UDP",
-  "GRPC",
-  "GRPC-WEB",
-  "HTTP",
-  "HTTP_PROXY",
-  "HTTP2",
-  "HTTPS",
-  "TLS",
-  "MONGO",
-  "REDIS",
-  "MYSQL",
-]);
-const MAX_ENDPOINTS = 4096;
+const UPPER_PROTOCOLS: ReadonlySet<string> = new Set(PROTOCOLS.map((protocol) => protocol.toUpperCase()));
 const MAX_ENDPOINT_PORTS = 128;
 /** etcd refuses requests over 1.5 MiB, 1,572,864 bytes; the API server's and istiod's own additions need room. */
 const MAX_BYTES = 1_400_000;
@@ -85,11 +71,11 @@ function portFault({ ports }: ServiceEntry["spec"]): string | undefined {
   const names = new Set<string>();
   const numbers = new Set<number>();
   for (const { name, number, protocol, targetPort } of ports) {
-    if (!PORT_NAME.test(name)) return `port name "${name}" is not a DNS label`;
+    if (!isPortName(name)) return `port name "${name}" is not a DNS label`;
     if (!isPort(number)) return `port ${name} has number ${number}, 1 to 65535 are allowed`;
     if (targetPort !== undefined && !isPort(targetPort))
       return `port ${name} has target port ${targetPort}, 1 to 65535 are allowed`;
-    if (!PROTOCOLS.has(protocol)) return `port ${name} has protocol "${protocol}", which Istio does not know`;
+    if (!UPPER_PROTOCOLS.has(protocol)) return `port ${name} has protocol "${protocol}", which Istio does not know`;
     if (names.has(name)) return `two ports are named ${name}`;
     if (numbers.has(number)) return `two ports have the number ${number}`;
     names.add(name);
@@ -129,8 +115,4 @@ function endpointFault(
   return locality !== undefined && /[\u0000-\u001f\u007f]/.test(locality)
     ? "its locality has control characters"
     : undefined;
-}
-
-function isPort(number: number): boolean {
-  return Number.isInteger(number) && number >= 1 && number <= 65535;
 }

@@ -1,4 +1,5 @@
 import type { ServiceEntrySpec } from "../model/objects.ts";
+import { isInDomains } from "./domains.ts";
 
 const MUST = "must be an IPv4 or IPv6 address, or a host name of two labels or more";
 /** RFC 1123 §2.1, which Istio holds endpoints to: no `_`. */
@@ -29,8 +30,7 @@ export function isHostName(address: string): boolean {
 
 /** Whether a host name is this domain or below it. */
 export function isBelow(hostName: string, domain: string): boolean {
-  const name = hostName.replace(/\.$/, "");
-  return name === domain || name.endsWith(`.${domain}`);
+  return isInDomains(new Set([domain]), hostName.replace(/\.$/, ""));
 }
 
 /** A spec with these endpoints and the resolution that they need: Istio takes host names with `DNS` only, and addresses with both. */

@@ -1,5 +1,6 @@
 import ipaddr from "ipaddr.js";
 import { ISTIO_VIP_RANGES } from "./ranges.ts";
+import { SPECIAL_DOMAINS } from "./special-names.ts";
 
 /** Addresses that are not to be endpoints. */
 export interface Reserved {
@@ -54,8 +55,8 @@ export const RESERVED: readonly Reserved[] = [
   },
 ];
 
-/** Domains in which no registry's service can be: RFC 6761, RFC 7686, RFC 9476; `svc` is what search domains make a Service of. */
-export const RESERVED_DOMAINS: readonly string[] = ["localhost", "invalid", "onion", "alt", "arpa", "svc"];
+/** Domains in which no registry's service can be: `svc` is what search domains make a Service of. */
+export const RESERVED_DOMAINS: readonly string[] = [...SPECIAL_DOMAINS, "arpa", "svc"];
 
 /** Names of clouds' metadata services: Google Cloud, AWS, Alibaba Cloud's and others go by address only. */
 export const METADATA_DOMAINS: readonly string[] = [

@@ -2,7 +2,7 @@
  * Domains that are not looked up in DNS (IANA's special-use domain names, RFC 6761): callers never ask for them, or whoever answered would take
  * over what is meant to stay on a machine. `test`, `home.arpa` and domains below `local` that are a company's own are looked up like any other.
  */
-const SPECIAL_DOMAINS: ReadonlySet<string> = new Set(["localhost", "invalid", "onion", "alt"]);
+export const SPECIAL_DOMAINS: ReadonlySet<string> = new Set(["localhost", "invalid", "onion", "alt"]);
 
 /** Names by which programs look for whoever may configure them, in whatever domain they are: proxies, and tunnels. */
 const CONFIGURING_LABELS: ReadonlySet<string> = new Set(["wpad", "isatap"]);

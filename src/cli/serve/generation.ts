@@ -128,7 +128,7 @@ function unreadRegistries({ config: { registries, merge }, controller, opened }:
   const readAtMs = controller?.readers.readAtMs;
   const unread = registries.map(({ name }) => name).filter((name) => readAtMs?.has(name) !== true);
   if (unread.length === 0) return [];
-  const standing = new Set([...opened.target.standing().objects.values()].map(({ registry }) => registry));
+  const standing = standingRegistries(opened.target);
   return unread.filter((name) => !standing.has(merge.includes(name) ? (merge[0] ?? name) : name));
 }
 
@@ -138,13 +138,15 @@ function isPartial(generation: Generation): boolean {
   if (config.policy.mode === "dry-run") return false;
   if (unreadRegistries(generation).length > 0) return true;
   const creates = controller?.latest()?.plan.create ?? [];
-  if (controller !== undefined && creates.length === 0) return !controller.hasPassed() && isEmpty(opened.target);
-  const standing = new Set([...opened.target.standing().objects.values()].map(({ registry }) => registry));
+  if (controller !== undefined && creates.length === 0)
+    return !controller.hasPassed() && opened.target.standing().objects.size === 0;
+  const standing = standingRegistries(opened.target);
   return creates.some(({ object }) => !standing.has(object.registry));
 }
 
-function isEmpty(target: Target): boolean {
-  return target.standing().objects.size === 0;
+/** Registries of which something of ours stands. */
+function standingRegistries(target: Target): ReadonlySet<string> {
+  return new Set([...target.standing().objects.values()].map(({ registry }) => registry));
 }
 
 /** Whether its names can be answered; why not, in sentences without a full stop. */

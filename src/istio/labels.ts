@@ -1,7 +1,7 @@
 const NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const PREFIX = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-const OF_ISTIO = /^(?:(?:[^/]+\.)?(?:x2)?istio\.io\/|istio-locality$)/;
+const OF_ISTIO = /^(?:(?:[^/]+\.)?(?:istio\.io|x2istio\.dev)\/|istio-locality$)/;
 
 /** Why Kubernetes would refuse a label; `undefined` when it would not (apimachinery: IsQualifiedName, IsValidLabelValue). */
 export function droppedLabel(key: string, value: string): string | undefined {

@@ -1,26 +1,26 @@
 import type { ServiceKey } from "./service.ts";
 
 /** On a Service in the cluster: what it replaces, `<registry>/<namespace>/<service>`. */
-export const REPLACES_ANNOTATION = "x2istio.io/replaces";
+export const REPLACES_ANNOTATION = "x2istio.dev/replaces";
 /** On that Service: the stage that is asked for; `outside` without it. */
-export const STAGE_ANNOTATION = "x2istio.io/stage";
+export const STAGE_ANNOTATION = "x2istio.dev/stage";
 /** On that Service: share of the calls that go to it at `split`, 0–100; 0 without it. */
-export const WEIGHT_ANNOTATION = "x2istio.io/weight";
+export const WEIGHT_ANNOTATION = "x2istio.dev/weight";
 /** On that Service: any text. Another text makes the same request a new one, which is what ends an automatic step back. */
-export const REQUEST_ANNOTATION = "x2istio.io/request";
+export const REQUEST_ANNOTATION = "x2istio.dev/request";
 /** On that Service: every server name that TLS callers send, with commas between. */
-export const SNI_ANNOTATION = "x2istio.io/sni";
+export const SNI_ANNOTATION = "x2istio.dev/sni";
 
 /** On a ServiceEntry: the stage that its objects stand at; `outside` without it. */
-export const EFFECTIVE_STAGE_ANNOTATION = "x2istio.io/effective-stage";
+export const EFFECTIVE_STAGE_ANNOTATION = "x2istio.dev/effective-stage";
 /** On a ServiceEntry past `outside`: `<namespace>/<name>` of the Service that calls are led to. */
-export const CLAIMANT_ANNOTATION = "x2istio.io/effective-claimant";
+export const CLAIMANT_ANNOTATION = "x2istio.dev/effective-claimant";
 /** On a ServiceEntry at `split`: share of the calls that are led to it. */
-export const EFFECTIVE_WEIGHT_ANNOTATION = "x2istio.io/effective-weight";
+export const EFFECTIVE_WEIGHT_ANNOTATION = "x2istio.dev/effective-weight";
 /** On a ServiceEntry at `inside` or `retired`: the addresses that legacy names are answered with, with commas between. */
-export const INSIDE_ADDRESSES_ANNOTATION = "x2istio.io/inside-addresses";
+export const INSIDE_ADDRESSES_ANNOTATION = "x2istio.dev/inside-addresses";
 /** On a ServiceEntry: the request from which it stepped back by itself. It is not followed again until it changes. */
-export const STEPPED_BACK_ANNOTATION = "x2istio.io/stepped-back";
+export const STEPPED_BACK_ANNOTATION = "x2istio.dev/stepped-back";
 
 /**
  * Where a service is. `split`: a share of its calls goes to the Service that replaces it. `inside`: all do, and its aliases and

@@ -27,9 +27,9 @@ export interface Asker {
 }
 
 /** On the entry of a service that was asked for: when last, and by whom. */
-export const DEMAND_ANNOTATION = "x2istio.io/demand";
+export const DEMAND_ANNOTATION = "x2istio.dev/demand";
 /** On the entry of a service that nobody has asked for in a long time: since when it is about to go. */
-export const IDLE_SINCE_ANNOTATION = "x2istio.io/idle-since";
+export const IDLE_SINCE_ANNOTATION = "x2istio.dev/idle-since";
 
 /** A demand as it stands on an entry. */
 export interface StandingDemand {

@@ -2,32 +2,32 @@ import type { ServiceKey } from "./service.ts";
 
 export const MANAGED_BY_LABEL = "app.kubernetes.io/managed-by";
 export const MANAGED_BY = "x2istio";
-export const OWNER_LABEL = "x2istio.io/owner";
-export const REGISTRY_LABEL = "x2istio.io/registry";
+export const OWNER_LABEL = "x2istio.dev/owner";
+export const REGISTRY_LABEL = "x2istio.dev/registry";
 /** Every annotation of ours starts so. */
-export const ANNOTATION_PREFIX = "x2istio.io/";
-export const SERVICE_ANNOTATION = "x2istio.io/service";
-export const NAMES_ANNOTATION = "x2istio.io/names";
+export const ANNOTATION_PREFIX = "x2istio.dev/";
+export const SERVICE_ANNOTATION = "x2istio.dev/service";
+export const NAMES_ANNOTATION = "x2istio.dev/names";
 /** On an entry, aliases of its service outside its own namespace that stand or are to stand: `shop/orders,web/orders`. */
-export const ALIASES_ANNOTATION = "x2istio.io/aliases";
-export const GONE_SINCE_ANNOTATION = "x2istio.io/gone-since";
+export const ALIASES_ANNOTATION = "x2istio.dev/aliases";
+export const GONE_SINCE_ANNOTATION = "x2istio.dev/gone-since";
 /** On the entry of a service that is gone: the service that took over its names, to whose endpoints its VIP leads meanwhile. */
-export const SUCCEEDED_BY_ANNOTATION = "x2istio.io/succeeded-by";
+export const SUCCEEDED_BY_ANNOTATION = "x2istio.dev/succeeded-by";
 /** On a ServiceEntry that lost endpoints: how many it had, and when that began. */
-export const SHRUNK_ANNOTATION = "x2istio.io/shrunk-from";
+export const SHRUNK_ANNOTATION = "x2istio.dev/shrunk-from";
 /** On a ServiceEntry of which a brake keeps endpoints: how many it had, how many its registry lists, and since when. */
-export const HELD_LOSS_ANNOTATION = "x2istio.io/held-loss";
+export const HELD_LOSS_ANNOTATION = "x2istio.dev/held-loss";
 /** On some ServiceEntries of services that a brake keeps: how many of their registry it keeps, and since when. */
-export const HELD_SERVICES_ANNOTATION = "x2istio.io/held-services";
-export const EMPTY_SINCE_ANNOTATION = "x2istio.io/empty-since";
+export const HELD_SERVICES_ANNOTATION = "x2istio.dev/held-services";
+export const EMPTY_SINCE_ANNOTATION = "x2istio.dev/empty-since";
 /** Which endpoints of a merged service came from which registry: `dc1=3,prod=2`, in the entry's order. */
-export const PROVENANCE_ANNOTATION = "x2istio.io/endpoints-from";
+export const PROVENANCE_ANNOTATION = "x2istio.dev/endpoints-from";
 /** On what leads a gateway's callers to a service: the name of the exposure that asks for it. */
-export const EXPOSURE_ANNOTATION = "x2istio.io/exposure";
+export const EXPOSURE_ANNOTATION = "x2istio.dev/exposure";
 /** On what an operator gave up: since when it is left as it is. Its names go on being answered. */
-export const RELEASED_ANNOTATION = "x2istio.io/released";
+export const RELEASED_ANNOTATION = "x2istio.dev/released";
 /** On an entry of someone else's whose names an operator hands over: `<owner>@<time>`. */
-export const HANDED_OVER_ANNOTATION = "x2istio.io/handed-over-to";
+export const HANDED_OVER_ANNOTATION = "x2istio.dev/handed-over-to";
 /** Istio's opt-out label of its VIP allocator. */
 export const AUTO_ALLOCATE_LABEL = "networking.istio.io/enable-autoallocate-ip";
 /** The waypoint that an ambient mesh leads calls through, and its namespace. */

@@ -5,7 +5,7 @@ import type { ServiceKey } from "./service.ts";
 /** One object of ours as it stands in the target. A new version of it is a new object here. */
 export interface StandingObject {
   readonly key: ObjectKey;
-  /** From the annotation `x2istio.io/service`; `undefined` when it is missing or malformed (such an object is held). */
+  /** From the annotation `x2istio.dev/service`; `undefined` when it is missing or malformed (such an object is held). */
   readonly service: ServiceKey | undefined;
   /** Of the service; from the label where there is none. */
   readonly registry: string;

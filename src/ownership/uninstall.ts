@@ -28,7 +28,7 @@ export function planUninstall(standing: Pick<Standing, "objects">): UninstallPla
 /** Why an object that carries our labels is not removed. */
 function whyLeft({ service, yielded }: StandingObject): string | undefined {
   return service === undefined
-    ? "stays: it has no readable annotation x2istio.io/service"
+    ? "stays: it has no readable annotation x2istio.dev/service"
     : yielded && `stays: ${yielded}`;
 }
 

@@ -125,7 +125,7 @@ function terminating({ key, service, registry }: StandingObject, why: string): H
 }
 
 function unknown({ key, registry }: StandingObject): Hold {
-  const message = `${objectText(key)} carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
+  const message = `${objectText(key)} carries our labels but no readable annotation x2istio.dev/service: restore it, or remove the labels`;
   return { reason: "unknown", subject: key, service: undefined, registry, message };
 }
 
@@ -139,7 +139,7 @@ function whyGone(object: StandingObject, desired: Desired, standing: IndexedStan
   const goes = object.service === undefined || !desired.built.has(object.service);
   if (goes) {
     const { annotations } = standing.entries.get(object.service ?? "")?.manifest.metadata ?? {};
-    const since = annotations?.["x2istio.io/gone-since"];
+    const since = annotations?.["x2istio.dev/gone-since"];
     const idleSince = annotations?.[IDLE_SINCE_ANNOTATION];
     if (since === undefined && idleSince !== undefined) return "nobody has asked for it in a long time";
     return since === undefined ? "its entry is gone" : `gone from its registry since ${since}`;

@@ -93,7 +93,7 @@ test(
     assert.match((await x2istio("apply")).stdout, /brake: registry vms lists no service any more, 10 stand/);
     assert.equal((await x2istio("apply", "--allow-deletes", "vms")).code, 0);
     const [gone] = await objects("mesh-services/s0.default.vms.mesh.internal.yaml");
-    assert.match(gone?.metadata.annotations?.["x2istio.io/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    assert.match(gone?.metadata.annotations?.["x2istio.dev/gone-since"] ?? "", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
     assert.equal((await x2istio("apply", "--detailed-exitcode")).code, 0, "the second pass has nothing left to do");
   },
 );

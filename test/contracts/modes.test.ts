@@ -59,7 +59,7 @@ test("upsert-only never deletes or tombstones the vanished; emptying a service t
   assert.match(stdout, /^! s2\.default\.vms\.mesh\.internal .*policy\.mode is upsert-only/m);
   assert.deepEqual(await objects(file("s2")), before);
   const [emptied] = await objects(file("s1"));
-  assert.ok(emptied?.metadata.annotations?.["x2istio.io/empty-since"]);
+  assert.ok(emptied?.metadata.annotations?.["x2istio.dev/empty-since"]);
   assert.deepEqual(emptied.spec?.endpoints, []);
 
   // An alias whose rule was removed is deleted at once, in every mode.

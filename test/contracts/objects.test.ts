@@ -31,12 +31,12 @@ test("one file for each service, ledger files beside them, our labels and annota
     `VirtualService mesh-services/${host}`,
   ]);
   for (const { kind, metadata, spec } of stood) {
-    assert.equal(metadata.annotations?.["x2istio.io/service"], "vms/shop/Orders.V2");
+    assert.equal(metadata.annotations?.["x2istio.dev/service"], "vms/shop/Orders.V2");
     const { "networking.istio.io/enable-autoallocate-ip": allocate, ...labels } = metadata.labels;
     assert.deepEqual(labels, {
       "app.kubernetes.io/managed-by": "x2istio",
-      "x2istio.io/owner": "east",
-      "x2istio.io/registry": "vms",
+      "x2istio.dev/owner": "east",
+      "x2istio.dev/registry": "vms",
     });
     assert.equal(allocate, metadata.name.endsWith("-legacy") ? "false" : undefined);
     if (kind === "Service") assert.equal(spec?.externalName, host);
@@ -46,14 +46,14 @@ test("one file for each service, ledger files beside them, our labels and annota
   assert.deepEqual(ledger.metadata.labels, { "app.kubernetes.io/managed-by": "x2istio" }, "owners share it");
 });
 
-test("x2istio.io/service is split at its first two slashes: a service's name may have more", async (t) => {
+test("x2istio.dev/service is split at its first two slashes: a service's name may have more", async (t) => {
   const { x2istio, write, objects, files } = await place(t, [service("team/orders/v2", "192.0.2.1")]);
   assert.equal((await x2istio("apply")).code, 0);
   const found = (await files()).find((file) =>
     /^mesh-services\/team-orders-v2-[0-9a-f]{16}\.default\.vms\./.test(file),
   );
   const [entry] = await objects(found ?? "");
-  assert.equal(entry?.metadata.annotations?.["x2istio.io/service"], "vms/default/team/orders/v2");
+  assert.equal(entry?.metadata.annotations?.["x2istio.dev/service"], "vms/default/team/orders/v2");
   const explained = await x2istio("explain", "vms/default/team/orders/v2");
   assert.equal(explained.code, 0, explained.stderr);
   assert.match(explained.stdout, /^vms\/default\/team\/orders\/v2$/m);

@@ -66,7 +66,7 @@ test("an endpoint of a service at split changes without a decision on everything
   );
   const manifest = updates[0]?.object.manifest as ServiceEntry;
   assert.equal(manifest.spec.endpoints?.length, 2);
-  assert.equal(manifest.metadata.annotations?.["x2istio.io/effective-stage"], "split");
+  assert.equal(manifest.metadata.annotations?.["x2istio.dev/effective-stage"], "split");
 });
 
 test("another port of a service at split takes a decision on everything", async () => {

@@ -47,7 +47,7 @@ const cases: {
     after: [service("a", { namespace: "web", legacyNames: ["one.example.org"], endpoints: [endpoint("192.0.2.1")] })],
     rest: [PLAIN, PLAIN],
     always: ["a.mesh.internal", "192.0.2.1"],
-    want: { "a.mesh": /x2istio.io\/service: dc1\/web\/a(.|\n)*kind: VirtualService/ },
+    want: { "a.mesh": /x2istio.dev\/service: dc1\/web\/a(.|\n)*kind: VirtualService/ },
   },
 ];
 for (const { name, before, after, rest = [{}, {}], always, want } of cases) {

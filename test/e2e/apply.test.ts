@@ -150,7 +150,7 @@ suite("x2istio apply", { skip, concurrency: false }, () => {
     await until("the leader has obeyed", async () => (await ours(owner)).filter(hasEndpoints).length === 1);
     t.diagnostic(`the leader obeyed within ${Math.round(performance.now() - toldMs)} ms`);
     assert.match(
-      (await get(kube, leasePath(owner)))?.metadata.annotations?.["x2istio.io/allow-deletes"] ?? "",
+      (await get(kube, leasePath(owner)))?.metadata.annotations?.["x2istio.dev/allow-deletes"] ?? "",
       /^south@/,
     );
     assert.equal((await ours(owner)).length, 5, "what is gone stands as a tombstone");
@@ -159,6 +159,6 @@ suite("x2istio apply", { skip, concurrency: false }, () => {
   });
 
   const ours = async (owner: string) =>
-    [...(await entries(kube)).values()].filter(({ metadata }) => metadata.labels?.["x2istio.io/owner"] === owner);
+    [...(await entries(kube)).values()].filter(({ metadata }) => metadata.labels?.["x2istio.dev/owner"] === owner);
   const hasEndpoints = (entry: Awaited<ReturnType<typeof ours>>[number]) => (endpointsOf(entry) ?? []).length > 0;
 });

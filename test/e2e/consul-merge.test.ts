@@ -61,7 +61,7 @@ test("a service that Consul and a file have", { skip }, async (t) => {
       const joined = await place("joined", { merge: ["dc1", "vms"], hosts });
       const stands = async () => {
         const entry = (await entries(kube)).get(host);
-        return [endpointsOf(entry), entry?.metadata.annotations?.["x2istio.io/endpoints-from"]];
+        return [endpointsOf(entry), entry?.metadata.annotations?.["x2istio.dev/endpoints-from"]];
       };
       await apply(joined, 0);
       assert.deepEqual(await stands(), [["192.0.2.1", "198.51.100.1"], "dc1=1,vms=1"]);
@@ -80,7 +80,7 @@ test("a service that Consul and a file have", { skip }, async (t) => {
       );
       const alone = (await entries(kube)).get("only-dc1.default.joined.mesh.internal");
       assert.deepEqual(endpointsOf(alone), ["198.51.100.1"]);
-      assert.equal(alone?.metadata.annotations?.["x2istio.io/gone-since"], undefined);
+      assert.equal(alone?.metadata.annotations?.["x2istio.dev/gone-since"], undefined);
     },
   );
 });

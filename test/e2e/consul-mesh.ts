@@ -129,7 +129,7 @@ export async function startMesh(
 
 function isAs(live: Live<Spec> | undefined, { endpoints, ports, gone = false }: Expected): boolean {
   if (live === undefined) return false;
-  const isGone = live.metadata.annotations?.["x2istio.io/gone-since"] !== undefined;
+  const isGone = live.metadata.annotations?.["x2istio.dev/gone-since"] !== undefined;
   return (
     isGone === gone &&
     (endpoints === undefined || haveAll(live.spec.endpoints ?? [], endpoints)) &&

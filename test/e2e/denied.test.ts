@@ -20,7 +20,7 @@ async function denialPlace(t: TestContext, registry: object, file: (service: str
   });
   const stands = async (service: string) => {
     const [entry] = await where.objects(file(service));
-    if (entry?.metadata.annotations?.["x2istio.io/gone-since"] !== undefined) return "gone";
+    if (entry?.metadata.annotations?.["x2istio.dev/gone-since"] !== undefined) return "gone";
     const { endpoints = [] } = (entry?.spec ?? {}) as { readonly endpoints?: readonly { readonly address: string }[] };
     return endpoints.map(({ address }) => address).join();
   };

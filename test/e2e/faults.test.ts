@@ -299,7 +299,7 @@ suite("x2istio run goes on", { skip, concurrency: false }, () => {
     await until("it yields", async () => replica.logged("held").some(({ reason }) => reason === "yielded"));
 
     const freed = await admin(kube, "PATCH", `${entriesPath()}/${hostOf(database)}`, {
-      metadata: { labels: { "x2istio.io/owner": null } },
+      metadata: { labels: { "x2istio.dev/owner": null } },
       spec: { endpoints: [{ address: "203.0.113.77" }] },
     });
     await until("it is seen as someone else's", async () =>

@@ -145,7 +145,7 @@ async function plant(kube: Kube): Promise<void> {
   // An error repeats what was sent: a megabyte.
   const post = async (path: string, body: object) =>
     assert.equal((await kube.request("POST", path, body)).status, 201, path);
-  const labels = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east" };
+  const labels = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.dev/owner": "east" };
   const last = { name: "last", labels };
   const [afterServices, afterRoutes] = LAST;
   const externalIPs = Array.from(

@@ -56,7 +56,7 @@ const addresses: readonly (readonly [address: string, why: RegExp])[] = [
 const ports: readonly number[] = [0, 65536, -1];
 /** Of endpoints that are used. */
 const metadata: Readonly<Record<string, string>> = {
-  "x2istio.io/owner": "west",
+  "x2istio.dev/owner": "west",
   "security.istio.io/tlsMode": "istio",
   "istio-locality": "us-east1.a",
   "app\nkubernetes.io/managed-by": "x2istio",

@@ -17,7 +17,7 @@ const slicesPath = `/apis/discovery.k8s.io/v1/namespaces/${SHOP}/endpointslices`
 /** A Service that would take over, with so many ready endpoints. */
 async function claimant(kube: Kube, name: string, { replaces = "", ready = 1, port = 8080 } = {}): Promise<void> {
   await admin(kube, "POST", servicesPath(), {
-    metadata: { name, ...(replaces === "" ? {} : { annotations: { "x2istio.io/replaces": replaces } }) },
+    metadata: { name, ...(replaces === "" ? {} : { annotations: { "x2istio.dev/replaces": replaces } }) },
     spec: { selector: { app: name }, ports: [{ name: "http", port }] },
   });
   await admin(kube, "POST", slicesPath, {
@@ -91,7 +91,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
       [{ stage: "split", weight: 10 }, { stage: "inside", weight: 100 }, true, 2],
     );
     assert.equal((await service("orders"))?.spec.externalName, "orders-v2.shop.svc.cluster.local");
-    assert.equal((await service("orders-v2"))?.metadata.annotations?.["x2istio.io/weight"], undefined);
+    assert.equal((await service("orders-v2"))?.metadata.annotations?.["x2istio.dev/weight"], undefined);
     exits(await cli(where, "back", "240.241.50.110"), 0);
     assert.equal((await service("orders"))?.spec.externalName, hostOf(orders));
     const early = await cli(where, "retire", "vms/shop/orders");
@@ -188,7 +188,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
       {
         kind: "registry",
         put: () =>
-          annotate({ "x2istio.io/replaces": "vms/shop/orders", "x2istio.io/weight": null }).then(() =>
+          annotate({ "x2istio.dev/replaces": "vms/shop/orders", "x2istio.dev/weight": null }).then(() =>
             where.setText("services: ["),
           ),
         drop: () => where.setServices([orders]),
@@ -221,7 +221,7 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
     exits(await runCli(["--config", where.config, "apply"], { env: env() }), 0);
     await claimant(kube, "orders-v2", { replaces: "vms/shop/orders" });
     const path = `${servicesPath()}/orders-v2`;
-    const annotations = { "x2istio.io/replaces": "vms/shop/orders", "x2istio.io/stage": "outside" };
+    const annotations = { "x2istio.dev/replaces": "vms/shop/orders", "x2istio.dev/stage": "outside" };
     const body = { apiVersion: "v1", kind: "Service", metadata: { name: "orders-v2", annotations } };
     const owned = await kube.request("PATCH", `${path}?fieldManager=argocd-controller&force=true`, body, {
       contentType: "application/apply-patch+yaml",
@@ -234,10 +234,10 @@ suite("x2istio migrate", { skip, concurrency: false }, () => {
       result.stdout,
       /argocd-controller owns the annotations of Service shop\/orders-v2: commit these lines/,
     );
-    assert.match(result.stdout, /^ {4}x2istio\.io\/stage: "split"\n {4}x2istio\.io\/weight: "10"$/m);
+    assert.match(result.stdout, /^ {4}x2istio\.dev\/stage: "split"\n {4}x2istio\.dev\/weight: "10"$/m);
     assert.deepEqual(await versions(), before);
 
-    await admin(kube, "PATCH", path, { metadata: { annotations: { "x2istio.io/stage": null } } });
+    await admin(kube, "PATCH", path, { metadata: { annotations: { "x2istio.dev/stage": null } } });
     const late = await cli(where, "split", "orders", "--weight", "10", "--timeout", "1s");
     assert.equal(late.stderr, "");
     exits(late, 1);

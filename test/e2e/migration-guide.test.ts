@@ -81,7 +81,7 @@ async function surroundings(kube: Kube, dir: string): Promise<NodeJS.ProcessEnv>
     },
   });
   await populate(kube, deployment(FAR, "consul2istio"));
-  const annotations = { "x2istio.io/replaces": "vms/shop/stock", "x2istio.io/stage": "outside" };
+  const annotations = { "x2istio.dev/replaces": "vms/shop/stock", "x2istio.dev/stage": "outside" };
   const manifest = { apiVersion: "v1", kind: "Service", metadata: { name: "stock-v2", namespace: SHOP, annotations } };
   await writeFile(join(dir, "stock-v2.yaml"), stringify(manifest));
   await mkdir(join(dir, "bin"));
@@ -94,9 +94,9 @@ async function surroundings(kube: Kube, dir: string): Promise<NodeJS.ProcessEnv>
 /** Before the first step the old entry stands for the name; after it ours does, once it was written. */
 async function isLookedAt(kube: Kube): Promise<boolean> {
   const theirs = await get(kube, `${entriesPath(FAR)}/billing`);
-  if (theirs?.metadata.annotations?.["x2istio.io/handed-over-to"] === undefined) return true;
+  if (theirs?.metadata.annotations?.["x2istio.dev/handed-over-to"] === undefined) return true;
   const ours = await get(kube, `${entriesPath()}/${hostOf(billing)}`);
-  return /billing\.service\.consul/.test(ours?.metadata.annotations?.["x2istio.io/names"] ?? "");
+  return /billing\.service\.consul/.test(ours?.metadata.annotations?.["x2istio.dev/names"] ?? "");
 }
 
 /** Times and ages differ from run to run. */

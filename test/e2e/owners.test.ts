@@ -123,7 +123,7 @@ suite("whose an object or an address is", { skip, concurrency: false }, () => {
     const snapshot = async (owner: string) => {
       const aliases = await list(kube, servicesPath());
       const versions = [...(await all()).values(), ...aliases.values()]
-        .filter(({ metadata }) => metadata.labels?.["x2istio.io/owner"] === owner)
+        .filter(({ metadata }) => metadata.labels?.["x2istio.dev/owner"] === owner)
         .map(({ metadata: { name, uid, resourceVersion } }) => [name, uid, resourceVersion]);
       return new Map(versions.map(([name, ...version]) => [name, version.join()]));
     };

@@ -47,12 +47,12 @@ suite("objects with our labels", { skip, concurrency: false }, () => {
     const apply = () => runCli(["--config", place.config, "apply"], { env: { KUBECONFIG: kube.kubeconfigPath } });
     assert.notEqual((await apply()).code, 1);
     const entry = async () => (await entries(kube)).get(hostOf(orders));
-    assert.equal((await entry())?.metadata.annotations?.["x2istio.io/aliases"], `${SHOP}/orders`);
+    assert.equal((await entry())?.metadata.annotations?.["x2istio.dev/aliases"], `${SHOP}/orders`);
     await place.setConfig({ aliases: [] });
     assert.notEqual((await apply()).code, 1);
     assert.equal((await list(kube, servicesPath())).has("orders"), false);
     assert.notEqual((await apply()).code, 1);
-    assert.equal((await entry())?.metadata.annotations?.["x2istio.io/aliases"], undefined);
+    assert.equal((await entry())?.metadata.annotations?.["x2istio.dev/aliases"], undefined);
     assert.equal((await apply()).code, 0);
     assert.equal((await list(kube, entriesPath())).size, 1);
   });

@@ -52,7 +52,7 @@ async function askUntilAnswered({ dns }: Replica, name: string): Promise<string>
 
 async function callersOf(kube: Kube, name: (typeof NAMES)[number]): Promise<readonly string[] | undefined> {
   const live = (await entries(kube)).get(host(name));
-  return readDemand(live?.metadata.annotations?.["x2istio.io/demand"])?.callers;
+  return readDemand(live?.metadata.annotations?.["x2istio.dev/demand"])?.callers;
 }
 
 async function audienceToken(kube: Kube, ...audiences: readonly string[]): Promise<string> {

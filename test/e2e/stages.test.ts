@@ -45,7 +45,7 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
 
   async function claimant(name: string, namespace = SHOP, annotations: object = {}): Promise<void> {
     await admin(kube, "POST", servicesPath(namespace), {
-      metadata: { name, annotations: { "x2istio.io/replaces": KEY, ...annotations } },
+      metadata: { name, annotations: { "x2istio.dev/replaces": KEY, ...annotations } },
       spec: { selector: { app: name }, ports: [{ name: "http", port: 8080 }] },
     });
     await admin(kube, "POST", slicesPath(namespace), {
@@ -63,7 +63,7 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
 
   /** Merge patches are what `kubectl annotate` sends; `null` takes an annotation away. */
   async function annotate(annotations: Readonly<Record<string, string | null>>, name = "orders-v2"): Promise<void> {
-    const named = Object.fromEntries(Object.entries(annotations).map(([key, value]) => [`x2istio.io/${key}`, value]));
+    const named = Object.fromEntries(Object.entries(annotations).map(([key, value]) => [`x2istio.dev/${key}`, value]));
     await admin(kube, "PATCH", `${servicesPath()}/${name}`, { metadata: { annotations: named } });
   }
 
@@ -79,11 +79,11 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
       get(kube, `${routesPath}/${HOST}`),
     ]);
     const annotations = entry?.metadata.annotations ?? {};
-    const weight = annotations["x2istio.io/effective-weight"];
+    const weight = annotations["x2istio.dev/effective-weight"];
     const [rule] = (route?.spec as Route | undefined)?.http ?? [];
     const led = rule?.route.find(({ destination }) => destination.host === INSIDE);
     return {
-      stage: `${annotations["x2istio.io/effective-stage"] ?? "outside"}${weight === undefined ? "" : ` ${weight}`}`,
+      stage: `${annotations["x2istio.dev/effective-stage"] ?? "outside"}${weight === undefined ? "" : ` ${weight}`}`,
       alias: alias?.spec.externalName as string | undefined,
       inside: led === undefined ? 0 : (led.weight ?? 100),
     };
@@ -143,7 +143,7 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
     });
     assert.deepEqual(await place(), { stage: "inside", alias: INSIDE, inside: 100 });
     assert.equal(
-      (await get(kube, `${entriesPath()}/${HOST}`))?.metadata.annotations?.["x2istio.io/gone-since"],
+      (await get(kube, `${entriesPath()}/${HOST}`))?.metadata.annotations?.["x2istio.dev/gone-since"],
       undefined,
     );
     await where.setServices([orders, httpService("stock", "192.0.2.2")]);
@@ -235,7 +235,7 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
     }),
     async () => {
       const stood = await versions();
-      await claimant("thief", "edge", { "x2istio.io/stage": "inside" });
+      await claimant("thief", "edge", { "x2istio.dev/stage": "inside" });
       await until("there is an Event", async () => {
         const events = [...(await list<never>(kube, eventsPath("edge"))).values()] as unknown as { message: string }[];
         return events.some(({ message }) => message.includes(`Service edge/thief may not replace ${KEY}`));

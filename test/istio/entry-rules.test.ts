@@ -197,7 +197,7 @@ for (const { name, spec, want } of cases) {
 
 test("entryFault() finds names that do not fit into annotations", () => {
   const annotated = (bytes: number) => {
-    const annotations = { "x2istio.io/names": "n".repeat(bytes - "x2istio.io/names".length) };
+    const annotations = { "x2istio.dev/names": "n".repeat(bytes - "x2istio.dev/names".length) };
     return entryFault({ ...manifest, metadata: { ...manifest.metadata, annotations } });
   };
   assert.equal(annotated(262_144), undefined);
@@ -206,10 +206,12 @@ test("entryFault() finds names that do not fit into annotations", () => {
 
 test("entryFault() counts bytes, not characters, up to the last one that is allowed", () => {
   const annotated = (text: string) =>
-    entryFault({ ...manifest, metadata: { ...manifest.metadata, annotations: { "x2istio.io/names": text } } });
-  const left = 262_144 - "x2istio.io/names".length;
-  assert.equal(annotated("ü".repeat(left / 2)), undefined);
-  assert.match(annotated(`${"ü".repeat(left / 2)}x`) ?? "", /would have 262145 bytes/);
+    entryFault({ ...manifest, metadata: { ...manifest.metadata, annotations: { "x2istio.dev/names": text } } });
+  const left = 262_144 - "x2istio.dev/names".length;
+  const umlauts = Math.floor(left / 2);
+  const most = "ü".repeat(umlauts) + "x".repeat(left - 2 * umlauts);
+  assert.equal(annotated(most), undefined);
+  assert.match(annotated(`${most}x`) ?? "", /would have 262145 bytes/);
 
   const sized = (locality: string) =>
     entryFault({

@@ -198,7 +198,7 @@ test("foreignObject() takes a route of a consumer's namespace as one for that na
 });
 
 test("foreignObject() leaves the names of an entry that is handed over to us, and to nobody else", () => {
-  const annotations = { "x2istio.io/handed-over-to": "east@2026-01-01T00:00:00Z" };
+  const annotations = { "x2istio.dev/handed-over-to": "east@2026-01-01T00:00:00Z" };
   const entry = { metadata: { name: "a", namespace: "shop", annotations }, spec: { hosts: ["a.example.org"] } };
   const { hosts, handedOver } = toForeign("ServiceEntry", entry, "east");
   assert.deepEqual({ hosts, handedOver }, { hosts: [], handedOver: ["a.example.org"] });

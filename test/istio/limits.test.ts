@@ -115,8 +115,8 @@ const labels = [
   { key: "A.example.org/b", value: "c", dropped: true, refused: true },
   { key: "security.istio.io/tlsMode", value: "istio", dropped: false, refused: true },
   { key: "istio.io/rev", value: "a", dropped: false, refused: true },
-  { key: "x2istio.io/owner", value: "a", dropped: false, refused: true },
-  { key: "a.x2istio.io/owner", value: "a", dropped: false, refused: true },
+  { key: "x2istio.dev/owner", value: "a", dropped: false, refused: true },
+  { key: "a.x2istio.dev/owner", value: "a", dropped: false, refused: true },
   { key: "istio-locality", value: "a", dropped: false, refused: true },
   { key: "istio-locality-2", value: "a", dropped: false, refused: false },
   { key: "notistio.io/a", value: "a", dropped: false, refused: false },
@@ -128,22 +128,22 @@ for (const { key, value, dropped, refused } of labels)
     assert.equal(refusedLabel(key, value) !== undefined, refused);
   });
 
-const ours = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east" };
+const ours = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.dev/owner": "east" };
 test("isLabelledOurs() wants both labels, with our owner", () => {
   assert.equal(isLabelledOurs(ours, "east"), true);
   for (const other of [
     undefined,
     null,
     {},
-    { "x2istio.io/owner": "east" },
-    { ...ours, "x2istio.io/owner": "West" },
+    { "x2istio.dev/owner": "east" },
+    { ...ours, "x2istio.dev/owner": "West" },
     { ...ours, "app.kubernetes.io/managed-by": "helm" },
   ])
     assert.equal(isLabelledOurs(other, "east"), false);
 });
 
 test("handedOverTo() wants an owner and a time", () => {
-  const read = (text: string) => handedOverTo({ "x2istio.io/handed-over-to": text });
+  const read = (text: string) => handedOverTo({ "x2istio.dev/handed-over-to": text });
   assert.deepEqual(read("east@2026-01-01T00:00:00Z"), { owner: "east", sinceMs: Date.UTC(2026, 0, 1) });
   for (const text of ["", "east", "east@", "@2026-01-01T00:00:00Z", "east@soon"]) assert.equal(read(text), undefined);
   assert.equal(handedOverTo(undefined), undefined);
@@ -156,7 +156,7 @@ test("whyYielded() tells a release, another type and a selector, and nothing els
   assert.match(whyYielded("Service", {}, { type: "ExternalName", selector: { a: "b" } }) ?? "", /a selector/);
   assert.match(whyYielded("Service", {}, {}) ?? "", /its type to ClusterIP/);
   assert.equal(whyYielded("ServiceEntry", {}, {}), undefined);
-  const released = { "x2istio.io/released": "2026-01-01T00:00:00Z" };
+  const released = { "x2istio.dev/released": "2026-01-01T00:00:00Z" };
   for (const kind of ["Service", "ServiceEntry"])
     assert.match(whyYielded(kind, released, { type: "ExternalName" }) ?? "", /released at 2026-01-01T00:00:00Z/);
 });

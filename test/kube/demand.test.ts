@@ -33,7 +33,7 @@ test("tell() writes what told() then says, three callers of each service", async
   assert.deepEqual([...world.channel.told().keys()], ["vms/shop/db"], "the whole is replaced");
   assert.deepEqual(world.api.objects.get(PATH)?.metadata?.labels, {
     "app.kubernetes.io/managed-by": "x2istio",
-    "x2istio.io/owner": "east",
+    "x2istio.dev/owner": "east",
   });
 });
 

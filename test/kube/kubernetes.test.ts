@@ -61,11 +61,11 @@ suite("kubernetesTarget()", { skip }, () => {
     const key = `Service/${SHOP}/owners`;
     await until("it is ours", async () => target.standing().objects.has(key));
     assert.equal(standing(key).service, "vms/default/owners");
-    await kube.request("PATCH", servicePath(SHOP, "owners"), { metadata: { labels: { "x2istio.io/owner": "west" } } });
+    await kube.request("PATCH", servicePath(SHOP, "owners"), { metadata: { labels: { "x2istio.dev/owner": "west" } } });
     await until("it is theirs", async () => target.standing().foreign.get(key)?.owner === "west");
     assert.equal(target.standing().objects.has(key), false);
     await kube.request("PATCH", servicePath(SHOP, "owners"), {
-      metadata: { labels: { "x2istio.io/owner": "east" } },
+      metadata: { labels: { "x2istio.dev/owner": "east" } },
       spec: { type: "ClusterIP", externalName: null, selector: { app: "owners" } },
     });
     await until("it is yielded", async () => target.standing().objects.get(key)?.yielded !== undefined);

@@ -5,7 +5,11 @@ import { objectKey } from "../../src/model/objects.ts";
 export const MESH = "mesh-services";
 export const SHOP = "shop";
 
-const labels = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east", "x2istio.io/registry": "vms" };
+const labels = {
+  "app.kubernetes.io/managed-by": "x2istio",
+  "x2istio.dev/owner": "east",
+  "x2istio.dev/registry": "vms",
+};
 
 /** A ServiceEntry of service vms/default/`name`. */
 export function entryOf(
@@ -22,7 +26,12 @@ export function entryOf(
     manifest: {
       apiVersion: "networking.istio.io/v1",
       kind: "ServiceEntry",
-      metadata: { name: host, namespace: MESH, labels, annotations: { "x2istio.io/service": service, ...annotations } },
+      metadata: {
+        name: host,
+        namespace: MESH,
+        labels,
+        annotations: { "x2istio.dev/service": service, ...annotations },
+      },
       spec: {
         hosts: [host],
         addresses: ["240.241.0.1"],
@@ -48,7 +57,7 @@ export function aliasOf(
     manifest: {
       apiVersion: "v1",
       kind: "Service",
-      metadata: { name, namespace: SHOP, labels, annotations: { "x2istio.io/service": service } },
+      metadata: { name, namespace: SHOP, labels, annotations: { "x2istio.dev/service": service } },
       spec: { type: "ExternalName", externalName: target, ports: [{ name: "http", port: 80, protocol: "TCP" }] },
     },
   };

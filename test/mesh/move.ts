@@ -83,7 +83,7 @@ const replacement: readonly Manifest[] = [
   {
     apiVersion: "v1",
     kind: "Service",
-    metadata: { name: "orders-v2", namespace: "shop", annotations: { "x2istio.io/replaces": ORDERS.key } },
+    metadata: { name: "orders-v2", namespace: "shop", annotations: { "x2istio.dev/replaces": ORDERS.key } },
     spec: { selector: { app: "orders" }, ports: names },
   },
   {

@@ -57,7 +57,7 @@ test("movesOf() names each caller once, sorted, from wherever it is known", asyn
     if (object.service !== KEY || object.manifest.kind !== "ServiceEntry") continue;
     const { metadata } = object.manifest;
     const demand = writeDemand({ lastMs: 0, callers: ["web", "batch"] });
-    const annotations = { ...metadata.annotations, "x2istio.io/demand": demand };
+    const annotations = { ...metadata.annotations, "x2istio.dev/demand": demand };
     const manifest = { ...object.manifest, metadata: { ...metadata, annotations } } as Manifest;
     made.move.target.objects.set(key, { ...object, manifest });
   }

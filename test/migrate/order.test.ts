@@ -24,7 +24,7 @@ test("orderMoves() puts what is on its way first, then what could go by its numb
       [
         "vms/shop/unclaimed",
         "unclaimed",
-        "no Service says that it replaces vms/shop/unclaimed: annotate the one that does with x2istio.io/replaces: vms/shop/unclaimed, in a namespace that migration.allow lets claim it",
+        "no Service says that it replaces vms/shop/unclaimed: annotate the one that does with x2istio.dev/replaces: vms/shop/unclaimed, in a namespace that migration.allow lets claim it",
       ],
       ["vms/shop/retired", "done", "it is retired"],
     ],

@@ -51,9 +51,9 @@ test("changesBetween() tells in words what a step does to each object", () => {
       "ServiceEntry/shop/orders",
       {
         manifest: entry({
-          "x2istio.io/effective-stage": "split",
-          "x2istio.io/effective-weight": "10",
-          "x2istio.io/effective-claimant": "shop/orders-v2",
+          "x2istio.dev/effective-stage": "split",
+          "x2istio.dev/effective-weight": "10",
+          "x2istio.dev/effective-claimant": "shop/orders-v2",
         }),
       },
     ],

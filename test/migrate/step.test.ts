@@ -4,13 +4,13 @@ import { annotationsFor, ownersOf } from "../../src/migrate/step.ts";
 
 test("annotationsFor() sets a weight only at split", () => {
   assert.deepEqual(annotationsFor({ stage: "split", weight: 10 }, "r"), {
-    "x2istio.io/stage": "split",
-    "x2istio.io/weight": "10",
-    "x2istio.io/request": "r",
+    "x2istio.dev/stage": "split",
+    "x2istio.dev/weight": "10",
+    "x2istio.dev/request": "r",
   });
   assert.deepEqual(annotationsFor({ stage: "inside", weight: 100 }, "r"), {
-    "x2istio.io/stage": "inside",
-    "x2istio.io/request": "r",
+    "x2istio.dev/stage": "inside",
+    "x2istio.dev/request": "r",
   });
 });
 

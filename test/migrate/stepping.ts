@@ -48,7 +48,11 @@ export function stepping(said: Said = [service()], rules: object = RULES): Stepp
       decide: made.decide,
       editor: {
         declare: async (key: string, annotations: Readonly<Record<string, string>>) => {
-          const { "x2istio.io/stage": stage, "x2istio.io/weight": weight, "x2istio.io/request": request } = annotations;
+          const {
+            "x2istio.dev/stage": stage,
+            "x2istio.dev/weight": weight,
+            "x2istio.dev/request": request,
+          } = annotations;
           made.declared.push([key, stage, weight, request].filter((one) => one !== undefined).join(" "));
           const asked = { stage, request, ...(weight === undefined ? {} : { weight: Number(weight) }) };
           return made.onDeclare(asked as Partial<Claim>);

@@ -107,9 +107,9 @@ test("takeStep() gives the annotations to commit where something else owns them"
   assert.deepEqual([written, progress], [false, undefined]);
   assert.match(refused[0] ?? "", /^argocd owns the annotations of Service shop\/orders-v2/);
   assert.deepEqual(commit, {
-    "x2istio.io/stage": "split",
-    "x2istio.io/weight": "10",
-    "x2istio.io/request": "r",
+    "x2istio.dev/stage": "split",
+    "x2istio.dev/weight": "10",
+    "x2istio.dev/request": "r",
   });
 });
 

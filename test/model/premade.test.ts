@@ -42,10 +42,10 @@ const cases: readonly Case[] = [
     want: undefined,
   },
   { name: "nothing where there are no annotations", annotations: null, want: undefined },
-  { name: "nothing of another installation", labels: { "x2istio.io/owner": "west" }, want: undefined },
+  { name: "nothing of another installation", labels: { "x2istio.dev/owner": "west" }, want: undefined },
   {
     name: "what is labelled for this installation",
-    labels: { "x2istio.io/owner": "east" },
+    labels: { "x2istio.dev/owner": "east" },
     want: "prod/Test/64001:65536",
   },
   { name: "the first of merged registries", merge: ["vms", "prod"], want: "vms/Test/64001:65536" },

@@ -25,7 +25,7 @@ test("planUninstall() removes what is ours, and leaves what cannot be told or wa
       [
         "leave",
         "ServiceEntry/mesh-services/odd.shop.dc1.mesh.internal",
-        "stays: it has no readable annotation x2istio.io/service",
+        "stays: it has no readable annotation x2istio.dev/service",
       ],
     ],
   );

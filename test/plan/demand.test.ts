@@ -157,7 +157,7 @@ const cases: readonly Case[] = [
     annotations: {
       ...demandAt(old),
       [IDLE_SINCE_ANNOTATION]: at(NOW_MS - HOUR_MS),
-      "x2istio.io/effective-stage": "split",
+      "x2istio.dev/effective-stage": "split",
     },
     asked: heard,
     want: "built",

@@ -26,7 +26,7 @@ const decision = decide(settings, {
     objects: [
       entry("dc1/shop/orders", {
         addresses: ["240.241.0.7", "fd00:241::7"],
-        annotations: { "x2istio.io/names": '[{"name":"orders.corp"}]' },
+        annotations: { "x2istio.dev/names": '[{"name":"orders.corp"}]' },
         object: { statusAddresses: ["240.240.0.9"] },
       }),
       alias("dc1/shop/orders", "apps/orders-alias"),

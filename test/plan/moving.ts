@@ -107,7 +107,7 @@ export function moving(services: readonly Service[] = [service()], where: "clust
         routes: Object.fromEntries(routes),
       };
     },
-    annotation: (name) => manifestOf("ServiceEntry")?.metadata.annotations?.[`x2istio.io/${name}`],
+    annotation: (name) => manifestOf("ServiceEntry")?.metadata.annotations?.[`x2istio.dev/${name}`],
     manifest: manifestOf,
   };
   return move;

@@ -212,7 +212,7 @@ const cases: readonly Case[] = [
     happens: ({ said }) => void Object.assign(said, { dc1: one({ ports: [port("web", 8081)] }) }),
     went: "all",
   },
-  ...["x2istio.io/inside-addresses", "x2istio.io/names", "x2istio.io/gone-since", "x2istio.io/empty-since"].map(
+  ...["x2istio.dev/inside-addresses", "x2istio.dev/names", "x2istio.dev/gone-since", "x2istio.dev/empty-since"].map(
     (name): Case => ({
       name: `an edited annotation ${name}`,
       happens: (all) => edit(all, STOCK, annotated({ [name]: "10.96.0.9" })),
@@ -221,8 +221,8 @@ const cases: readonly Case[] = [
   ),
   ...["effective-stage", "effective-weight", "effective-claimant", "stepped-back"].map(
     (name): Case => ({
-      name: `an edited annotation x2istio.io/${name}`,
-      happens: (all) => edit(all, STOCK, annotated({ [`x2istio.io/${name}`]: "shop/x" })),
+      name: `an edited annotation x2istio.dev/${name}`,
+      happens: (all) => edit(all, STOCK, annotated({ [`x2istio.dev/${name}`]: "shop/x" })),
       went: "unfinished",
     }),
   ),

@@ -156,7 +156,7 @@ const happen = {
     ),
   mark: (_: World, target: MemoryTarget, { at, n }: Event) =>
     tamper(target, at, ({ manifest }) => {
-      const name = n % 2 === 0 ? "x2istio.io/gone-since" : "x2istio.io/names";
+      const name = n % 2 === 0 ? "x2istio.dev/gone-since" : "x2istio.dev/names";
       const annotations = { ...manifest.metadata.annotations, [name]: '[{"name":"shared.example.org"}]' };
       return { ...manifest, metadata: { ...manifest.metadata, annotations } };
     }),

@@ -63,7 +63,7 @@ const kept = { kept: new Map([[KEY, keptHold]]), holds: [keptHold] };
 const bare = standingObject({ ...orders.manifest, metadata: { ...orders.manifest.metadata, annotations: {} } });
 const noKey = withAnnotations(orders, { [SERVICE_ANNOTATION]: "dc1/orders" });
 const malformed = standingObject(noKey.manifest);
-const unknown = `unknown ${orders.key}: ${orders.key.replace("/", " ")} carries our labels but no readable annotation x2istio.io/service: restore it, or remove the labels`;
+const unknown = `unknown ${orders.key}: ${orders.key.replace("/", " ")} carries our labels but no readable annotation x2istio.dev/service: restore it, or remove the labels`;
 
 const companion = entry(KEY, {
   host: `${HOST}-legacy`,
@@ -141,7 +141,7 @@ const cases: { name: string; desired: Desired; stands: StandingFields; want: obj
     name: "removes a gateway's route to a service that is held, once no rule asks for it",
     desired: desired([], kept),
     stands: {
-      objects: [orders, shortcut, withAnnotations(alias(KEY, "edge/route"), { "x2istio.io/exposure": "route" })],
+      objects: [orders, shortcut, withAnnotations(alias(KEY, "edge/route"), { "x2istio.dev/exposure": "route" })],
     },
     want: {
       delete: ["Service/edge/route: no exposure asks for it any more"],

@@ -3,12 +3,12 @@ import { test } from "node:test";
 import { standingServices } from "../../src/plan/standing-services.ts";
 import { alias, at, endpoint, entry, NOW_MS, premade, standing } from "./build.ts";
 
-const INSIDE = { "x2istio.io/effective-stage": "inside", "x2istio.io/effective-claimant": "shop/orders-v2" };
-const from = (text: string) => ({ annotations: { "x2istio.io/endpoints-from": text } });
+const INSIDE = { "x2istio.dev/effective-stage": "inside", "x2istio.dev/effective-claimant": "shop/orders-v2" };
+const from = (text: string) => ({ annotations: { "x2istio.dev/endpoints-from": text } });
 const objects = [
   entry("dc1/shop/whole"),
-  entry("dc1/shop/empty", { endpoints: [], annotations: { "x2istio.io/empty-since": at(NOW_MS) } }),
-  entry("dc1/shop/gone", { endpoints: [], annotations: { "x2istio.io/gone-since": at(NOW_MS) } }),
+  entry("dc1/shop/empty", { endpoints: [], annotations: { "x2istio.dev/empty-since": at(NOW_MS) } }),
+  entry("dc1/shop/gone", { endpoints: [], annotations: { "x2istio.dev/gone-since": at(NOW_MS) } }),
   entry("dc1/shop/inside", { annotations: INSIDE }),
   entry("dc1/shop/a", from("dc1=1")),
   entry("dc1/shop/b", from("prod=1")),

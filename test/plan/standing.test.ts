@@ -5,7 +5,7 @@ import { exchanged, isCompanion, isEntry, namelessEntries } from "../../src/plan
 import { alias, entry, NOW_MS, ourLabels, premade, standing } from "./build.ts";
 
 const KEY = "dc1/shop/orders";
-const INSIDE = { "x2istio.io/effective-stage": "inside", "x2istio.io/effective-claimant": "shop/orders-v2" };
+const INSIDE = { "x2istio.dev/effective-stage": "inside", "x2istio.dev/effective-claimant": "shop/orders-v2" };
 const two = (ages: readonly (number | undefined)[]) =>
   ages.map((createdMs, n) => entry(KEY, { host: `${"ab"[n]}.example.org`, object: { createdMs } }));
 

@@ -89,7 +89,7 @@ function* differences(world: World, leader: Replica): Generator<string> {
   }
   for (const name of NAMES) yield* ofUselessClaimant(world, name);
   for (const entry of world.api.objects("serviceentries").filter(isEntryOfOurs)) {
-    const [registry = "", , name = ""] = (entry.metadata.annotations?.["x2istio.io/service"] ?? "").split("/");
+    const [registry = "", , name = ""] = (entry.metadata.annotations?.["x2istio.dev/service"] ?? "").split("/");
     const isListed = world.registries.find((one) => one.name === registry)?.services.has(name) === true;
     const isMoved = markOf(entry, EFFECTIVE_STAGE_ANNOTATION) !== undefined;
     if (!isListed && !isMoved && (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || endpointsOf(entry).length > 0))

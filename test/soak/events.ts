@@ -288,7 +288,7 @@ export function breakAll({ network }: Replica): void {
 }
 
 export function isOurs({ metadata }: Kept): boolean {
-  return metadata.labels?.["x2istio.io/owner"] === "east";
+  return metadata.labels?.["x2istio.dev/owner"] === "east";
 }
 
 function pathOf({ metadata }: Kept, plural: string): string {

@@ -112,7 +112,7 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     },
     release() {
       const value = `${registries.map(({ name }) => name).join(",")}@${new Date(clock.wallMs()).toISOString()}`;
-      const annotations = { "x2istio.io/allow-deletes": value };
+      const annotations = { "x2istio.dev/allow-deletes": value };
       outside("PATCH", `/apis/coordination.k8s.io/v1/namespaces/${MESH}/leases/${LEASE}`, {
         metadata: { annotations },
       });

@@ -122,9 +122,9 @@ test("createUsage() counts for no service what is none's, and remembers it", () 
 test("usageJson() knows of an entry who asked before this process began, and where it stands", () => {
   const demand = writeDemand({ lastMs: NOW_MS - 5000, callers: ["shop/web"] });
   const annotations = {
-    "x2istio.io/demand": demand,
-    "x2istio.io/effective-stage": "split",
-    "x2istio.io/effective-claimant": "shop/orders-v2",
+    "x2istio.dev/demand": demand,
+    "x2istio.dev/effective-stage": "split",
+    "x2istio.dev/effective-claimant": "shop/orders-v2",
   };
   const services = [{ service: "vms/shop/orders", host: HOST, legacyNames: [LEGACY], annotations }];
   const jsonOf = (lastMs: number) => {

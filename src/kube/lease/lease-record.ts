@@ -2,7 +2,7 @@ import { fieldsOf, stringMapOf, timeOf } from "../../istio/fields.ts";
 import type { RawObject } from "../client/raw.ts";
 
 /** Annotation of the Lease by which `apply --allow-deletes` reaches a live leader: `<registries>@<time>`. */
-export const ALLOW_DELETES_ANNOTATION = "x2istio.io/allow-deletes";
+export const ALLOW_DELETES_ANNOTATION = "x2istio.dev/allow-deletes";
 
 /** Name of an owner's Lease. */
 export function leaseName(owner: string): string {

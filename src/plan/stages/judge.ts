@@ -193,13 +193,13 @@ function secondClaim(key: ServiceKey, claims: readonly Claim[]): Blocker {
   const who = claims.map(nameOf).join(" and ");
   return {
     kind: "second",
-    message: `${who} both claim ${key}: remove the annotation x2istio.io/replaces from all but one`,
+    message: `${who} both claim ${key}: remove the annotation x2istio.dev/replaces from all but one`,
   };
 }
 
 function steppedBack(key: ServiceKey, claim: Claim | undefined): Blocker {
   const who = claim === undefined ? "" : nameOf(claim);
-  const message = `${who} had no ready endpoint, so calls of ${key} went outside again: once it has one, request the step again by another value of annotation x2istio.io/request`;
+  const message = `${who} had no ready endpoint, so calls of ${key} went outside again: once it has one, request the step again by another value of annotation x2istio.dev/request`;
   return { kind: "stepped-back", message };
 }
 

@@ -124,7 +124,7 @@ function sniBlockers({ key, claim, names }: StepInput, ports: readonly EntryPort
   if (claim.sni === undefined || claim.sni.length === 0)
     return blocker(
       "sni",
-      `port ${port.number} is ${port.protocol}: list every server name that its callers send in annotation x2istio.io/sni of ${nameOf(claim)}`,
+      `port ${port.number} is ${port.protocol}: list every server name that its callers send in annotation x2istio.dev/sni of ${nameOf(claim)}`,
     );
   const hosts = new Set(hostsOf(names));
   const unknown = claim.sni.filter((name) => !hosts.has(name));

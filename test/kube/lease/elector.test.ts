@@ -126,7 +126,7 @@ test("tryAcquireOnce() does not take a mark for a renewal, and takes over once t
   let marks = 0;
   api.before = ({ method }) => {
     if (method !== "GET") return;
-    const annotations = { "x2istio.io/allow-deletes": `dc1@2026-01-01T00:00:0${++marks % 10}.000Z` };
+    const annotations = { "x2istio.dev/allow-deletes": `dc1@2026-01-01T00:00:0${++marks % 10}.000Z` };
     api.put(PATH, { ...api.objects.get(PATH), metadata: { annotations } });
   };
   const one = elector("one", { leaseDurationMs: 50, renewDeadlineMs: 40_000 });

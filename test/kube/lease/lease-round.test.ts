@@ -214,7 +214,7 @@ test("a leader whose Lease was marked renews all the same, in the same round", a
   const world = leaseWorld(t);
   const us = world.member("us");
   await acquireOrRenew(us);
-  world.put({}, { annotations: { "x2istio.io/allow-deletes": "dc1@2026-01-01T00:00:00.000Z" } });
+  world.put({}, { annotations: { "x2istio.dev/allow-deletes": "dc1@2026-01-01T00:00:00.000Z" } });
   world.ms += 9000;
   assert.equal(await acquireOrRenew(us), true);
   world.ms += 9000;

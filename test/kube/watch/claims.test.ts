@@ -55,9 +55,9 @@ function sliceOf(
 
 function annotated(stage?: string, weight?: string, more: object = {}): Record<string, string> {
   return {
-    "x2istio.io/replaces": REPLACES,
-    ...(stage === undefined ? {} : { "x2istio.io/stage": stage }),
-    ...(weight === undefined ? {} : { "x2istio.io/weight": weight }),
+    "x2istio.dev/replaces": REPLACES,
+    ...(stage === undefined ? {} : { "x2istio.dev/stage": stage }),
+    ...(weight === undefined ? {} : { "x2istio.dev/weight": weight }),
     ...more,
   };
 }
@@ -73,9 +73,9 @@ const read: readonly { annotations: Record<string, string>; want: Partial<Claim>
   { annotations: annotated("split", ""), want: { weight: 0 }, problem: /not ""/ },
   { annotations: annotated("inside", "25"), want: { stage: "inside", weight: 100 } },
   { annotations: annotated("retired"), want: { stage: "retired", weight: 100 } },
-  { annotations: annotated("inside", undefined, { "x2istio.io/request": "2" }), want: { request: "2" } },
+  { annotations: annotated("inside", undefined, { "x2istio.dev/request": "2" }), want: { request: "2" } },
   {
-    annotations: annotated("inside", undefined, { "x2istio.io/sni": "A.example.org, b.example.org," }),
+    annotations: annotated("inside", undefined, { "x2istio.dev/sni": "A.example.org, b.example.org," }),
     want: { sni: ["a.example.org", "b.example.org"] },
   },
   {
@@ -90,7 +90,7 @@ const read: readonly { annotations: Record<string, string>; want: Partial<Claim>
   },
   { annotations: annotated("split", "1e1"), want: { weight: 0 }, problem: /not "1e1"/ },
   {
-    annotations: { "x2istio.io/replaces": "orders" },
+    annotations: { "x2istio.dev/replaces": "orders" },
     want: { service: undefined },
     problem: /replaces must be <registry>\/<namespace>\/<service>, not "orders"/,
   },
@@ -248,7 +248,7 @@ test(
     const ports = Array.from({ length: 1500 }, (_, at) => ({ name: `http-${at}`, port: at + 1 }));
     const labels = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`l${at}`, "x"]));
     for (let at = 0; at < 20; at++) {
-      const raw = serviceOf(annotated("inside", undefined, { "x2istio.io/sni": sni }), { ports, selector: labels });
+      const raw = serviceOf(annotated("inside", undefined, { "x2istio.dev/sni": sni }), { ports, selector: labels });
       stores.putService(`Service/${SHOP}/s${at}`, { ...raw, metadata: { ...raw.metadata, name: `s${at}` } }, false);
       const hosts = Array.from({ length: 900 }, (_, one) => `*/h${at}-${one}.example.org`);
       const metadata = { name: `s${at}`, namespace: "tenant" };

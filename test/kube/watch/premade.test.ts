@@ -11,7 +11,7 @@ const premade: PremadeRule = {
   merge: [],
 };
 const ASKS = { "aeraki.net/polarisNamespace": "Production", "aeraki.net/polarisService": "orders" };
-const OURS = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east" };
+const OURS = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.dev/owner": "east" };
 const KEY = `ServiceEntry/${MESH}/dev`;
 
 function setUp(rule: PremadeRule | undefined = premade, log?: { warn: (fields: object) => void }) {
@@ -78,7 +78,7 @@ const moves: {
   { name: "with our labels it is ours", put: ({ put }) => put(ASKS, OURS), want: [false, false, true] },
   {
     name: "of another owner it is only someone else's",
-    put: ({ put }) => put(ASKS, { "x2istio.io/owner": "west" }),
+    put: ({ put }) => put(ASKS, { "x2istio.dev/owner": "west" }),
     want: [false, true, false],
   },
   {

@@ -3,7 +3,11 @@ import { test } from "node:test";
 import type { RawObject } from "../../../src/kube/client/raw.ts";
 import { isOurs, toStanding, valuePool } from "../../../src/kube/watch/project.ts";
 
-const labels = { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "east", "x2istio.io/registry": "vms" };
+const labels = {
+  "app.kubernetes.io/managed-by": "x2istio",
+  "x2istio.dev/owner": "east",
+  "x2istio.dev/registry": "vms",
+};
 const service = (spec: object): RawObject => ({ metadata: { name: "web", namespace: "shop", labels }, spec });
 
 const yielded: { name: string; spec: object; want: string | undefined }[] = [
@@ -36,6 +40,6 @@ test("toStanding() shares label maps and takes the time of our own last write", 
 test("isOurs() wants both labels", () => {
   assert.equal(isOurs({ metadata: { labels } }, "east"), true);
   assert.equal(isOurs({ metadata: { labels } }, "west"), false);
-  assert.equal(isOurs({ metadata: { labels: { "x2istio.io/owner": "east" } } }, "east"), false);
+  assert.equal(isOurs({ metadata: { labels: { "x2istio.dev/owner": "east" } } }, "east"), false);
   assert.equal(isOurs({}, "east"), false);
 });

@@ -58,7 +58,7 @@ for (const { name, object, namespace, isOurs } of cases) {
 test("clusterState() knows an alias whose rule was removed by the entry that names it, for as long as that stands", () => {
   const state = setUp();
   const entry = (resourceVersion: string, aliases: string, uid = "u1") => {
-    const { manifest } = entryOf("web", ["192.0.2.1"], { "x2istio.io/aliases": aliases });
+    const { manifest } = entryOf("web", ["192.0.2.1"], { "x2istio.dev/aliases": aliases });
     state.sinks.ServiceEntry.put({ ...manifest, metadata: { ...manifest.metadata, uid, resourceVersion } });
   };
   const isOurs = (namespace: string) => {
@@ -70,7 +70,7 @@ test("clusterState() knows an alias whose rule was removed by the entry that nam
   assert.deepEqual([isOurs("old"), isOurs("older"), isOurs("evil")], [true, true, false]);
   entry("2", "older/web");
   assert.deepEqual([isOurs("old"), isOurs("older")], [false, true]);
-  const other = entryOf("web", ["192.0.2.1"], { "x2istio.io/aliases": "evil/web" });
+  const other = entryOf("web", ["192.0.2.1"], { "x2istio.dev/aliases": "evil/web" });
   plant(state, other, "evil");
   assert.equal(isOurs("evil"), false, "an entry that a tenant planted names nothing");
   const { name, namespace = "" } = entryOf("web").manifest.metadata;
@@ -121,7 +121,7 @@ test("clusterState() notes which kinds the cluster lacks, once", () => {
 test("clusterState() lets no planted entry take a DNS name, and counts its VIP as taken", () => {
   const state = setUp();
   const names = JSON.stringify([{ name: "login.corp.example.com" }]);
-  const key = plant(state, entryOf("evil", ["192.0.2.66"], { "x2istio.io/names": names }), "evil");
+  const key = plant(state, entryOf("evil", ["192.0.2.66"], { "x2istio.dev/names": names }), "evil");
   assert.deepEqual([...buildNameTable(state.standing, { settleMs: 0, nowMs: 0 }).names.keys()], []);
   assert.deepEqual(state.standing.foreign.get(key)?.addresses, ["240.241.0.1"]);
 });
@@ -148,7 +148,7 @@ const news: readonly { readonly name: string; readonly next: RawObject; readonly
   { name: "itself: it was made anew", next: foreignEntry(2, {}, { uid: "u2" }), isNews: true },
   {
     name: "its owner",
-    next: foreignEntry(2, {}, { labels: { "app.kubernetes.io/managed-by": "x2istio", "x2istio.io/owner": "west" } }),
+    next: foreignEntry(2, {}, { labels: { "app.kubernetes.io/managed-by": "x2istio", "x2istio.dev/owner": "west" } }),
     isNews: true,
   },
 ];
@@ -207,7 +207,7 @@ test("an object is ours or someone else's, never both, as its labels change", ()
     { labels: manifest.metadata.labels, want: [true, false] },
     { labels: {}, want: [false, true] },
     { labels: manifest.metadata.labels, want: [true, false] },
-    { labels: { ...manifest.metadata.labels, "x2istio.io/owner": "west" }, want: [false, true] },
+    { labels: { ...manifest.metadata.labels, "x2istio.dev/owner": "west" }, want: [false, true] },
   ];
   for (const [index, { labels, want }] of steps.entries()) {
     const version = state.version();

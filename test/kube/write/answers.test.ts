@@ -129,11 +129,11 @@ test("changes go in phases: updates, entries, what points to them, then deletes 
 
 /** An entry with legacy names. */
 function named(name: string, ...names: readonly string[]): OwnedObject {
-  return entryOf(name, undefined, { "x2istio.io/names": JSON.stringify(names.map((one) => ({ name: one }))) });
+  return entryOf(name, undefined, { "x2istio.dev/names": JSON.stringify(names.map((one) => ({ name: one }))) });
 }
 
 const namesThere = ({ state }: ReturnType<typeof setUp>, name: string) =>
-  state.standing.objects.get(entryOf(name).key)?.manifest.metadata.annotations?.["x2istio.io/names"];
+  state.standing.objects.get(entryOf(name).key)?.manifest.metadata.annotations?.["x2istio.dev/names"];
 
 test("services that exchange names have both, until the other one has what it is given", async () => {
   const world = setUp();

@@ -12,8 +12,8 @@ const entry: ServiceEntry = {
   metadata: {
     name: "web.example.org",
     namespace: "mesh",
-    labels: { "x2istio.io/owner": "east" },
-    annotations: { "x2istio.io/service": "vms/default/web" },
+    labels: { "x2istio.dev/owner": "east" },
+    annotations: { "x2istio.dev/service": "vms/default/web" },
   },
   spec: {
     hosts: ["web.example.org"],
@@ -70,17 +70,21 @@ const cases: { name: string; standing: StandingObject; desired: Manifest; want: 
       entry,
       {},
       {
-        annotations: { "x2istio.io/service": "vms/default/web", "x2istio.io/gone-since": "t", "example.org/note": "n" },
+        annotations: {
+          "x2istio.dev/service": "vms/default/web",
+          "x2istio.dev/gone-since": "t",
+          "example.org/note": "n",
+        },
       },
     ),
     desired: entry,
-    want: { metadata: { ...tie, annotations: { "x2istio.io/gone-since": null } } },
+    want: { metadata: { ...tie, annotations: { "x2istio.dev/gone-since": null } } },
   },
   {
     name: "puts a label of ours back and keeps others'",
     standing: standing(entry, {}, { labels: { team: "shop" } }),
     desired: entry,
-    want: { metadata: { ...tie, labels: { "x2istio.io/owner": "east" } } },
+    want: { metadata: { ...tie, labels: { "x2istio.dev/owner": "east" } } },
   },
   {
     name: "leaves a Service's defaults alone",

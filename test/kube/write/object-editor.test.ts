@@ -65,14 +65,14 @@ test("what the API server refuses is a failure, with the reason", async () => {
 test("declare() asks for its own annotations by server-side apply, and never by force", async () => {
   const { api, requests, editor } = setUp();
   api.put(servicePath(SHOP, "web"), { metadata: { name: "web", annotations: {} } });
-  assert.equal((await editor.declare(KEY, { "x2istio.io/stage": "split" }, "x2istio-migrate")).outcome, "written");
+  assert.equal((await editor.declare(KEY, { "x2istio.dev/stage": "split" }, "x2istio-migrate")).outcome, "written");
   const [request] = requests;
   assert.match(request?.path ?? "", /\?force=false$/);
   assert.equal(request?.contentType, "application/apply-patch+yaml");
   assert.equal(request?.fieldManager, "x2istio-migrate");
   assert.deepEqual(request?.body, {
     ...{ apiVersion: "v1", kind: "Service" },
-    metadata: { name: "web", namespace: SHOP, annotations: { "x2istio.io/stage": "split" } },
+    metadata: { name: "web", namespace: SHOP, annotations: { "x2istio.dev/stage": "split" } },
   });
   api.before = () => {
     throw statusError(409, "Conflict");

@@ -73,7 +73,7 @@ suite("kubernetesTarget() writes", { skip }, () => {
   });
 
   test("leaves others' labels and annotations alone", async () => {
-    const entry = entryOf("noted", ["192.0.2.1"], { "x2istio.io/empty-since": "2026-01-01T00:00:00Z" });
+    const entry = entryOf("noted", ["192.0.2.1"], { "x2istio.dev/empty-since": "2026-01-01T00:00:00Z" });
     await target.write([create(entry)], options);
     const path = entryPath(MESH, "noted.mesh.internal");
     await kube.request("PATCH", path, {
@@ -86,7 +86,7 @@ suite("kubernetesTarget() writes", { skip }, () => {
     await target.write([{ kind: "update", object: entryOf("noted"), standing: standing(entry.key) }], options);
     const { labels, annotations } = standing(entry.key).manifest.metadata;
     assert.equal(labels?.team, "shop");
-    assert.deepEqual(annotations, { "x2istio.io/service": "vms/default/noted", "example.org/note": "n" });
+    assert.deepEqual(annotations, { "x2istio.dev/service": "vms/default/noted", "example.org/note": "n" });
   });
 
   test("leaves somebody's Service of the same name alone", async () => {
@@ -155,8 +155,8 @@ suite("kubernetesTarget() writes", { skip }, () => {
 
   test("never goes back behind its own writes", async () => {
     const count = (object: StandingObject | undefined) =>
-      Number(object?.manifest.metadata.annotations?.["x2istio.io/demand"] ?? -1);
-    const entry = (round: number) => entryOf("rounds", ["192.0.2.1"], { "x2istio.io/demand": String(round) });
+      Number(object?.manifest.metadata.annotations?.["x2istio.dev/demand"] ?? -1);
+    const entry = (round: number) => entryOf("rounds", ["192.0.2.1"], { "x2istio.dev/demand": String(round) });
     await target.write([create(entry(0))], options);
     const { key } = entry(0);
     const reading = new AbortController();

@@ -461,7 +461,7 @@ function checkHeirs({ target, lines, installation }: Bench): void {
   const addresses = (entry: StandingObject | undefined) =>
     entry?.manifest.kind === "ServiceEntry" ? (entry.manifest.spec.endpoints ?? []).map(({ address }) => address) : [];
   for (const [key, entry] of entries) {
-    const heir = entry.manifest.metadata.annotations?.["x2istio.io/succeeded-by"];
+    const heir = entry.manifest.metadata.annotations?.["x2istio.dev/succeeded-by"];
     const isEnding = entry.terminating !== undefined || entries.get(heir ?? "")?.terminating !== undefined;
     // What could not be read stays as it is.
     const isUnread = told(key).isDenied || told(heir ?? "").isDenied;

@@ -189,9 +189,9 @@ test("buildNameTable() keeps the time of a row of which only ports or service ch
 test("buildNameTable() answers names of a service that is inside with the claimant's addresses, and its host with its VIP", () => {
   const inside = {
     ...names("a.example.org"),
-    "x2istio.io/effective-stage": "inside",
-    "x2istio.io/effective-claimant": "shop/orders-v2",
-    "x2istio.io/inside-addresses": "10.96.0.7,FD00:96:0::7,nonsense",
+    "x2istio.dev/effective-stage": "inside",
+    "x2istio.dev/effective-claimant": "shop/orders-v2",
+    "x2istio.dev/inside-addresses": "10.96.0.7,FD00:96:0::7,nonsense",
   };
   const addressesOf = (annotations: Readonly<Record<string, string>>) => {
     const rows = table([orders({ annotations })]).names;
@@ -199,9 +199,9 @@ test("buildNameTable() answers names of a service that is inside with the claima
   };
   const vip = ["240.241.0.7"];
   assert.deepEqual(addressesOf(inside), [vip, ["10.96.0.7", "fd00:96::7"]]);
-  assert.deepEqual(addressesOf({ ...inside, "x2istio.io/inside-addresses": "nonsense" }), [vip, vip]);
-  assert.deepEqual(addressesOf({ ...inside, "x2istio.io/effective-stage": "split" }), [vip, vip]);
-  assert.deepEqual(addressesOf({ ...inside, "x2istio.io/effective-claimant": "shop" }), [vip, vip]);
+  assert.deepEqual(addressesOf({ ...inside, "x2istio.dev/inside-addresses": "nonsense" }), [vip, vip]);
+  assert.deepEqual(addressesOf({ ...inside, "x2istio.dev/effective-stage": "split" }), [vip, vip]);
+  assert.deepEqual(addressesOf({ ...inside, "x2istio.dev/effective-claimant": "shop" }), [vip, vip]);
 });
 
 const NAME = "n.example.org";

@@ -6,7 +6,7 @@ import { nameTables } from "../../../src/plan/names/name-tables.ts";
 import { alias, entry, standing } from "../build.ts";
 
 const OPTIONS = { settleMs: 0, nowMs: 1_000_000 };
-const names = (list: readonly string[]) => ({ "x2istio.io/names": JSON.stringify(list.map((name) => ({ name }))) });
+const names = (list: readonly string[]) => ({ "x2istio.dev/names": JSON.stringify(list.map((name) => ({ name }))) });
 const web = entry("dc1/shop/web", { addresses: ["240.241.0.1"] });
 
 const cases: readonly { name: string; now: StandingObject | undefined; isSame: boolean }[] = [

@@ -495,7 +495,7 @@ const silences: { name: string; said: Readonly<Record<string, Said>>; want: stri
 ];
 for (const { name, said, want } of silences) {
   for (const annotations of [{}, { [GONE_SINCE_ANNOTATION]: ago(9 * HOUR_MS) }]) {
-    test(`buildObjects() keeps a ${"x2istio.io/gone-since" in annotations ? "tombstone" : "service"} ${name}`, () => {
+    test(`buildObjects() keeps a ${"x2istio.dev/gone-since" in annotations ? "tombstone" : "service"} ${name}`, () => {
       const desired = build({ said, stands: { objects: [entry(KEY, { annotations }), alias(KEY, "apps/orders")] } });
       assert.deepEqual(keys(desired), []);
       assert.deepEqual([...desired.kept.keys()], [KEY]);

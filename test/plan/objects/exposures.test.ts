@@ -134,12 +134,12 @@ for (const { name, rule, kind, spec } of made) {
       namespace: MESH,
       labels: {
         "app.kubernetes.io/managed-by": "x2istio",
-        "x2istio.io/owner": "east",
-        "x2istio.io/registry": "dc1",
+        "x2istio.dev/owner": "east",
+        "x2istio.dev/registry": "dc1",
       },
       annotations: {
-        "x2istio.io/service": KEY,
-        "x2istio.io/exposure": (rule as { readonly name: string }).name,
+        "x2istio.dev/service": KEY,
+        "x2istio.dev/exposure": (rule as { readonly name: string }).name,
       },
     });
     const again = decide({ target, exposures: [rule] });
@@ -320,7 +320,7 @@ test("an exposure that is led elsewhere takes its route along, and drift is put 
   await pass({ target, said });
   await pass({ target, said, exposures: [{ ...http, service: "dc1/shop/stock" }] });
   const [manifest] = routes(target);
-  assert.equal(manifest?.metadata.annotations?.["x2istio.io/service"], "dc1/shop/stock");
+  assert.equal(manifest?.metadata.annotations?.["x2istio.dev/service"], "dc1/shop/stock");
   assert.match(JSON.stringify(manifest?.spec), /stock\.shop\.dc1\.mesh\.internal/);
   const key = `VirtualService/${MESH}/orders`;
   const standing = target.objects.get(key);

@@ -98,8 +98,8 @@ const recent = marked(GONE_SINCE_ANNOTATION, ago(HOUR_MS - 1000));
 const expired = marked(GONE_SINCE_ANNOTATION, ago(HOUR_MS));
 
 const INSIDE = {
-  "x2istio.io/effective-stage": "inside",
-  "x2istio.io/effective-claimant": "shop/s-v2",
+  "x2istio.dev/effective-stage": "inside",
+  "x2istio.dev/effective-claimant": "shop/s-v2",
 };
 const inside: EntryFields = { annotations: INSIDE };
 const insideAndEmpty: EntryFields = { endpoints: [], annotations: { ...INSIDE, [EMPTY_SINCE_ANNOTATION]: ago(1000) } };
@@ -108,7 +108,7 @@ const insideAndEmpty: EntryFields = { endpoints: [], annotations: { ...INSIDE, [
 function routeOf(n: number): StandingObject {
   const route = alias(`dc1/shop/s${n}`, `mesh-services/s${n}-route`);
   const { metadata } = route.manifest;
-  const annotations = { ...metadata.annotations, "x2istio.io/exposure": `s${n}-route` };
+  const annotations = { ...metadata.annotations, "x2istio.dev/exposure": `s${n}-route` };
   return { ...route, manifest: { ...route.manifest, metadata: { ...metadata, annotations } } as typeof route.manifest };
 }
 
@@ -443,12 +443,12 @@ const to = (n: number, count: number, fields: EntryFields = {}) =>
   update(full(n, fields), { endpoints: list(0, count) });
 const shrunk = (from: number, ms: number): EntryFields => ({
   endpoints: list(0, 1),
-  annotations: { "x2istio.io/shrunk-from": `${from} ${ago(ms)}` },
+  annotations: { "x2istio.dev/shrunk-from": `${from} ${ago(ms)}` },
 });
 const range = (from: number, end: number) => Array.from({ length: end - from }, (_, n) => from + n);
 /** Ten endpoints, of which the registry has listed some for so many minutes. */
 const heldLoss = (from: number, listed: number, minutes: number): EntryFields => ({
-  annotations: { "x2istio.io/held-loss": `${from} ${listed} ${ago(minutes * MINUTE_MS)}` },
+  annotations: { "x2istio.dev/held-loss": `${from} ${listed} ${ago(minutes * MINUTE_MS)}` },
 });
 const endpointCases: (Given & {
   name: string;
@@ -531,7 +531,7 @@ const endpointCases: (Given & {
   {
     name: "takes no mark that cannot be read",
     stands: ["", "10", `ten ${ago(1000)}`, "10 yesterday"]
-      .map((text, n) => full(n, { endpoints: list(0, 1), annotations: { "x2istio.io/shrunk-from": text } }))
+      .map((text, n) => full(n, { endpoints: list(0, 1), annotations: { "x2istio.dev/shrunk-from": text } }))
       .concat(full(4)),
     changes: [to(4, 1)],
     want: { s4: 1 },
@@ -685,7 +685,7 @@ for (const { name, want, brake, ...given } of endpointCases) {
 /** What stands on the entry of the first service once it is written. */
 function markOf(given: Given): string | undefined {
   const [change] = police(given).update;
-  return change?.object.manifest.metadata.annotations?.["x2istio.io/shrunk-from"];
+  return change?.object.manifest.metadata.annotations?.["x2istio.dev/shrunk-from"];
 }
 
 const marks: readonly { name: string; given: Given; want: string | undefined }[] = [
@@ -734,7 +734,7 @@ test("applyPolicy() on endpoints holds a merged entry as a whole: its endpoints 
 
 const heldMarkOf = ({ update }: PolicedPlan, n: number, name = "held-loss") =>
   update.find(({ object }) => object.service === `dc1/shop/s${n}`)?.object.manifest.metadata.annotations?.[
-    `x2istio.io/${name}`
+    `x2istio.dev/${name}`
   ];
 
 test("applyPolicy() writes on an entry that it keeps what it had, what is listed, and since when, and writes that once", () => {
@@ -763,7 +763,7 @@ test("applyPolicy() writes since when it keeps a registry's services on eight of
     changes: [...range(0, 8).map((n) => vanish(full(n, fields))), ...range(8, 20).map((n) => vanish(full(n)))],
   });
   const kept = (minutes: number, lost = 20): EntryFields => ({
-    annotations: { "x2istio.io/held-services": `${lost} ${ago(minutes * MINUTE_MS)}` },
+    annotations: { "x2istio.dev/held-services": `${lost} ${ago(minutes * MINUTE_MS)}` },
   });
   const options = { releaseAfterMs: 30 * MINUTE_MS };
   const first = police({ ...many(), options });

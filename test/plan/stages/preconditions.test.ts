@@ -256,7 +256,7 @@ const callers: readonly {
 ];
 for (const { name, callers: list, meshed = {}, want } of callers)
   test(`blockersOf() under mutual TLS only for ${name} is ${want.join() || "nothing"}`, () => {
-    const annotations = { "x2istio.io/demand": writeDemand({ lastMs: 0, callers: list }) };
+    const annotations = { "x2istio.dev/demand": writeDemand({ lastMs: 0, callers: list }) };
     const input = { entry: entry(KEY, { annotations }) as StepInput["entry"], waypoint: "edge/way" };
     const standing = { peerRules: new Map([["PeerAuthentication/shop/strict", strict]]) };
     assert.deepEqual(blockers({ input, standing, meshed }), want);

@@ -9,9 +9,9 @@ import { KEY } from "../moving.ts";
 const WEEK_MS = 7 * 24 * HOUR_MS;
 const ago = (ms: number) => at(NOW_MS - ms);
 const askedAgo = (ms: number, ...callers: string[]) => ({
-  "x2istio.io/demand": writeDemand({ lastMs: NOW_MS - ms, callers }),
+  "x2istio.dev/demand": writeDemand({ lastMs: NOW_MS - ms, callers }),
 });
-const long = { "x2istio.io/empty-since": ago(2 * WEEK_MS) };
+const long = { "x2istio.dev/empty-since": ago(2 * WEEK_MS) };
 
 const cases: readonly {
   name: string;
@@ -22,16 +22,16 @@ const cases: readonly {
   says: readonly RegExp[];
 }[] = [
   { name: "long empty", marks: long, says: [] },
-  { name: "empty for just so long", marks: { "x2istio.io/empty-since": ago(WEEK_MS) }, says: [] },
+  { name: "empty for just so long", marks: { "x2istio.dev/empty-since": ago(WEEK_MS) }, says: [] },
   {
     name: "empty for a second less",
-    marks: { "x2istio.io/empty-since": ago(WEEK_MS - 1000) },
+    marks: { "x2istio.dev/empty-since": ago(WEEK_MS - 1000) },
     says: [/too short a time: wait until 2026-03-01 12:00 UTC/],
   },
-  { name: "gone for just so long", marks: { "x2istio.io/gone-since": ago(WEEK_MS) }, says: [] },
+  { name: "gone for just so long", marks: { "x2istio.dev/gone-since": ago(WEEK_MS) }, says: [] },
   {
     name: "gone for a second less",
-    marks: { "x2istio.io/gone-since": ago(WEEK_MS - 1000) },
+    marks: { "x2istio.dev/gone-since": ago(WEEK_MS - 1000) },
     says: [/too short a time/],
   },
   { name: "never with an endpoint, and old", createdMs: NOW_MS - WEEK_MS, says: [] },
@@ -39,7 +39,7 @@ const cases: readonly {
   { name: "never with an endpoint, of no known age", createdMs: undefined, says: [/too short a time/] },
   {
     name: "empty since nobody can read when, and new",
-    marks: { "x2istio.io/empty-since": "x" },
+    marks: { "x2istio.dev/empty-since": "x" },
     createdMs: NOW_MS,
     says: [/too short a time/],
   },
@@ -53,7 +53,7 @@ const cases: readonly {
   { name: "asked for by nobody known", marks: { ...long, ...askedAgo(1000) }, says: [/^someone asked for/] },
   {
     name: "empty and asked for lately",
-    marks: { "x2istio.io/empty-since": ago(1000), ...askedAgo(1000) },
+    marks: { "x2istio.dev/empty-since": ago(1000), ...askedAgo(1000) },
     says: [/too short/, /lately/],
   },
   {

@@ -279,7 +279,7 @@ const refusals: readonly Refusal[] = [
     kind: "annotation",
     says: /must be a whole number/,
     by: nothing,
-    claim: { problems: ["annotation x2istio.io/weight must be a whole number"] },
+    claim: { problems: ["annotation x2istio.dev/weight must be a whole number"] },
   },
   {
     name: "a registry that cannot be read",
@@ -292,7 +292,7 @@ const refusals: readonly Refusal[] = [
 function setDemand(move: Moving, callers: readonly string[], lastMs = NOW_MS): void {
   for (const [key, object] of move.target.objects) {
     const { metadata } = object.manifest;
-    const annotations = { ...metadata.annotations, "x2istio.io/demand": writeDemand({ lastMs, callers }) };
+    const annotations = { ...metadata.annotations, "x2istio.dev/demand": writeDemand({ lastMs, callers }) };
     if (object.manifest.kind === "ServiceEntry")
       move.target.objects.set(key, {
         ...object,
@@ -431,7 +431,7 @@ test("decideStages() leads from one claimant to the next without a way outside",
 const unready = withLive({ readyEndpoints: 0 });
 test("decideStages() stays where it is while annotations cannot be read, and still steps back when nothing is ready", async () => {
   const move = await standingAt(ask("inside"));
-  const problems = ["annotation x2istio.io/weight must be a whole number"];
+  const problems = ["annotation x2istio.dev/weight must be a whole number"];
   move.claim({ ...ask("outside"), problems });
   assert.deepEqual(await walk(move), []);
   assert.match(move.decide().plan.hold[0]?.message ?? "", /refused: annotation/);
@@ -752,7 +752,7 @@ test("a gateway's callers are led inside with all others", async () => {
   move.claim(ask("split", 30));
   await move.settle();
   const specs = [...move.target.objects.values()].filter(
-    ({ manifest }) => manifest.metadata.annotations?.["x2istio.io/exposure"],
+    ({ manifest }) => manifest.metadata.annotations?.["x2istio.dev/exposure"],
   );
   const texts = specs.map(({ manifest }) => JSON.stringify(manifest.spec));
   assert.equal(texts.length, 2);

@@ -5,7 +5,7 @@ import { entry } from "../build.ts";
 import { KEY } from "../moving.ts";
 
 const marks = (fields: Readonly<Record<string, string>>) =>
-  Object.fromEntries(Object.entries(fields).map(([name, value]) => [`x2istio.io/${name}`, value]));
+  Object.fromEntries(Object.entries(fields).map(([name, value]) => [`x2istio.dev/${name}`, value]));
 const at = (fields: Readonly<Record<string, string>>) => entry(KEY, { annotations: marks(fields) });
 const CLAIMANT = { "effective-claimant": "shop/orders-v2" };
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
+import { faultRow } from "../../faults/row.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
 import { type Eureka, eurekaServers, startEureka } from "../../servers/eureka.ts";
 import { addresses, failures, newRegistry, type Registry, read, readUntil, services } from "./registry.ts";
@@ -55,26 +56,34 @@ suite("a Eureka server of Spring Cloud", { skip }, () => {
     assert.equal(seen.incomplete, undefined);
   });
 
-  test("is not believed to be empty after a restart that lost its data", async () => {
-    const before = await read(registry);
-    for (const address of ["192.0.2.11", "192.0.2.12"]) await server.register({ app: "stock", address });
-    const seen = await readUntil(registry, before, (snapshot) => addresses(snapshot, "stock")?.length === 2);
-    await server.kill();
-    await assert.rejects(read(registry), /no answer/);
-    await assert.rejects(registry.waitForChange(seen.revision, AbortSignal.timeout(1500)));
-    await server.start();
-    const empty = await read(registry);
-    assert.deepEqual(empty.services, []);
-    assert.match(empty.incomplete ?? "", /what it lacks may come back/);
-    await server.register({ app: "stock", address: "192.0.2.11" });
-    const half = await readUntil(registry, empty, (snapshot) => snapshot.services.length === 1);
-    assert.match(failures(half)["spring/default/stock"] ?? "", /lists 1 instances less/);
-    await server.register({ app: "stock", address: "192.0.2.12" });
-    const whole = await readUntil(
-      registry,
-      half,
-      (snapshot) => failures(snapshot)["spring/default/stock"] === undefined,
-    );
-    assert.deepEqual(addresses(whole, "stock"), ["192.0.2.11", "192.0.2.12"]);
-  });
+  test(
+    faultRow({
+      target: "Eureka",
+      fault: "a real server is killed, and started again without what it knew",
+      expect: "an empty list removes nothing, and a half one nothing either",
+      peer: "slime",
+    }),
+    async () => {
+      const before = await read(registry);
+      for (const address of ["192.0.2.11", "192.0.2.12"]) await server.register({ app: "stock", address });
+      const seen = await readUntil(registry, before, (snapshot) => addresses(snapshot, "stock")?.length === 2);
+      await server.kill();
+      await assert.rejects(read(registry), /no answer/);
+      await assert.rejects(registry.waitForChange(seen.revision, AbortSignal.timeout(1500)));
+      await server.start();
+      const empty = await read(registry);
+      assert.deepEqual(empty.services, []);
+      assert.match(empty.incomplete ?? "", /what it lacks may come back/);
+      await server.register({ app: "stock", address: "192.0.2.11" });
+      const half = await readUntil(registry, empty, (snapshot) => snapshot.services.length === 1);
+      assert.match(failures(half)["spring/default/stock"] ?? "", /lists 1 instances less/);
+      await server.register({ app: "stock", address: "192.0.2.12" });
+      const whole = await readUntil(
+        registry,
+        half,
+        (snapshot) => failures(snapshot)["spring/default/stock"] === undefined,
+      );
+      assert.deepEqual(addresses(whole, "stock"), ["192.0.2.11", "192.0.2.12"]);
+    },
+  );
 });

@@ -149,6 +149,8 @@ test(
     silence(stub);
     await assert.rejects(read(registry), /no answer/);
     stub.special = {};
+    stub.instances = [];
+    assert.deepEqual((await read(registry)).services, []);
     stub.instances = [...orders("192.0.2.2", "192.0.2.4"), { app: "new", address: "192.0.2.5" }];
     const settling = await read(registry);
     assert.match(settling.incomplete ?? "", /answers since a moment ago/);
@@ -203,7 +205,7 @@ test(
     const registry = registryAt(t, [first.address, second.address]);
     assert.deepEqual(addresses(await read(registry), "orders"), ["192.0.2.1"]);
     assert.equal(second.asked.length, 0);
-    silence(first);
+    first.special["/eureka/apps"] = (_request, response) => void response.writeHead(500).end();
     const other = await read(registry);
     assert.deepEqual(addresses(other, "orders"), ["192.0.2.1", "192.0.2.2"]);
     assert.match(other.incomplete ?? "", /answers since a moment ago/);

@@ -1,6 +1,8 @@
 import { consul } from "./consul/consul.ts";
 import { type ConsulOptions, consulOptions } from "./consul/options.ts";
 import type { AdapterKind } from "./context.ts";
+import { eureka } from "./eureka/eureka.ts";
+import { type EurekaOptions, eurekaOptions } from "./eureka/options.ts";
 import { moduleAdapter } from "./module/module.ts";
 import { type ModuleOptions, moduleOptions } from "./module/options.ts";
 import { type PolarisOptions, polarisOptions } from "./polaris/options.ts";
@@ -9,6 +11,7 @@ import { type StaticOptions, staticOptions } from "./static/options.ts";
 import { staticFiles } from "./static/static.ts";
 
 const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create: consul };
+const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka };
 const files: AdapterKind<StaticOptions> = { options: staticOptions, create: staticFiles };
 const module: AdapterKind<ModuleOptions> = { options: moduleOptions, create: moduleAdapter };
 const polarisServer: AdapterKind<PolarisOptions> = { options: polarisOptions, create: polaris };
@@ -16,6 +19,7 @@ const polarisServer: AdapterKind<PolarisOptions> = { options: polarisOptions, cr
 /** Every kind of registry, by the `kind` of the configuration. The only registration. */
 export const adapters: Readonly<Record<string, AdapterKind>> = {
   consul: consulAgent,
+  eureka: eurekaServer,
   module,
   polaris: polarisServer,
   static: files,

@@ -3,12 +3,12 @@ import { ReadError } from "../../../src/errors.ts";
 import type { Secrets } from "../../../src/secrets.ts";
 import { type AnswerBody, answerBody, answerBudget, type Budget } from "../../answer-body.ts";
 import type { AdapterContext } from "../../context.ts";
+import { type Credentials, credentials } from "../../credentials.ts";
 import { failureOfStatus } from "../../http-status.ts";
 import { digestOf, isHeavy, type Parser, parseApart, parseTurn } from "../../parse.ts";
 import { shorten } from "../../text.ts";
 import type { ConsulMetrics } from "../metrics.ts";
 import type { ConsulOptions } from "../options.ts";
-import { type Credentials, credentials } from "./credentials.ts";
 import { http1 } from "./http1.ts";
 import { http2 } from "./http2.ts";
 import { dial } from "./line.ts";
@@ -92,7 +92,7 @@ export function consulClient(
     budget: answerBudget(),
     turn: context.metrics.once(parseTurn),
     secrets: context.secrets,
-    currentCredentials: credentials(options, context),
+    currentCredentials: credentials({ ...options, tokenHeader: "x-consul-token" }, context),
     open: undefined,
     opening: undefined,
     closed: false,

@@ -20,6 +20,8 @@ export interface ConfigDocument {
   readonly problems: readonly Problem[];
   /** All problems in the order of the text, each `file:line:col path: sentence`. */
   describe(problems: readonly Problem[]): string[];
+  /** Where something stands: `x2istio.yaml:4:18`. */
+  place(path: Path): string;
 }
 
 /** Parse a YAML text and expand `${ENV}` in its string values; `$${` stands for a literal `${`. Never throws. */
@@ -46,12 +48,15 @@ export function readDocument(
   function describe(all: readonly Problem[]): string[] {
     const placed = all.map((problem) => ({ ...problem, offset: problem.offset ?? offsetOf(document, problem) }));
     placed.sort((a, b) => a.offset - b.offset);
-    return placed.map(({ path, message, offset }) => {
-      const { line, col } = lines.linePos(offset);
-      return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)} ${formatPath(path)}: ${withoutSecrets(message, expanded)}`;
-    });
+    return placed.map(
+      ({ path, message, offset }) => `${placeOf(offset)} ${formatPath(path)}: ${withoutSecrets(message, expanded)}`,
+    );
   }
-  return { value, problems, describe };
+  function placeOf(offset: number): string {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
+  }
+  return { value, problems, describe, place: (path) => placeOf(offsetOf(document, { path, message: "" })) };
 }
 
 interface Expansion {
@@ -92,7 +97,8 @@ function asSentence(message: string): string {
   return first.charAt(0).toLowerCase() + first.slice(1);
 }
 
-function formatPath(path: Path): string {
+/** `registries[0].name` */
+export function formatPath(path: Path): string {
   const text = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   return text === "" ? "(top level)" : text.replace(/^\./, "");
 }

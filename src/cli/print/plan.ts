@@ -1,4 +1,4 @@
-import type { ServiceRead } from "../../model/adapter.ts";
+import type { ServiceRead, Snapshot } from "../../model/adapter.ts";
 import {
   ALIASES_ANNOTATION,
   GONE_SINCE_ANNOTATION,
@@ -72,13 +72,22 @@ export function registryLines(
       (sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0),
       0,
     );
+    const skipped = skippedText(reading.snapshot, style);
     const partly = incomplete === undefined ? "" : style("yellow", `; known only in part: ${incomplete}`);
     return [
       registry,
-      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${partly}${refusedText(services, style)}`,
+      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${skipped}${partly}${refusedText(services, style)}`,
     ];
   });
   return rows.length === 0 ? [style("yellow", "No registry is configured.")] : table(rows);
+}
+
+/** Services that the registry lists and that are not for the mesh: `; 3 skipped (filter 2, kubernetes 1)`. */
+function skippedText({ skipped = {} }: Pick<Snapshot, "skipped">, style: Style): string {
+  const kinds = Object.entries(skipped).filter(([, number]) => number > 0);
+  const sum = kinds.reduce((total, [, number]) => total + number, 0);
+  if (sum === 0) return "";
+  return style("dim", `; ${sum} skipped (${kinds.map(([kind, number]) => `${kind} ${number}`).join(", ")})`);
 }
 
 /** Endpoints that were left out for their address: how many, and the first with its reason. */

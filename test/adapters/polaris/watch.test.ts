@@ -53,6 +53,7 @@ function catalogOf(count: number, change: (entry: Entry, at: number) => void, fa
     },
     incomplete: () => undefined,
     skipped: () => ({ filter: 0, infrastructure: 0 }),
+    outside: () => [],
   };
 }
 

@@ -28,6 +28,7 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
         if (next instanceof ConfigError) throw next;
         await running.use(next);
         config = next;
+        await running.refuse(undefined);
         configReloads.inc({ result: "ok" });
         log.info({ file: config.file }, "the new configuration is in use");
       } catch (error) {
@@ -35,6 +36,7 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
         configReloads.inc({ result: "failed" });
         log.error({ error }, "the new configuration cannot be used; the old one stays in use");
         await running.use(config);
+        await running.refuse(error);
       }
     }
   } finally {

@@ -34,8 +34,6 @@ export interface Listed {
   readonly filtered: number;
   /** How many are Consul's own. */
   readonly infrastructure: number;
-  /** The names of both. */
-  readonly outside?: ReadonlyMap<string, SkipKind>;
   /** Why there may be more. */
   readonly incomplete: string | undefined;
 }
@@ -48,7 +46,6 @@ export interface Kept {
   readonly parts: Map<string, Part>;
   filtered: number;
   infrastructure: number;
-  outside: ReadonlyMap<string, SkipKind>;
   incomplete: string | undefined;
   /** Why its services are not known at the moment. */
   lost: unknown;

@@ -1,11 +1,5 @@
 import { describeError } from "../../src/errors.ts";
-import {
-  MOST_SKIPPED_NAMES,
-  type ServiceRead,
-  type SkipKind,
-  type SkippedName,
-  type Snapshot,
-} from "../../src/model/adapter.ts";
+import type { ServiceRead, SkipKind, Snapshot } from "../../src/model/adapter.ts";
 import {
   type CatalogOptions,
   changed,
@@ -37,7 +31,7 @@ export function catalog(options: CatalogOptions): Catalog {
   const state = newState(options);
   return {
     add(member) {
-      const empty = { filtered: 0, infrastructure: 0, outside: NOTHING, incomplete: undefined, lost: undefined };
+      const empty = { filtered: 0, infrastructure: 0, incomplete: undefined, lost: undefined };
       state.kept.set(member, { services: undefined, spellings: new Map(), parts: new Map(), ...empty });
     },
     put(member, service, part) {
@@ -55,14 +49,14 @@ export function catalog(options: CatalogOptions): Catalog {
 async function list(
   state: State,
   member: Member,
-  { names, spellings = new Map(), filtered, infrastructure, outside = NOTHING, incomplete }: Listed,
+  { names, spellings = new Map(), filtered, infrastructure, incomplete }: Listed,
 ): Promise<void> {
   const entry = keptOf(state, member);
   const before = entry.services ?? new Set();
   const spelledBefore = entry.spellings;
   const wasLost = entry.lost !== undefined || entry.services === undefined;
   if (entry.incomplete !== incomplete || entry.filtered !== filtered || wasLost) changed(state);
-  Object.assign(entry, { services: names, spellings, filtered, infrastructure, outside, incomplete, lost: undefined });
+  Object.assign(entry, { services: names, spellings, filtered, infrastructure, incomplete, lost: undefined });
   for (const service of before) {
     if (names.has(service)) continue;
     entry.parts.delete(service);
@@ -88,23 +82,17 @@ function snapshotOf(state: State): Snapshot {
   state.sorted ??= [...state.composed.keys()].sort();
   const services: ServiceRead[] = [];
   const skipped: Partial<Record<SkipKind, number>> = {};
-  const skippedNames = new Map<string, SkipKind>();
   const count = (why: SkipKind, by: number) => {
     if (by > 0) skipped[why] = (skipped[why] ?? 0) + by;
   };
   for (const name of state.sorted) {
     const one = state.composed.get(name);
-    if (one?.state === "skipped") {
-      count(one.why, 1);
-      skippedNames.set(name, one.why);
-    } else if (one !== undefined) services.push(one);
+    if (one?.state === "skipped") count(one.why, 1);
+    else if (one !== undefined) services.push(one);
   }
   const entries = [...state.kept.values()];
   count("filter", Math.max(...entries.map(({ filtered }) => filtered)));
   count("infrastructure", Math.max(...entries.map(({ infrastructure }) => infrastructure)));
-  // One that another datacenter has for the mesh is not skipped.
-  for (const { outside } of entries)
-    for (const [name, why] of outside) if (!state.composed.has(name)) skippedNames.set(name, why);
   const incomplete = entries.flatMap((one) => one.incomplete ?? []).join("; ");
   return {
     registry: state.options.registry,
@@ -112,14 +100,6 @@ function snapshotOf(state: State): Snapshot {
     caseless: true,
     revision: String(state.version),
     ...(incomplete === "" ? {} : { incomplete }),
-    ...(Object.keys(skipped).length === 0 ? {} : { skipped, skippedNames: named(skippedNames, state) }),
+    ...(Object.keys(skipped).length === 0 ? {} : { skipped }),
   };
-}
-
-const NOTHING: ReadonlyMap<string, SkipKind> = new Map();
-
-function named(names: ReadonlyMap<string, SkipKind>, { options }: State): readonly SkippedName[] {
-  const { namespace } = options;
-  const all = [...names].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST_SKIPPED_NAMES);
-  return all.map(([name, why]) => ({ namespace, name, why }));
 }

@@ -25,7 +25,6 @@ export function listingOf(answer: ListAnswer, { dc, isWanted, before }: ListingO
   const all = understood(SERVICES.path, dc, () => answer.result());
   const others = all.filter((name) => lowerCase(name) !== "consul");
   const ours = others.filter((name) => isServiceName(name) && isWanted(lowerCase(name)));
-  const isOurs = new Set(ours);
   const wanted = new Map([...Map.groupBy(ours, lowerCase)].map(([name, ways]) => [name, spellingOf(ways)]));
   const why = whyPartial(answer, all.includes("consul"));
   // Where names may be missing, a service's own answer tells whether it is gone or out of the token's sight. Without a token
@@ -39,10 +38,6 @@ export function listingOf(answer: ListAnswer, { dc, isWanted, before }: ListingO
     isOutOfSight: (name) => !answer.filtered && isKnown(name),
     filtered: others.length - ours.length,
     infrastructure: all.length - others.length,
-    outside: new Map([
-      ...all.filter((name) => lowerCase(name) === "consul").map((name) => [name, "infrastructure"] as const),
-      ...others.filter((name) => !isOurs.has(name)).map((name) => [name, "filter"] as const),
-    ]),
     incomplete: why === undefined ? undefined : `GET ${SERVICES.path}${inDatacenter(dc)}: ${why}`,
   };
 }

@@ -11,7 +11,7 @@ export interface Resolution {
   /** By service key. */
   readonly reads: readonly ServiceRead[];
   /** Services whose instances all come from Kubernetes. */
-  readonly kubernetes: readonly Name[];
+  readonly kubernetes: number;
   /** Aliases of services that should be listed and are not. */
   readonly dangling: readonly Name[];
 }
@@ -44,11 +44,11 @@ export function resolver(registry: string, isAsked: Scope) {
     const isUnread = (target: Name) => isAsked(target) && !links.byId.has(idOf(target));
     const reads: { readonly key: ServiceKey; readonly read: ServiceRead }[] = [];
     const next = new Map<string, Finished>();
-    const kubernetes: Name[] = [];
+    let kubernetes = 0;
     for (const one of known) {
       const id = idOf(one.name);
       const judged = judge(one, links, (target) => isUnread(target) && !mayStandAlone(one.name));
-      if (judged.state === "kubernetes") kubernetes.push(one.name);
+      if (judged.state === "kubernetes") kubernetes++;
       if (judged.state === "kubernetes" || judged.state === "alias") continue;
       const key = serviceKey(registry, one.name.namespace, one.name.name);
       if (judged.state === "failed") {

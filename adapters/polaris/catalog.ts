@@ -1,5 +1,4 @@
 import { ReadError } from "../../src/errors.ts";
-import type { SkippedName } from "../../src/model/adapter.ts";
 import { adopt, claim, listsNow } from "./adopt.ts";
 import { ask, askAll } from "./ask.ts";
 import { type Care, type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
@@ -30,8 +29,6 @@ export interface Catalog {
   incomplete(): string | undefined;
   /** Listed names that are none of ours. */
   skipped(): Readonly<Record<Outside, number>>;
-  /** Which these are. */
-  outside(): readonly SkippedName[];
 }
 
 /** Nothing is known at first. */
@@ -47,7 +44,6 @@ export function catalog(options: CatalogOptions): Catalog {
     },
     incomplete: () => incomplete(state),
     skipped: () => skipped(state),
-    outside: () => [...state.lists.values()].flatMap(({ outside = [] }) => outside),
   };
 }
 

@@ -1,6 +1,5 @@
 import { each } from "../../src/async/each.ts";
 import { ReadError } from "../../src/errors.ts";
-import { MOST_SKIPPED_NAMES, type SkippedName } from "../../src/model/adapter.ts";
 import type { PolarisClient } from "./client/client.ts";
 import type { Name, Reply } from "./client/reply.ts";
 import { idOf } from "./links.ts";
@@ -18,8 +17,6 @@ export interface List {
   /** Of all names, also those that are not asked for. */
   readonly count: number;
   readonly skipped: Readonly<Record<Outside, number>>;
-  /** Those that are not asked for. */
-  readonly outside?: readonly SkippedName[];
 }
 
 /** What became of the question for one scope's list. */
@@ -55,13 +52,10 @@ export async function readLists(
 /** The list that an answer gives, without the names that are none of ours. */
 export function listOf({ revision, services }: Reply, judge: (name: Name) => Outside | undefined): List {
   const skipped: Record<Outside, number> = { infrastructure: 0, filter: 0 };
-  const outside: SkippedName[] = [];
-  const names = services.filter(({ namespace, name }) => {
-    const why = judge({ namespace, name });
-    if (why === undefined) return true;
-    skipped[why]++;
-    if (outside.length < MOST_SKIPPED_NAMES) outside.push({ namespace, name, why });
-    return false;
+  const names = services.filter((name) => {
+    const outside = judge(name);
+    if (outside !== undefined) skipped[outside]++;
+    return outside === undefined;
   });
-  return { revision, names, ids: new Set(names.map(idOf)), count: services.length, skipped, outside };
+  return { revision, names, ids: new Set(names.map(idOf)), count: services.length, skipped };
 }

@@ -1,4 +1,4 @@
-import { type Adapter, MOST_SKIPPED_NAMES, type ReadOptions, type Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter, ReadOptions, Snapshot } from "../../src/model/adapter.ts";
 import { parseServiceKey, type ServiceKey } from "../../src/model/service.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
@@ -63,11 +63,7 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
       services: reads,
       revision: `${version}`,
       ...(incomplete === undefined ? {} : { incomplete }),
-      skipped: { ...known.skipped(), kubernetes: kubernetes.length },
-      skippedNames: [...known.outside(), ...kubernetes.map((name) => ({ ...name, why: "kubernetes" as const }))].slice(
-        0,
-        MOST_SKIPPED_NAMES,
-      ),
+      skipped: { ...known.skipped(), kubernetes },
     };
     return last;
   }

@@ -16,7 +16,7 @@ import { buildNameTable } from "../plan/names/name-table.ts";
 import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
-import { type SkippedService, skippedBy, whySkipped } from "./print/skipped.ts";
+import { type SkippedOf, skippedBy } from "./print/skipped.ts";
 import { stageLine } from "./print/stage.ts";
 import { age, endpointDetails, placeText } from "./print/text.ts";
 import { unknownName } from "./print/unknown-name.ts";
@@ -59,19 +59,10 @@ export async function explainCommand(
 /** A service that its registry lists, and that is not for the mesh. */
 function explainSkipped(
   { out: { line } }: CliContext,
-  { name, output, skipped }: { name: string; output: Format; skipped: readonly SkippedService[] },
+  { name, output, skipped }: { name: string; output: Format; skipped: readonly SkippedOf[] },
 ): ExitCode {
-  if (output === "json")
-    line(
-      JSON.stringify(
-        { name, matches: [], skipped: skipped.map((one) => ({ ...one, message: whySkipped(one) })) },
-        null,
-        2,
-      ),
-    );
-  else
-    for (const one of skipped)
-      line(`${one.registry}/${one.namespace}/${one.name} is listed, and skipped: ${whySkipped(one)}`);
+  if (output === "json") line(JSON.stringify({ name, matches: [], skipped }, null, 2));
+  else for (const { registry, name: full, why } of skipped) line(`${registry}/${full} is listed, and skipped: ${why}`);
   return 0;
 }
 

@@ -118,6 +118,6 @@ function changeJson(change: Change): object {
 
 function skippedJson(reading: Reading | undefined): object {
   if (reading?.state !== "read") return {};
-  const { skipped = {}, skippedNames = [] } = reading.snapshot;
-  return { skipped, skippedServices: skippedNames };
+  const { skipped = {}, skippedServices = [] } = reading.snapshot;
+  return { skipped, skippedServices };
 }

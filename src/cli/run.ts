@@ -5,6 +5,7 @@ import { ConfigError } from "../errors.ts";
 import type { CliContext, ExitCode } from "./context.ts";
 import { declareMetrics, serviceMetrics } from "./serve/metrics.ts";
 import { createRuntime } from "./serve/runtime.ts";
+import { placed } from "./setup/placed.ts";
 
 /**
  * Keep the target in step with the registries and answer DNS and HTTP until the process is told to stop.
@@ -19,7 +20,9 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
   let config = await loadConfig(context.configFile, context.configContext);
   const running = createRuntime(context);
   try {
-    await running.use(config);
+    await running.use(config).catch(async (error: unknown) => {
+      throw await placed(error, config.file, context.configContext);
+    });
     sayHello(config, context);
     if (config.target.kind === "directory")
       for (const line of whereToLook(config, config.target.path)) context.out.line(line);

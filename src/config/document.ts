@@ -1,4 +1,5 @@
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { syntaxText } from "../errors.ts";
 
 /** Where in a document something stands, from the top. */
 export type Path = readonly PropertyKey[];
@@ -32,11 +33,7 @@ export function readDocument(
 ): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
-    path: [],
-    message: asSentence(message),
-    offset: pos[0],
-  }));
+  const problems: Problem[] = syntaxProblems(text, document);
   const expanded = new Map<string, string>();
   let value: unknown;
   try {
@@ -92,9 +89,24 @@ function withoutSecrets(message: string, expanded: ReadonlyMap<string, string>):
   return byLength.reduce((text, [value, name]) => text.replaceAll(value, () => `\${${name}}`), message);
 }
 
-function asSentence(message: string): string {
-  const [first = ""] = message.split("\n");
-  return first.charAt(0).toLowerCase() + first.slice(1);
+/** What is wrong in the YAML itself, with the key of its line. Keys that are there twice are each told. */
+function syntaxProblems(text: string, { errors, warnings }: Document.Parsed): Problem[] {
+  const all = [...errors, ...warnings].map(({ code, message, pos }) => ({ offset: pos[0], code, message }));
+  const twice = all.filter(({ code }) => code === "DUPLICATE_KEY");
+  const first = syntaxText(
+    text,
+    all.filter(({ code }) => code !== "DUPLICATE_KEY"),
+  );
+  const told = twice.map(({ offset }) => ({ offset, message: "is there twice: keys must be unique" }));
+  return [...told, ...(first === undefined ? [] : [first])].map(({ offset, message }) => {
+    const start = text.lastIndexOf("\n", offset - 1) + 1;
+    const [, key] = /^[\s-]*([A-Za-z]\w*):/.exec(text.slice(start, start + 200)) ?? [];
+    return {
+      path: key === undefined ? [] : [key],
+      message: message.charAt(0).toLowerCase() + message.slice(1),
+      offset,
+    };
+  });
 }
 
 /** `registries[0].name` */

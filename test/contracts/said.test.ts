@@ -146,3 +146,48 @@ test("a rule for a registry that is merged into another one matches nothing, and
       /aliases\[0\]: matches no service: .*merged into vms; write registry: vms$/m,
     );
 });
+
+test("one broken file is one line of the plan, with the first fault alone", async (t) => {
+  const { x2istio, write } = await place(t, services(4));
+  await x2istio("apply");
+  const lines = [0, 1, 2, 3].map(
+    (n) =>
+      `  - name: s${n}\n   ports: [{name: p, number: 80, protocol: http}]\n    endpoints: [{address: 192.0.2.${n + 1}}]\n`,
+  );
+  await write("services.yaml", `services:\n${lines.join("")}`);
+  const { code, stdout } = await x2istio("plan");
+  assert.equal(code, 1);
+  assert.equal(stdout.match(/services\.yaml:\d+/g)?.length, 1);
+  assert.match(
+    stdout,
+    /^vms .*known only in part: services\.yaml:3:1: is indented by 3, which fits no line above: .*, here 4$/m,
+  );
+  assert.equal(stdout.match(/^!/gm)?.length, 1);
+  assert.match(stdout, /^! 4 services of registry vms +held: they stand and are not listed/m);
+  const { stdout: validated } = await x2istio("validate");
+  assert.equal(validated.match(/services\.yaml:\d+/g)?.length, 1);
+});
+
+test("a start that cannot listen says which option and line are meant, without a stack", async (t) => {
+  const { createServer } = await import("node:net");
+  const taken = createServer();
+  await new Promise<void>((done) => taken.listen(0, "127.0.0.1", done));
+  t.after(() => taken.close());
+  const { port } = taken.address() as { port: number };
+  const { x2istio, configure } = await place(t, services(1));
+  for (const [section, file] of [
+    ["dns", { dns: { listen: [`127.0.0.1:${port}`] }, http: { listen: "127.0.0.1:0" } }],
+    ["http", { dns: { listen: ["127.0.0.1:0"] }, http: { listen: `127.0.0.1:${port}` } }],
+  ] as const) {
+    await configure(file);
+    for (const command of ["run", "dns"]) {
+      const { code, stderr } = await x2istio("--log-level", "silent", command);
+      assert.equal(code, 1);
+      assert.match(
+        stderr,
+        new RegExp(`^Cannot .*127\\.0\\.0\\.1:${port}.* ${section}\\.listen.*x2istio\\.yaml:\\d+:\\d+\\)$`, "m"),
+      );
+      assert.doesNotMatch(stderr, /\n +at /);
+    }
+  }
+});

@@ -8,7 +8,7 @@ import {
   WAYPOINT_LABEL,
   WAYPOINT_NAMESPACE_LABEL,
 } from "../../model/objects.ts";
-import type { Change, Hold, Update } from "../../model/plan.ts";
+import type { Change, Update } from "../../model/plan.ts";
 import type { ServiceKey } from "../../model/service.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import type { Decision } from "../../plan/decision.ts";
@@ -18,6 +18,7 @@ import { sameValue } from "../../plan/same.ts";
 import { standingStage } from "../../plan/stages/standing-stage.ts";
 import { isCompanion, isExposure } from "../../plan/standing.ts";
 import type { Style } from "../context.ts";
+import { holdRows } from "./holds.ts";
 import { stageLine } from "./stage.ts";
 import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
 
@@ -115,11 +116,7 @@ function unreadText(why: string): string {
 export function planLines(decision: Decision, style: Style, keepEmptyMs: number, isDone: boolean): readonly string[] {
   const groups = [...groupByService(decision.plan)].sort(([a], [b]) => (a < b ? -1 : 1));
   const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs, isDone));
-  const holds = decision.plan.hold.map((hold) => ({
-    sign: "!",
-    cells: [hostOf(hold, decision), holdText(hold)],
-    details: [] as string[],
-  }));
+  const holds = holdRows(decision).map((cells) => ({ sign: "!", cells, details: [] as string[] }));
   const created = table(rows.filter(({ sign }) => sign === "+").map(({ cells }) => cells));
   const others = [...rows.filter(({ sign }) => sign !== "+"), ...holds];
   const changed = table(others.map(({ cells: [subject = "", ...cells] }) => [subject, cells.join("; ")]));
@@ -132,23 +129,6 @@ export function planLines(decision: Decision, style: Style, keepEmptyMs: number,
     ]),
     ...decision.plan.released.map(({ message }) => style("yellow", message)),
   ];
-}
-
-/** A hold's sentence; a held service says so. */
-function holdText({ message, reason }: Hold): string {
-  return / (held|withheld|left alone)\b/.test(message) || reason === "orphan" ? message : `held: ${message}`;
-}
-
-function hostOf(hold: Hold, { standing, naming }: Decision): string {
-  const [host = hold.subject] = standing.premade.get(hold.subject)?.manifest.spec.hosts ?? [];
-  if (hold.service === undefined || host !== hold.subject) return host;
-  const filled = standing.premadeOf.get(hold.service) ?? [];
-  if (filled.some(({ manifest }) => manifest.spec.hosts[0] === hold.subject)) return hold.subject;
-  return (
-    naming.services.get(hold.service)?.host ??
-    standing.entries.get(hold.service)?.manifest.spec.hosts[0] ??
-    hold.service
-  );
 }
 
 interface ServiceGroup {

@@ -53,7 +53,6 @@ function catalogOf(count: number, change: (entry: Entry, at: number) => void, fa
     },
     incomplete: () => undefined,
     skipped: () => ({ filter: 0, infrastructure: 0 }),
-    outside: () => [],
   };
 }
 

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { ReadError } from "../src/errors.ts";
+import { fileFault, ReadError } from "../src/errors.ts";
 import type { AdapterContext } from "./context.ts";
 import { type FileText, fileText } from "./file-text.ts";
 
@@ -72,8 +72,7 @@ function fileReader(dir: string) {
       kept.set(path, now);
       return now;
     } catch (cause) {
-      const { code = "" } = cause as NodeJS.ErrnoException;
-      throw new ReadError("denied", `Cannot read ${path}: ${code}`, { cause });
+      throw new ReadError("denied", `Cannot read ${path}: ${fileFault(cause)}`);
     }
   }
   return { read };

@@ -4,6 +4,7 @@ import { vipRanges } from "../../istio/ranges.ts";
 import type { Adapter } from "../../model/adapter.ts";
 import { type AdmitEndpoints, admitEndpoints } from "../../plan/catalog/admit-endpoints.ts";
 import type { CliContext } from "../context.ts";
+import { withOptions } from "./denied.ts";
 
 /** What the cluster's Services have, as far as it can be told now; it never fails. */
 export type ServiceRanges = () => Promise<readonly string[]>;
@@ -16,7 +17,7 @@ export type ServiceRanges = () => Promise<readonly string[]>;
  */
 export async function createAdapters(
   config: Config,
-  context: Pick<CliContext, "createAdapter" | "log">,
+  context: Pick<CliContext, "createAdapter" | "configContext" | "log">,
   serviceRanges?: ServiceRanges,
   registries: Config["registries"] = config.registries,
 ): Promise<readonly Adapter[]> {
@@ -24,7 +25,11 @@ export async function createAdapters(
   const failed = made.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
   const adapters = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   if (failed.length === 0)
-    return adapters.map((adapter) => admitting(adapter, endpointsOf(config, adapter.registry), serviceRanges));
+    return adapters.map((adapter, at) => {
+      const admitted = admitting(adapter, endpointsOf(config, adapter.registry), serviceRanges);
+      const registry = registries[at];
+      return registry === undefined ? admitted : namingOptions(admitted, registry, config, context);
+    });
   await closeAdapters(adapters, context);
   const bug = failed.find((error) => !(error instanceof ConfigError));
   if (bug !== undefined) throw bug;
@@ -41,6 +46,25 @@ export function endpointsOf(config: Config, registry: string): AdmitEndpoints {
   const rules = config.registries.find(({ name }) => name === registry)?.endpoints;
   const zones = config.dns.zones.flatMap(({ name, forward }) => (forward.length === 0 ? [name] : []));
   return admitEndpoints({ ...rules, vips: vipRanges(config), zones, clusterDomain: config.target.clusterDomain });
+}
+
+/** Where a registry refuses who reads it, its error says which options are meant. */
+function namingOptions(
+  adapter: Adapter,
+  registry: Config["registries"][number],
+  config: Config,
+  { configContext }: Pick<CliContext, "configContext">,
+): Adapter {
+  return {
+    ...adapter,
+    async read(signal, options) {
+      try {
+        return await adapter.read(signal, options);
+      } catch (error) {
+        throw await withOptions(error, registry, config, configContext);
+      }
+    },
+  };
 }
 
 /** No registry may lead the mesh back into itself, or its callers to what is theirs alone. */

@@ -126,13 +126,18 @@ function withoutClashes(settled: readonly SettledPort[], instances: readonly Ins
   ]);
   let nobody = 1;
   while (used.has(nobody)) nobody++;
-  const byNumber = new Map(settled.map((one) => [one.port.number, one]));
+  // Also what is registered there and not used.
+  const numbers = new Map<string, Set<number>>();
+  for (const { address, ports } of instances) {
+    const own = numbers.get(address) ?? new Set<number>();
+    numbers.set(address, own);
+    for (const { number } of ports) own.add(number);
+  }
   const clashing = new Set<SettledPort>();
   for (const instance of instances)
-    for (const { number } of instance.out === undefined ? instance.ports : []) {
-      const other = byNumber.get(number);
-      if (other !== undefined && other.numberOn(instance) === undefined) clashing.add(other);
-    }
+    for (const one of instance.out === undefined ? settled : [])
+      if (one.numberOn(instance) === undefined && numbers.get(instance.address)?.has(one.port.number) === true)
+        clashing.add(one);
   return settled.map((one) => (clashing.has(one) ? { ...one, port: { ...one.port, targetPort: nobody } } : one));
 }
 

@@ -120,7 +120,7 @@ function partBy(
   return isWhole && arePorts(registrations, found, used) ? found : undefined;
 }
 
-/** Each of them has one number, and no two the same; or most addresses have all of them, whatever the numbers. */
+/** Each of them has one number, no two the same, and they are on most addresses; or most addresses have all of them, whatever the numbers. */
 function arePorts(
   registrations: readonly Registration[],
   found: ReadonlyMap<Registration, string>,
@@ -135,9 +135,9 @@ function arePorts(
   if ([...places.values()].some((own) => new Set(own.values()).size < own.size)) return false;
   const isFixed = used.every(({ numbers }) => numbers === 1);
   const isOwn = new Set(used.map(({ on }) => on[0]?.number)).size === used.length;
-  if (isFixed && isOwn) return true;
   const whole = [...places.values()].filter(({ size }) => size === used.length).length;
-  return whole * 2 > places.size;
+  const isUsual = used.every(({ on }) => new Set(on.map(({ address }) => address)).size * 2 >= places.size);
+  return whole * 2 > places.size || (whole > 0 && isFixed && isOwn && isUsual);
 }
 
 /** By what each states of itself: where all state a protocol, these are ports. */

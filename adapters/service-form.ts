@@ -17,7 +17,9 @@ const LEFT_OUT_KINDS: Readonly<Record<LeftOutKind, true>> = {
   disabled: true,
   duplicate: true,
   health: true,
+  filter: true,
   kubernetes: true,
+  mesh: true,
   name: true,
   port: true,
   weight: true,
@@ -114,6 +116,9 @@ export function serviceSchema({ registry, legacyNames }: Trust) {
     aliasesOnly: FLAG.exactOptional(),
     source: printable(1000),
     notes: list(printable(1000), 100),
+    declaredPorts: list(port, MAX_PORTS).exactOptional(),
+    undecided: printable(1000).exactOptional(),
+    podsOnly: FLAG.exactOptional(),
   } satisfies Fields<Service>).superRefine((service, context) => {
     for (const { path, message } of brokenRules(service)) context.addIssue({ code: "custom", path, message });
   });

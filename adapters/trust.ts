@@ -5,6 +5,7 @@ import type { SkipKind, Snapshot } from "../src/model/adapter.ts";
 import { parseServiceKey, type Service, type ServiceKey, serviceKey } from "../src/model/service.ts";
 import { plainText } from "../src/text.ts";
 import { serviceSchema, type Trust } from "./service-form.ts";
+import { MOST_SKIPPED } from "./shapes/skipped.ts";
 import { few } from "./text.ts";
 
 /** A snapshot whose reads have not been checked yet. */
@@ -22,7 +23,12 @@ const MAX_SERVICES = 200_000;
 const MAX_REVISION = 65_536;
 const MOST_FAULTS = 20;
 const MOST_CHARACTERS = 2000;
-const SKIP_KINDS: Readonly<Record<SkipKind, true>> = { filter: true, infrastructure: true, kubernetes: true };
+const SKIP_KINDS: Readonly<Record<SkipKind, true>> = {
+  filter: true,
+  infrastructure: true,
+  kubernetes: true,
+  name: true,
+};
 
 /**
  * The frame of a snapshot, and nothing that is not known here.
@@ -31,7 +37,7 @@ const SKIP_KINDS: Readonly<Record<SkipKind, true>> = { filter: true, infrastruct
  */
 export function checkEnvelope(given: unknown, registry: string): Envelope {
   const fields = fieldsOf(given);
-  const { services, revision, incomplete, skipped } = fields;
+  const { services, revision, incomplete, skipped, notes, skippedServices } = fields;
   const wrong = (what: string) => new ReadError("answer", `its snapshot cannot be used: ${what}`);
   if (fields.registry !== registry) throw wrong(`registry must be "${registry}", is ${shown(fields.registry)}`);
   if (!Array.isArray(services)) throw wrong(`services must be a list, is ${shown(services)}`);
@@ -47,6 +53,8 @@ export function checkEnvelope(given: unknown, registry: string): Envelope {
     ...(incomplete === undefined ? {} : { incomplete: plain(incomplete) }),
     ...(fields.caseless === true ? { caseless: true } : {}),
     ...(skipped === undefined ? {} : { skipped: checkSkipped(skipped, wrong) }),
+    ...(notes === undefined ? {} : { notes: checkNotes(notes, wrong) }),
+    ...(skippedServices === undefined ? {} : { skippedServices: checkSkippedServices(skippedServices, wrong) }),
   };
 }
 
@@ -58,6 +66,30 @@ function checkSkipped(skipped: unknown, wrong: (what: string) => ReadError): Non
       throw wrong(`skipped.${kind} must be a count, is ${shown(count)}`);
   }
   return { ...fieldsOf(skipped) };
+}
+
+function checkNotes(notes: unknown, wrong: (what: string) => ReadError): readonly string[] {
+  if (Array.isArray(notes) && notes.every((one) => typeof one === "string"))
+    return few(notes.slice(0, MAX_SERVICES).map(plain), MOST_FAULTS, (rest) => `and ${rest} more`);
+  throw wrong(`notes must be a list of texts, is ${shown(notes)}`);
+}
+
+function checkSkippedServices(
+  given: unknown,
+  wrong: (what: string) => ReadError,
+): NonNullable<Snapshot["skippedServices"]> {
+  if (!Array.isArray(given)) throw wrong(`skippedServices must be a list, is ${shown(given)}`);
+  return given.slice(0, MOST_SKIPPED).map((one: unknown) => {
+    const { name, kind, why } = fieldsOf(one);
+    if (
+      typeof name !== "string" ||
+      typeof why !== "string" ||
+      typeof kind !== "string" ||
+      !Object.hasOwn(SKIP_KINDS, kind)
+    )
+      throw wrong("skippedServices must have name, kind and why each");
+    return { name: plain(name), kind: kind as SkipKind, why: plain(why) };
+  });
 }
 
 /** Judges the reads of one registry. A service is copied: only known fields, addresses in canonical text. Never throws. */

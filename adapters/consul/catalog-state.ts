@@ -1,8 +1,10 @@
-import type { ServiceRead, SkipKind } from "../../src/model/adapter.ts";
-import type { Service } from "../../src/model/service.ts";
+import type { ServiceRead, SkipKind, SkippedService } from "../../src/model/adapter.ts";
+import type { LeftOut, Service } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
 import type { AllUnhealthy } from "../mapping.ts";
-import type { Instance, NotOurs } from "./mapping/instance.ts";
+import type { Instance } from "../shapes/instance.ts";
+import type { Rules } from "../shapes/rules.ts";
+import type { NotOurs } from "./mapping/instance.ts";
 
 /** What one datacenter says of one service. */
 export type Part =
@@ -10,8 +12,8 @@ export type Part =
       readonly state: "ok";
       readonly datacenter: string;
       readonly instances: readonly Instance[];
-      /** Addresses of instances that came from Kubernetes. */
-      readonly kubernetes: readonly string[];
+      /** What was registered besides: pods, and what the operator leaves out. */
+      readonly besides: readonly LeftOut[];
     }
   | { readonly state: "skipped"; readonly why: NotOurs }
   | { readonly state: "failed"; readonly cause: unknown };
@@ -30,13 +32,19 @@ export interface Listed {
   readonly names: ReadonlySet<string>;
   /** How those of them are written that the list does not have in lower case. */
   readonly spellings?: Spellings;
-  /** How many are not, by the operator's filter. */
-  readonly filtered: number;
-  /** How many are Consul's own. */
-  readonly infrastructure: number;
+  /** How many are not, by kind. */
+  readonly skipped: Readonly<Record<ListSkip, number>>;
+  /** Some of them. */
+  readonly skippedServices?: readonly SkippedService[];
   /** Why there may be more. */
   readonly incomplete: string | undefined;
 }
+
+/** Why a name on the list is passed over: the operator's filter, Consul's own, or no name that can be. */
+export type ListSkip = "filter" | "infrastructure" | "name";
+
+/** Nothing is passed over. */
+export const NONE_SKIPPED: Listed["skipped"] = { filter: 0, infrastructure: 0, name: 0 };
 
 /** What is kept of a datacenter. */
 export interface Kept {
@@ -44,8 +52,8 @@ export interface Kept {
   services: ReadonlySet<string> | undefined;
   spellings: Spellings;
   readonly parts: Map<string, Part>;
-  filtered: number;
-  infrastructure: number;
+  skipped: Listed["skipped"];
+  skippedServices: readonly SkippedService[];
   incomplete: string | undefined;
   /** Why its services are not known at the moment. */
   lost: unknown;
@@ -61,6 +69,7 @@ export interface CatalogOptions {
   readonly pool: Intern;
   /** Of a service of which no instance is healthy; `drop` if left out. */
   readonly allUnhealthy?: AllUnhealthy;
+  readonly rules: Rules;
   /** Told whenever the version counts up. */
   readonly onChange: () => void;
 }

@@ -1,11 +1,14 @@
+import { isDeepStrictEqual } from "node:util";
 import { describeError } from "../../src/errors.ts";
-import type { ServiceRead, SkipKind, Snapshot } from "../../src/model/adapter.ts";
+import type { ServiceRead, SkipKind, SkippedService, Snapshot } from "../../src/model/adapter.ts";
+import { MOST_SKIPPED } from "../shapes/skipped.ts";
 import {
   type CatalogOptions,
   changed,
   keptOf,
   type Listed,
   type Member,
+  NONE_SKIPPED,
   newState,
   type Part,
   type State,
@@ -31,7 +34,7 @@ export function catalog(options: CatalogOptions): Catalog {
   const state = newState(options);
   return {
     add(member) {
-      const empty = { filtered: 0, infrastructure: 0, incomplete: undefined, lost: undefined };
+      const empty = { skipped: NONE_SKIPPED, skippedServices: [], incomplete: undefined, lost: undefined };
       state.kept.set(member, { services: undefined, spellings: new Map(), parts: new Map(), ...empty });
     },
     put(member, service, part) {
@@ -49,14 +52,15 @@ export function catalog(options: CatalogOptions): Catalog {
 async function list(
   state: State,
   member: Member,
-  { names, spellings = new Map(), filtered, infrastructure, incomplete }: Listed,
+  { names, spellings = new Map(), skipped, skippedServices = [], incomplete }: Listed,
 ): Promise<void> {
   const entry = keptOf(state, member);
   const before = entry.services ?? new Set();
   const spelledBefore = entry.spellings;
   const wasLost = entry.lost !== undefined || entry.services === undefined;
-  if (entry.incomplete !== incomplete || entry.filtered !== filtered || wasLost) changed(state);
-  Object.assign(entry, { services: names, spellings, filtered, infrastructure, incomplete, lost: undefined });
+  const isOther = !isDeepStrictEqual(entry.skippedServices, skippedServices);
+  if (entry.incomplete !== incomplete || entry.skipped.filter !== skipped.filter || isOther || wasLost) changed(state);
+  Object.assign(entry, { services: names, spellings, skipped, skippedServices, incomplete, lost: undefined });
   for (const service of before) {
     if (names.has(service)) continue;
     entry.parts.delete(service);
@@ -85,14 +89,22 @@ function snapshotOf(state: State): Snapshot {
   const count = (why: SkipKind, by: number) => {
     if (by > 0) skipped[why] = (skipped[why] ?? 0) + by;
   };
+  const told: SkippedService[] = [];
+  const tell = (name: string, kind: SkipKind) => {
+    count(kind, 1);
+    const why = WHY_SKIPPED[kind];
+    if (told.length < MOST_SKIPPED) told.push({ name: `${state.options.namespace}/${name}`, kind, why });
+  };
   for (const name of state.sorted) {
     const one = state.composed.get(name);
-    if (one?.state === "skipped") count(one.why, 1);
+    if (one?.state === "skipped") tell(name, one.why);
     else if (one !== undefined) services.push(one);
+    if (one?.state === "ok" && one.service.podsOnly === true) tell(name, "kubernetes");
   }
   const entries = [...state.kept.values()];
-  count("filter", Math.max(...entries.map(({ filtered }) => filtered)));
-  count("infrastructure", Math.max(...entries.map(({ infrastructure }) => infrastructure)));
+  for (const kind of ["filter", "infrastructure", "name"] as const)
+    count(kind, Math.max(...entries.map(({ skipped: own }) => own[kind])));
+  const skippedServices = [...entries.flatMap((one) => one.skippedServices), ...told].slice(0, MOST_SKIPPED);
   const incomplete = entries.flatMap((one) => one.incomplete ?? []).join("; ");
   return {
     registry: state.options.registry,
@@ -101,5 +113,13 @@ function snapshotOf(state: State): Snapshot {
     revision: String(state.version),
     ...(incomplete === "" ? {} : { incomplete }),
     ...(Object.keys(skipped).length === 0 ? {} : { skipped }),
+    ...(skippedServices.length === 0 ? {} : { skippedServices }),
   };
 }
+
+const WHY_SKIPPED: Readonly<Record<SkipKind, string>> = {
+  filter: "the registry's options tags, nodeMeta, serviceMeta or instances leave all its instances out",
+  infrastructure: "all its instances are proxies or gateways of Consul's own mesh",
+  kubernetes: "all its instances are pods, which a bridge registered",
+  name: "it has no name that can be used",
+};

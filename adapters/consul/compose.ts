@@ -2,8 +2,9 @@ import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { describeError } from "../../src/errors.ts";
 import { parseServiceKey, serviceKey } from "../../src/model/service.ts";
+import { toService } from "../shapes/service.ts";
 import { type Composed, changed, type Part, type State } from "./catalog-state.ts";
-import { toService } from "./mapping/service.ts";
+
 import { spellingOf } from "./spelling.ts";
 import { healthPath } from "./tables.ts";
 
@@ -38,7 +39,7 @@ function release({ kept }: State, service: string): void {
   if (kept.size > 1) return;
   for (const { parts } of kept.values()) {
     const part = parts.get(service);
-    if (part?.state === "ok") parts.set(service, { ...part, instances: [], kubernetes: [] });
+    if (part?.state === "ok") parts.set(service, { ...part, instances: [], besides: [] });
   }
 }
 
@@ -85,17 +86,17 @@ export function respell(state: State, service: string): void {
 }
 
 function joined(
-  { options: { registry, namespace, pool, allUnhealthy = "drop" }, good }: State,
+  { options: { registry, namespace, pool, rules, allUnhealthy = "drop" }, good }: State,
   { service, name }: { readonly service: string; readonly name: string },
   parts: readonly Extract<Part, { state: "ok" }>[],
   before: Composed | undefined,
 ): Composed {
   const instances = parts.flatMap((part) => part.instances);
-  const kubernetes = parts.flatMap((part) => part.kubernetes);
+  const besides = parts.flatMap((part) => part.besides);
   const datacenters = [...new Set(parts.map(({ datacenter }) => datacenter))].filter((name) => name !== "");
   const path = healthPath(name);
   const source = datacenters.length === 0 ? path : `${path} in ${datacenters.join(", ")}`;
-  const now = toService({ registry, namespace, name, source }, instances, kubernetes, { pool, allUnhealthy });
+  const now = toService({ registry, namespace, name, source }, instances, besides, { pool, allUnhealthy, rules });
   const last = good.get(service);
   const same = last !== undefined && isDeepStrictEqual(last, now) ? last : now;
   good.set(service, same);

@@ -5,6 +5,7 @@ import type { Adapter } from "../../src/model/adapter.ts";
 import { parseServiceKey, type ServiceKey } from "../../src/model/service.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
+import { compileRules } from "../shapes/rules.ts";
 import { type Catalog, catalog } from "./catalog.ts";
 import { type ConsulClient, consulClient } from "./client/client.ts";
 import { type Datacenter, datacenter } from "./datacenter.ts";
@@ -65,16 +66,17 @@ function newState(options: ConsulOptions, context: AdapterContext): State {
   const metrics = consulMetrics(context.metrics, registry);
   const client = consulClient(options, context, metrics);
   const pool = intern();
+  const rules = compileRules(options, true);
   const changes = createChanges();
   const all = catalog({
     ...{ registry, namespace: options.namespace, allUnhealthy: options.allUnhealthy },
-    ...{ pool, onChange: changes.notify },
+    ...{ pool, rules, onChange: changes.notify },
   });
   const names = options.datacenters ?? [undefined];
   const maxConnections = Math.floor(options.maxConnections / names.length);
   const members = names.map((name): Member => {
     const onRead = (service: string, hasChanged: boolean) => watches.onRead(service, hasChanged);
-    const reader = datacenter({ name, client, options, catalog: all, pool, onRead });
+    const reader = datacenter({ name, client, options, rules, catalog: all, pool, onRead });
     const onDoubt = changes.notify;
     const watches = watchesOf({ reader, client, metrics, maxConnections, waitMs: options.wait, onDoubt });
     return { reader, watches };

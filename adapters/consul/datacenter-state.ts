@@ -1,6 +1,7 @@
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import { type NameGlobs, nameFilter } from "../globs.ts";
 import type { Intern } from "../intern.ts";
+import type { Rules } from "../shapes/rules.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Member, Spellings } from "./catalog-state.ts";
 import type { ConsulClient } from "./client/client.ts";
@@ -12,6 +13,7 @@ export interface Environment {
   readonly name: string | undefined;
   readonly client: ConsulClient;
   readonly options: ConsulOptions;
+  readonly rules: Rules;
   readonly catalog: Catalog;
   readonly pool: Intern;
   /** Told after each change of the list or of a service's index. */
@@ -23,6 +25,8 @@ export interface Held {
   readonly index: number;
   readonly digest: string;
   readonly isGood: boolean;
+  /** It was good, and named no instance at all. */
+  readonly isEmpty?: boolean;
   /** By the clock that counts requests. */
   readonly setAt: number;
 }

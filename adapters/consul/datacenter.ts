@@ -4,7 +4,16 @@ import { lowerCase } from "../../src/istio/lower-case.ts";
 import type { Spellings } from "./catalog-state.ts";
 import { type Environment, newState, type State } from "./datacenter-state.ts";
 import { type Listing, listingOf } from "./listing.ts";
-import { acceptService, fail, hasChanged, pathOf, readAll, readService, type ServiceAnswer } from "./service-reads.ts";
+import {
+  acceptService,
+  fail,
+  hasChanged,
+  instancesQuery,
+  pathOf,
+  readAll,
+  readService,
+  type ServiceAnswer,
+} from "./service-reads.ts";
 import { type Indexes, isBehind, type ListAnswer, readTables, type Tables } from "./tables.ts";
 
 /** A service for which no index moved is read all the same once in so many polls. */
@@ -35,6 +44,8 @@ export interface Datacenter {
   names(): ReadonlySet<string>;
   /** Where the instances of a service are read. */
   pathOf(name: string): string;
+  /** With which parameters, and by what they are understood. */
+  readonly instancesQuery: ReturnType<typeof instancesQuery>;
   /** Index of the last good answer; 0 when there is none. */
   indexOf(name: string): number;
   /** Indexes of the last list, and of the last poll's other queries. */
@@ -60,6 +71,7 @@ export function datacenter(env: Environment): Datacenter {
     hasChanged: (name, signal) => hasChanged(state, name, signal),
     names: () => state.names,
     pathOf: (name) => pathOf(state, name),
+    instancesQuery: instancesQuery(env.options),
     indexOf(name) {
       const held = state.held.get(name);
       return held?.isGood === true ? held.index : 0;
@@ -87,6 +99,8 @@ function listingNow(state: State, list: ListAnswer): Listing {
   const names = new Set([...state.names, ...also.keys()]);
   const listing = listingOf(list, {
     dc,
+    namespace: state.env.options.namespace,
+    scope: state.env.options.scope,
     isWanted,
     before: { names, spellings: new Map([...state.spellings, ...also]) },
   });
@@ -111,11 +125,18 @@ async function poll(state: State, standing: readonly string[], signal: AbortSign
     await readAll(state, [...found.listing.names], signal);
   }
   const wentBack = wasDoubtful || isBack || state.isDoubtful;
-  await takeOver(state, found.indexes, found.listing);
+  await takeOver(state, found.indexes, withoutGone(state, found.listing));
   state.evidence = found.evidence ?? "";
   state.isSure = false;
   state.isDoubtful = false;
   return wentBack;
+}
+
+/** Where a token's list is whole for what it may see, a service that is not on it and has no instance is gone: nothing was held back. */
+function withoutGone({ env, held }: State, listing: Listing): Listing {
+  if (env.options.scope !== "token") return listing;
+  const isGone = (name: string) => listing.missing.has(name) && held.get(name)?.isEmpty === true;
+  return { ...listing, names: new Set([...listing.names].filter((name) => !isGone(name))) };
 }
 
 /** What stands in the mesh and is not listed counts as listed until now: a process that has just started has seen no list before. */

@@ -1,5 +1,6 @@
 import { isServiceName } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
+import { MOST_SKIPPED, namelessService, unwantedService } from "../shapes/skipped.ts";
 import type { Listed, Spellings } from "./catalog-state.ts";
 import { spellingOf } from "./spelling.ts";
 import { inDatacenter, type ListAnswer, SERVICES, understood } from "./tables.ts";
@@ -7,6 +8,8 @@ import { inDatacenter, type ListAnswer, SERVICES, understood } from "./tables.ts
 /** A list of services, as far as it is for the mesh. */
 export interface Listing extends Listed {
   readonly spellings: Spellings;
+  /** Services that were listed before or stand, and are not on the list: their own answers tell whether they are gone. */
+  readonly missing: ReadonlySet<string>;
   /** Whether a service that was listed before is on this list only because the token may not see it any more. */
   isOutOfSight(name: string): boolean;
 }
@@ -14,6 +17,10 @@ export interface Listing extends Listed {
 /** How a list is read. */
 export interface ListingOptions {
   readonly dc: string | undefined;
+  /** Of its services in the mesh. */
+  readonly namespace: string;
+  /** What the token may see. */
+  readonly scope: "all" | "token";
   /** Told of names in lower case. */
   readonly isWanted: (name: string) => boolean;
   /** Services of the list before. */
@@ -21,9 +28,10 @@ export interface ListingOptions {
 }
 
 /** What of a list is for the mesh. @throws {ReadError} When it cannot be understood. */
-export function listingOf(answer: ListAnswer, { dc, isWanted, before }: ListingOptions): Listing {
+export function listingOf(answer: ListAnswer, { dc, namespace, scope, isWanted, before }: ListingOptions): Listing {
   const all = understood(SERVICES.path, dc, () => answer.result());
   const others = all.filter((name) => lowerCase(name) !== "consul");
+  const nameless = others.filter((name) => !isServiceName(name));
   const ours = others.filter((name) => isServiceName(name) && isWanted(lowerCase(name)));
   const wanted = new Map([...Map.groupBy(ours, lowerCase)].map(([name, ways]) => [name, spellingOf(ways)]));
   const why = whyPartial(answer, all.includes("consul"));
@@ -36,9 +44,19 @@ export function listingOf(answer: ListAnswer, { dc, isWanted, before }: ListingO
     names: new Set(names.keys()),
     spellings: new Map([...names].filter(([name, spelled]) => name !== spelled)),
     isOutOfSight: (name) => !answer.filtered && isKnown(name),
-    filtered: others.length - ours.length,
-    infrastructure: all.length - others.length,
-    incomplete: why === undefined ? undefined : `GET ${SERVICES.path}${inDatacenter(dc)}: ${why}`,
+    skipped: {
+      filter: others.length - ours.length - nameless.length,
+      infrastructure: all.length - others.length,
+      name: nameless.length,
+    },
+    skippedServices: [
+      ...nameless.map((name) => namelessService(namespace, name)),
+      ...others.flatMap((name) =>
+        isServiceName(name) && !isWanted(lowerCase(name)) ? [unwantedService(namespace, name)] : [],
+      ),
+    ].slice(0, MOST_SKIPPED),
+    missing: new Set(kept.map(([name]) => name)),
+    incomplete: why === undefined || scope === "token" ? undefined : `GET ${SERVICES.path}${inDatacenter(dc)}: ${why}`,
   };
 }
 

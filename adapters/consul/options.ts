@@ -2,6 +2,7 @@ import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { isNamePart } from "../../src/istio/limits.ts";
 import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
+import { ruleFields } from "../shapes/rules.ts";
 
 const text = z.string().min(1);
 const fits = (must: string, test: (value: string) => boolean) => z.string().refine(test, must);
@@ -52,6 +53,12 @@ export const consulFields = z.strictObject({
   services: nameGlobs,
   /** All of these tags must stand on an instance. */
   tags: z.array(text).default([]),
+  /** Consul's own expression for instances, `Service.Meta.team == "shop"`; it goes to Consul as it stands. */
+  filter: text.optional(),
+  /** Of Consul Enterprise: where everything is read. */
+  enterprise: z.strictObject({ namespace: text.optional(), partition: text.optional() }).default({}),
+  /** What the token may see: everything, or some services, of which it lists all. */
+  scope: z.enum(["all", "token"]).default("all"),
   nodeMeta: pairs.default({}),
   serviceMeta: pairs.default({}),
   warning: z.enum(["include", "exclude"]).default("include"),
@@ -62,6 +69,9 @@ export const consulFields = z.strictObject({
   labelSeparators: z.array(text).default(["=", "|"]),
   protocolMeta: text.default("protocol"),
   versionMeta: text.default("version"),
+  ...ruleFields,
+  /** Of an instance whose program speaks the protocol of Consul's own mesh. */
+  connectNative: z.enum(["drop", "keep"]).default("drop"),
   regionMeta: text.optional(),
   zoneMeta: text.optional(),
   /** Of one request, besides the time that a blocking query waits. */
@@ -85,3 +95,15 @@ export const consulOptions = consulFields
 
 /** The options with their defaults filled in. */
 export type ConsulOptions = z.output<typeof consulFields>;
+
+/** Which part of Consul a request is about. */
+export function placeParameters(
+  dc: string | undefined,
+  { namespace, partition }: ConsulOptions["enterprise"],
+): Readonly<Record<string, string>> {
+  return {
+    ...(dc === undefined ? {} : { dc }),
+    ...(namespace === undefined ? {} : { ns: namespace }),
+    ...(partition === undefined ? {} : { partition }),
+  };
+}

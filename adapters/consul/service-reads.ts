@@ -4,7 +4,8 @@ import type { Part } from "./catalog-state.ts";
 import type { Answer } from "./client/client.ts";
 import { ENTRIES_PARSER, type HealthEntry } from "./client/reply.ts";
 import type { State } from "./datacenter-state.ts";
-import { toInstance } from "./mapping/instance.ts";
+import { type NotOurs, toInstance } from "./mapping/instance.ts";
+import type { ConsulOptions } from "./options.ts";
 import { healthPath, understood } from "./tables.ts";
 
 /** An answer that holds the instances of a service. */
@@ -57,8 +58,13 @@ export async function readService(state: State, name: string, signal: AbortSigna
   }
 }
 
-function queryOf({ name: dc, isSure }: State) {
-  return { dc, isSure, parser: ENTRIES_PARSER };
+function queryOf({ name: dc, isSure, env }: State) {
+  return { dc, isSure, ...instancesQuery(env.options) };
+}
+
+/** How the instances of a service are asked for, once or by a blocking query. */
+export function instancesQuery({ filter }: Pick<ConsulOptions, "filter">) {
+  return { parser: ENTRIES_PARSER, ...(filter === undefined ? {} : { params: { filter } }) };
 }
 
 /** Take in a service that a blocking query gave. */
@@ -95,29 +101,35 @@ function take(state: State, name: string, answer: ServiceAnswer): void {
   const digest = answer.digest();
   const before = state.held.get(name);
   const isSame = before?.isGood === true && before.digest === digest;
-  if (!isSame) state.env.catalog.put(state, name, parsePart(state, name, answer));
+  const part = isSame ? undefined : parsePart(state, name, answer);
+  if (part !== undefined) state.env.catalog.put(state, name, part);
+  const isEmpty = part === undefined ? before?.isEmpty === true : isEmptyPart(part);
   const isOther = before !== undefined && before.index !== answer.index;
-  state.held.set(name, { index: answer.index, digest, isGood: true, setAt: ++state.clock });
+  state.held.set(name, { index: answer.index, digest, isGood: true, isEmpty, setAt: ++state.clock });
   state.env.onRead(name, isOther && !isSame);
 }
 
 function parsePart(state: State, name: string, answer: ServiceAnswer): Part {
-  const { options, pool } = state.env;
+  const { options, pool, rules } = state.env;
   const entries = understood(pathOf(state, name), state.name, () => answer.result());
   state.dcName = entries[0]?.datacenter || state.dcName;
+  if (entries.length === 0 && options.filter !== undefined) return { state: "skipped", why: "filter" };
   return toPart(
     state.dcName,
-    entries.map((entry) => toInstance(entry, options, pool, name)),
+    entries.map((entry) => toInstance(entry, { ...options, rules }, pool, name)),
   );
+}
+
+function isEmptyPart(part: Part): boolean {
+  return part.state === "skipped" || (part.state === "ok" && part.instances.length + part.besides.length === 0);
 }
 
 function toPart(datacenter: string, found: readonly ReturnType<typeof toInstance>[]): Part {
   const instances = found.flatMap(({ instance }) => instance ?? []);
   const others = found.flatMap((one) => (one.instance === undefined ? [one] : []));
-  const why = (["kubernetes", "infrastructure", "filter"] as const).find((kind) =>
-    others.some(({ notOurs }) => notOurs === kind),
-  );
-  if (instances.length === 0 && why !== undefined) return { state: "skipped", why };
-  const kubernetes = others.flatMap(({ notOurs, shown }) => (notOurs === "kubernetes" ? [shown] : []));
-  return { state: "ok", datacenter, instances, kubernetes };
+  const isOf = (kind: NotOurs) => others.some(({ notOurs }) => notOurs === kind);
+  // Of a service whose instances are pods by now what stands is emptied: it is still listed.
+  const why = (["infrastructure", "filter"] as const).find(isOf);
+  if (instances.length === 0 && why !== undefined && !isOf("kubernetes")) return { state: "skipped", why };
+  return { state: "ok", datacenter, instances, besides: others.flatMap(({ out }) => out ?? []) };
 }

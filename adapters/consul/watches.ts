@@ -2,7 +2,7 @@ import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { type Gate, gate } from "../../src/async/gate.ts";
 import { readFailure } from "../../src/errors.ts";
 import type { Answer, ConsulClient, Query } from "./client/client.ts";
-import { ENTRIES_PARSER, SERVICES_PARSER } from "./client/reply.ts";
+import { SERVICES_PARSER } from "./client/reply.ts";
 import type { Datacenter } from "./datacenter.ts";
 import type { ConsulMetrics } from "./metrics.ts";
 import { type ProbeRounds, probeRounds } from "./probe-round.ts";
@@ -147,7 +147,8 @@ function watchService(state: State, running: Running, name: string): void {
   const own = new AbortController();
   running.services.set(name, own);
   begin(state, own.signal, {
-    ask: (index, signal) => ask(state, reader.pathOf(name), { dc: reader.name, parser: ENTRIES_PARSER }, index, signal),
+    ask: (index, signal) =>
+      ask(state, reader.pathOf(name), { dc: reader.name, ...reader.instancesQuery }, index, signal),
     index: () => reader.indexOf(name),
     onChange: (answer) => reader.acceptService(name, answer),
     onFailure(error) {

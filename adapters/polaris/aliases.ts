@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { ReadError } from "../../src/errors.ts";
-import type { ServiceRead } from "../../src/model/adapter.ts";
+import type { ServiceRead, SkippedService } from "../../src/model/adapter.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import { fewNotes } from "../mapping.ts";
 import type { Name } from "./client/reply.ts";
@@ -10,8 +10,8 @@ import { idOf, type Known, type Links, linksOf, type Scope, sidFault } from "./l
 export interface Resolution {
   /** By service key. */
   readonly reads: readonly ServiceRead[];
-  /** Services whose instances all come from Kubernetes. */
-  readonly kubernetes: number;
+  /** Services that are not for the mesh. */
+  readonly skipped: readonly SkippedService[];
   /** Aliases of services that should be listed and are not. */
   readonly dangling: readonly Name[];
 }
@@ -27,9 +27,9 @@ interface Finished {
 type Judged =
   | { readonly state: "ok"; readonly base: Service }
   | { readonly state: "failed"; readonly cause: ReadError }
-  /** Of a service that is read; or all its instances come from Kubernetes. */
+  /** Of a service that is read; or the operator leaves all its instances out. */
   | { readonly state: "alias" }
-  | { readonly state: "kubernetes" };
+  | { readonly state: "outside" };
 
 /**
  * Makes services and their aliases of names. A service keeps its identity while neither it nor its aliases change.
@@ -44,26 +44,30 @@ export function resolver(registry: string, isAsked: Scope) {
     const isUnread = (target: Name) => isAsked(target) && !links.byId.has(idOf(target));
     const reads: { readonly key: ServiceKey; readonly read: ServiceRead }[] = [];
     const next = new Map<string, Finished>();
-    let kubernetes = 0;
+    const skipped: SkippedService[] = [];
     for (const one of known) {
       const id = idOf(one.name);
       const judged = judge(one, links, (target) => isUnread(target) && !mayStandAlone(one.name));
-      if (judged.state === "kubernetes") kubernetes++;
-      if (judged.state === "kubernetes" || judged.state === "alias") continue;
+      if (judged.state === "outside") skipped.push({ name: id, kind: "filter", why: OUTSIDE });
+      if (judged.state === "outside" || judged.state === "alias") continue;
       const key = serviceKey(registry, one.name.namespace, one.name.name);
       if (judged.state === "failed") {
         reads.push({ key, read: { state: "failed", key, cause: judged.cause } });
         continue;
       }
+      if (judged.base.podsOnly === true) skipped.push({ name: id, kind: "kubernetes", why: PODS_ONLY });
       const done = finish(id, judged.base, links, finished.get(id));
       next.set(id, done);
       reads.push({ key, read: { state: "ok", service: done.service } });
     }
     finished = next;
     reads.sort((a, b) => (a.key < b.key ? -1 : 1));
-    return { reads: reads.map(({ read }) => read), kubernetes, dangling: links.dangling };
+    return { reads: reads.map(({ read }) => read), skipped, dangling: links.dangling };
   };
 }
+
+const OUTSIDE = "the registry's option instances leaves all its instances out";
+const PODS_ONLY = "all its instances are pods, which a bridge registered";
 
 function judge({ name, content, failure }: Known, { alone }: Links, isUnread: Scope): Judged {
   const id = idOf(name);
@@ -72,7 +76,7 @@ function judge({ name, content, failure }: Known, { alone }: Links, isUnread: Sc
     return { state: "failed", cause: new ReadError("answer", `${id} is listed and was not read yet`) };
   const { target, service } = content;
   if (target !== undefined && !alone.has(id)) return { state: "alias" };
-  if (service === undefined) return { state: "kubernetes" };
+  if (service === undefined) return { state: "outside" };
   if (target !== undefined && isUnread(target))
     return {
       state: "failed",

@@ -29,6 +29,9 @@ export interface State {
   /** The last good list of each scope, and why there is none this time. */
   readonly lists: Map<string, Omit<List, "names">>;
   readonly failedLists: Map<string, ReadError>;
+  /** What the operator should know of the lists, and the empty ones that it is about. */
+  notes: readonly string[];
+  emptyScopes: string;
   version: number;
   /** The last name that was read well. */
   lastGood: Entry | undefined;
@@ -36,14 +39,16 @@ export interface State {
 
 /** Nothing is known at first. */
 export function newState(options: CatalogOptions): State {
-  const { registry, unhealthy, allUnhealthy, namespaces = [ALL] } = options;
+  const { registry, unhealthy, allUnhealthy, labels, rules, namespaces = [ALL] } = options;
   return {
     options,
-    content: { registry, unhealthy, allUnhealthy },
+    content: { registry, unhealthy, allUnhealthy, labels, rules },
     scopes: namespaces,
     entries: new Map(),
     lists: new Map(),
     failedLists: new Map(),
+    notes: [],
+    emptyScopes: "",
     version: 0,
     lastGood: undefined,
   };

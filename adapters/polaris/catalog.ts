@@ -1,10 +1,12 @@
 import { ReadError } from "../../src/errors.ts";
+import type { SkippedService } from "../../src/model/adapter.ts";
 import { adopt, claim, listsNow } from "./adopt.ts";
 import { ask, askAll } from "./ask.ts";
 import { type Care, type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
 import type { Name } from "./client/reply.ts";
 import type { Entry } from "./entry.ts";
 import { ALL, type ListResult } from "./lists.ts";
+import { noteNamespaces } from "./namespaces.ts";
 import type { Outside } from "./scope.ts";
 import { verify } from "./verify.ts";
 
@@ -29,6 +31,10 @@ export interface Catalog {
   incomplete(): string | undefined;
   /** Listed names that are none of ours. */
   skipped(): Readonly<Record<Outside, number>>;
+  /** Some of them. */
+  skippedServices(): readonly SkippedService[];
+  /** What the operator should know of the lists. */
+  notes(): readonly string[];
 }
 
 /** Nothing is known at first. */
@@ -44,6 +50,8 @@ export function catalog(options: CatalogOptions): Catalog {
     },
     incomplete: () => incomplete(state),
     skipped: () => skipped(state),
+    skippedServices: () => [...state.lists.values()].flatMap((list) => list.skippedServices ?? []),
+    notes: () => state.notes,
   };
 }
 
@@ -86,6 +94,7 @@ async function poll(state: State, standing: readonly Name[], signal: AbortSignal
     const [first] = failures;
     if (first !== undefined && failures.length === state.scopes.length) throw first.cause;
     await resolveAbsent(state, await follow(state, results, "poll", signal), signal);
+    await noteNamespaces(state, signal);
   } catch (cause) {
     signal.throwIfAborted();
     if (!(cause instanceof ReadError)) throw cause;
@@ -110,5 +119,5 @@ function incomplete({ options, lists, failedLists, entries }: State): string | u
 function skipped({ lists }: State): Readonly<Record<Outside, number>> {
   const all = [...lists.values()].map((list) => list.skipped);
   const sum = (kind: Outside) => all.reduce((total, counts) => total + counts[kind], 0);
-  return { infrastructure: sum("infrastructure"), filter: sum("filter") };
+  return { infrastructure: sum("infrastructure"), filter: sum("filter"), name: sum("name") };
 }

@@ -1,5 +1,7 @@
 import { each } from "../../src/async/each.ts";
 import { ReadError } from "../../src/errors.ts";
+import type { SkippedService } from "../../src/model/adapter.ts";
+import { MOST_SKIPPED, namelessService, unwantedService } from "../shapes/skipped.ts";
 import type { PolarisClient } from "./client/client.ts";
 import type { Name, Reply } from "./client/reply.ts";
 import { idOf } from "./links.ts";
@@ -17,6 +19,8 @@ export interface List {
   /** Of all names, also those that are not asked for. */
   readonly count: number;
   readonly skipped: Readonly<Record<Outside, number>>;
+  /** Some of those that are not asked for. */
+  readonly skippedServices?: readonly SkippedService[];
 }
 
 /** What became of the question for one scope's list. */
@@ -51,11 +55,17 @@ export async function readLists(
 
 /** The list that an answer gives, without the names that are none of ours. */
 export function listOf({ revision, services }: Reply, judge: (name: Name) => Outside | undefined): List {
-  const skipped: Record<Outside, number> = { infrastructure: 0, filter: 0 };
+  const skipped: Record<Outside, number> = { infrastructure: 0, filter: 0, name: 0 };
+  const told: SkippedService[] = [];
   const names = services.filter((name) => {
     const outside = judge(name);
     if (outside !== undefined) skipped[outside]++;
+    if (outside === "name") told.push(namelessService(name.namespace, name.name));
+    if (outside === "filter" && told.length < MOST_SKIPPED) told.push(unwantedService(name.namespace, name.name));
     return outside === undefined;
   });
-  return { revision, names, ids: new Set(names.map(idOf)), count: services.length, skipped };
+  const skippedServices = told
+    .sort((a, b) => Number(a.kind === "filter") - Number(b.kind === "filter") || (a.name < b.name ? -1 : 1))
+    .slice(0, MOST_SKIPPED);
+  return { revision, names, ids: new Set(names.map(idOf)), count: services.length, skipped, skippedServices };
 }

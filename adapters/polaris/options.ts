@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isNamePart } from "../../src/istio/limits.ts";
 import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
+import { ruleFields } from "../shapes/rules.ts";
 
 const text = z.string().min(1);
 
@@ -23,6 +24,7 @@ export const polarisFields = z.strictObject({
     .refine(isDistinct, "must not name a namespace twice")
     .optional(),
   services: nameGlobs,
+  ...ruleFields,
   token: text.optional(),
   /** Relative to the configuration's folder. */
   tokenFile: text.optional(),

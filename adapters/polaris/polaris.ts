@@ -1,9 +1,11 @@
-import type { Adapter, ReadOptions, Snapshot } from "../../src/model/adapter.ts";
+import type { Adapter, ReadOptions, SkipKind, SkippedService, Snapshot } from "../../src/model/adapter.ts";
 import { parseServiceKey, type ServiceKey } from "../../src/model/service.ts";
 import type { AdapterContext } from "../context.ts";
 import { intern } from "../intern.ts";
+import { compileRules } from "../shapes/rules.ts";
+import { MOST_SKIPPED } from "../shapes/skipped.ts";
 import { type Resolution, resolver } from "./aliases.ts";
-import { catalog } from "./catalog.ts";
+import { type Catalog, catalog } from "./catalog.ts";
 import { polarisClient } from "./client/client.ts";
 import { idOf } from "./links.ts";
 import { polarisMetrics } from "./metrics.ts";
@@ -14,12 +16,15 @@ import { watch } from "./watch.ts";
 /** A registry that is a Polaris, of one server or of several. */
 export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
   const { registry } = context;
-  const { namespaces, maxInFlight, unhealthy, allUnhealthy } = options;
+  const { namespaces, maxInFlight, unhealthy, allUnhealthy, labels } = options;
   const metrics = polarisMetrics(context.metrics, registry);
   const client = polarisClient(options, context, metrics);
   const judge = scopeOf(options);
   const pool = intern();
-  const known = catalog({ registry, unhealthy, allUnhealthy, namespaces, maxInFlight, client, judge, pool });
+  const known = catalog({
+    ...{ registry, unhealthy, allUnhealthy, labels, rules: compileRules(options) },
+    ...{ namespaces, maxInFlight, client, judge, pool },
+  });
   const resolve = resolver(registry, (name) => judge(name) === undefined);
   const changes = watch(known, { intervalMs: options.interval, maxInFlight });
   /** Aliases whose target was not listed at the last poll either. */
@@ -55,7 +60,7 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
   }
 
   function snapshot(): Snapshot {
-    const { reads, kubernetes } = resolved();
+    const { reads, skipped } = resolved();
     const incomplete = known.incomplete();
     version = known.version();
     last = {
@@ -63,7 +68,7 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
       services: reads,
       revision: `${version}`,
       ...(incomplete === undefined ? {} : { incomplete }),
-      skipped: { ...known.skipped(), kubernetes },
+      ...besides(known, skipped),
     };
     return last;
   }
@@ -75,5 +80,18 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
     async close() {
       client.close();
     },
+  };
+}
+
+/** What a snapshot tells besides its services. */
+function besides(known: Catalog, passedOver: readonly SkippedService[]): Partial<Snapshot> {
+  const { filter, ...others } = known.skipped();
+  const count = (kind: SkipKind) => passedOver.filter((one) => one.kind === kind).length;
+  const skippedServices = [...known.skippedServices(), ...passedOver].slice(0, MOST_SKIPPED);
+  const notes = known.notes();
+  return {
+    skipped: { ...others, filter: filter + count("filter"), kubernetes: count("kubernetes") },
+    ...(skippedServices.length === 0 ? {} : { skippedServices }),
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }

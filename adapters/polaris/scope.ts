@@ -3,8 +3,8 @@ import { nameFilter } from "../globs.ts";
 import type { Name } from "./client/reply.ts";
 import type { PolarisOptions } from "./options.ts";
 
-/** Why a listed name is none of ours: Polaris's own service, or not what the options ask for. */
-export type Outside = "infrastructure" | "filter";
+/** Why a listed name is none of ours: Polaris's own service, not what the options ask for, or none that can be used. */
+export type Outside = "infrastructure" | "filter" | "name";
 
 /** Judges names by the options; `undefined` for one that is asked for. */
 export function scopeOf({
@@ -14,7 +14,8 @@ export function scopeOf({
   const isWanted = nameFilter(services);
   return ({ namespace, name }) => {
     if (namespace === "Polaris" && name.startsWith("polaris.")) return "infrastructure";
-    if (namespaces?.includes(namespace) === false || !isNamePart(namespace) || !isServiceName(name)) return "filter";
+    if (namespaces?.includes(namespace) === false) return "filter";
+    if (!isNamePart(namespace) || !isServiceName(name)) return "name";
     return isWanted(name) ? undefined : "filter";
   };
 }

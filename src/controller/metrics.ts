@@ -39,12 +39,14 @@ const LEFT_OUT: Readonly<Record<LeftOutKind, true>> = {
   disabled: true,
   duplicate: true,
   health: true,
+  filter: true,
   kubernetes: true,
+  mesh: true,
   name: true,
   port: true,
   weight: true,
 };
-const SKIPPED: Readonly<Record<SkipKind, true>> = { filter: true, infrastructure: true, kubernetes: true };
+const SKIPPED: Readonly<Record<SkipKind, true>> = { filter: true, infrastructure: true, kubernetes: true, name: true };
 const OUTCOMES: readonly WriteOutcome[] = ["written", "conflict", "foreign", "failed", "skipped"];
 const CHANGES = ["create", "update", "delete"];
 const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60];

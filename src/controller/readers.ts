@@ -130,6 +130,10 @@ function keep(state: State, registry: string, snapshot: Snapshot): void {
   metrics.registryReads.inc({ registry, result: incomplete === undefined ? "ok" : "incomplete" });
   if (incomplete === undefined) metrics.readComplete(registry);
   for (const kind of metrics.skipKinds) metrics.registrySkipped.set({ registry, kind }, skipped?.[kind] ?? 0);
+  const notes = (snapshot.notes ?? []).join("; ");
+  const notesBefore = before?.state === "read" ? (before.snapshot.notes ?? []).join("; ") : "";
+  if (notes !== "" && notes !== notesBefore)
+    log.warn({ registry, notes }, "the registry was read, with something to note");
   const differs = before?.state === "read" ? differences(before.snapshot, snapshot) : undefined;
   if (differs?.length === 0) return;
   if (before?.state === "failed") log.info({ registry }, "the registry can be read again");

@@ -43,11 +43,21 @@ export function isPortName(text: string): boolean {
   return PORT_NAME.test(text);
 }
 
-/** A protocol as the model has it, `HTTP` or Aeraki's `metaprotocol-dubbo`, of one in any case; `undefined` when there is none. */
+/** What registrants write for protocols that Istio calls otherwise, in lower case; and what Aeraki routes (aeraki.net). */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ...["http1", "http1.0", "http1.1", "http/1", "http/1.0", "http/1.1"].map((name) => [name, "HTTP"] as const),
+  ...["h2", "h2c", "http/2", "http/2.0", "http2.0"].map((name) => [name, "HTTP2"] as const),
+  ...["dubbo", "trpc"].map((name) => [name, `metaprotocol-${name}`] as const),
+]);
+
+/**
+ * A protocol as the model has it, `HTTP` or Aeraki's `metaprotocol-dubbo`, of one in any case and by any usual name (`h2c`, `dubbo`);
+ * `undefined` when there is none.
+ */
 export function protocolOf(text: string): string | undefined {
-  const lower = text.toLowerCase();
+  const lower = text.trim().toLowerCase();
   if (META_PROTOCOL.test(lower)) return lower;
-  return PROTOCOLS.includes(lower) ? lower.toUpperCase() : undefined;
+  return SYNONYMS.get(lower) ?? (PROTOCOLS.includes(lower) ? lower.toUpperCase() : undefined);
 }
 
 /** At most 253 printable characters, no space at either end: what a service's name can be. */

@@ -20,10 +20,12 @@ export interface Snapshot {
   readonly skipped?: Readonly<Partial<Record<SkipKind, number>>>;
   /** Some of them, so that a person who looks for one is told. */
   readonly skippedServices?: readonly SkippedService[];
+  /** What the operator should know of the registry as a whole: a namespace that it does not have. Sentences without a full stop. */
+  readonly notes?: readonly string[];
 }
 
-/** Why a listed service is passed over: the operator's filter, a proxy or the registry itself, or it came from Kubernetes. */
-export type SkipKind = "filter" | "infrastructure" | "kubernetes";
+/** Why a listed service is passed over: the operator's filter, a proxy or the registry itself, it came from Kubernetes, or it has no usable name. */
+export type SkipKind = "filter" | "infrastructure" | "kubernetes" | "name";
 
 /** A listed service that is not for the mesh. */
 export interface SkippedService {

@@ -38,7 +38,17 @@ export function ownPort(
 }
 
 /** Why an endpoint is not used, in one word: the label of a metric. */
-export type LeftOutKind = "address" | "disabled" | "duplicate" | "health" | "kubernetes" | "name" | "port" | "weight";
+export type LeftOutKind =
+  | "address"
+  | "disabled"
+  | "duplicate"
+  | "filter" // the operator's rules for instances
+  | "health"
+  | "kubernetes" // a pod, which registered itself or was registered by a bridge
+  | "mesh" // its server wants certificates of another mesh
+  | "name"
+  | "port"
+  | "weight";
 
 /** An endpoint that the registry named and that is not used. `address` is as the registry wrote it, with its port. */
 export interface LeftOut {
@@ -74,6 +84,12 @@ export interface Service {
   readonly source: string;
   /** What was read but could not be used: dropped labels, ignored fields. Whole sentences without a full stop. */
   readonly notes: readonly string[];
+  /** Ports that it is declared to have while no instance says where it answers: those of an entry that does not stand yet. */
+  readonly declaredPorts?: readonly ServicePort[];
+  /** Why nobody can tell how it is to be called, and what to configure: it is held. A sentence without a full stop. */
+  readonly undecided?: string;
+  /** Set when all its instances are pods: where it stands it has no endpoints, and nothing of it is created. */
+  readonly podsOnly?: true;
 }
 
 export function serviceKey(registry: string, namespace: string, name: string): ServiceKey {

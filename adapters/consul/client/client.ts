@@ -8,7 +8,7 @@ import { failureOfStatus } from "../../http-status.ts";
 import { digestOf, isHeavy, type Parser, parseApart, parseTurn } from "../../parse.ts";
 import { shorten } from "../../text.ts";
 import type { ConsulMetrics } from "../metrics.ts";
-import type { ConsulOptions } from "../options.ts";
+import { type ConsulOptions, placeParameters } from "../options.ts";
 import { http1 } from "./http1.ts";
 import { http2 } from "./http2.ts";
 import { dial } from "./line.ts";
@@ -242,11 +242,11 @@ async function again<Result>(
 function parameters(
   { dc, params = {}, index, isSure }: Query<unknown>,
   stale: boolean,
-  { consistency, wait }: ConsulOptions,
+  { consistency, wait, enterprise }: ConsulOptions,
 ): Readonly<Record<string, string>> {
   const consistent = !stale && (consistency === "consistent" || isSure === true);
   return {
-    ...(dc === undefined ? {} : { dc }),
+    ...placeParameters(dc, enterprise),
     ...(stale ? { stale: "" } : {}),
     ...(consistent ? { consistent: "" } : {}),
     ...params,

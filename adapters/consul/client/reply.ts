@@ -22,6 +22,10 @@ export interface HealthEntry {
   /** `undefined` before Consul 1.2.3. */
   readonly weights: { readonly passing: number; readonly warning: number } | undefined;
   readonly checks: readonly { readonly id: string; readonly status: string }[];
+  /** Its program speaks the protocol of Consul's own mesh. */
+  readonly isNative: boolean;
+  /** Further ports by name, as Consul has them since 1.22. */
+  readonly ports: readonly { readonly name: string; readonly number: number; readonly isDefault: boolean }[];
 }
 
 const MIB = 1024 * 1024;
@@ -98,7 +102,17 @@ function toEntry(value: unknown, at: number): HealthEntry {
       const status = must(textOrNothing(check?.Status), `[${at}].Checks must have a status each`);
       return { id: text(check?.CheckID) || text(check?.Name), status };
     }),
+    isNative: record(service.Connect)?.Native === true,
+    ports: namedPorts(service.Ports),
   };
+}
+
+function namedPorts(value: unknown): HealthEntry["ports"] {
+  return (Array.isArray(value) ? value : []).flatMap((one: unknown) => {
+    const { Name, Port, Default } = record(one) ?? {};
+    const number = numberOrNothing(Port);
+    return number === undefined ? [] : [{ name: text(Name), number, isDefault: Default === true }];
+  });
 }
 
 function taggedAddresses(value: unknown): HealthEntry["tagged"] {

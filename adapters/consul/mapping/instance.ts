@@ -5,6 +5,10 @@ import { lowerCase } from "../../../src/istio/lower-case.ts";
 import type { LeftOut } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
 import { fewLabels } from "../../mapping.ts";
+import type { Instance, InstancePort } from "../../shapes/instance.ts";
+import { bridgeMark } from "../../shapes/marks.ts";
+import { protocolOfPort, statedProtocol } from "../../shapes/protocol.ts";
+import { portRuleFor, type Rules } from "../../shapes/rules.ts";
 import { shorten } from "../../text.ts";
 import type { HealthEntry } from "../client/reply.ts";
 import type { ConsulOptions } from "../options.ts";
@@ -22,33 +26,9 @@ export type MappingOptions = Pick<
   | "versionMeta"
   | "regionMeta"
   | "zoneMeta"
->;
-
-/** A port that an instance says it has. */
-export interface InstancePort {
-  /** Of `port_<name>`; `undefined` for the service's own port, which is named by its protocol. */
-  readonly name?: string;
-  readonly number: number;
-  /** `undefined` when the instance does not say. */
-  readonly protocol?: string;
-}
-
-/** One instance as the mesh sees it. */
-export interface Instance {
-  /** Parts instances of one service that are otherwise alike. */
-  readonly id: string;
-  readonly address: string;
-  readonly ports: readonly InstancePort[];
-  readonly weight?: number;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly region?: string;
-  readonly zone?: string;
-  /** Set when it is not used; its ports count all the same. */
-  readonly out?: LeftOut;
-  /** Only its checks keep it out, and it is not under maintenance. */
-  readonly isUnhealthy?: true;
-  readonly notes: readonly string[];
-}
+  | "connectNative"
+  | "labels"
+> & { readonly rules: Rules };
 
 /** Why an instance is no business of this registry's. */
 export type NotOurs = "filter" | "infrastructure" | "kubernetes";
@@ -58,23 +38,20 @@ export type NotOurs = "filter" | "infrastructure" | "kubernetes";
  *
  * @param name of the service that was asked for; what is registered by another one says nothing of it
  */
-export function toInstance(
-  entry: HealthEntry,
-  options: MappingOptions,
-  pool: Intern,
-  name?: string,
-): { readonly instance: Instance } | { readonly instance?: never; readonly notOurs: NotOurs; readonly shown: string } {
-  const notOurs = whyNotOurs(entry, options);
-  const { address, port } = placeOf(entry, options.taggedAddress);
-  const shown = shorten(addressAndPort(address, port));
-  if (notOurs !== undefined) return { notOurs, shown };
+export function toInstance(entry: HealthEntry, options: MappingOptions, pool: Intern, name?: string): Read {
+  const { address, port: registered } = placeOf(entry, options.taggedAddress);
   const parsed = parseAddress(address);
+  const port = isPort(registered) ? registered : givenPort(entry, name, options, registered);
+  const shown = shorten(addressAndPort(parsed.address ?? address, port));
+  const notOurs = whyNotOurs(entry, parsed.address ?? "", options, shown);
+  if (notOurs !== undefined) return notOurs;
   const notes: string[] = [];
   const isOther = name !== undefined && entry.service !== "" && lowerCase(entry.service) !== lowerCase(name);
   const ports = isOther ? [] : portsOf(entry, port, options, notes);
   const status = statusOf(entry);
   const weight = weightOf(entry, status.state);
-  const judged = { parsed, status, weight, ports, warning: options.warning };
+  const isForeignMesh = entry.isNative && options.connectNative === "drop";
+  const judged = { parsed, status, weight, ports, warning: options.warning, isForeignMesh };
   const out = isOther
     ? { kind: "name" as const, reason: `registered as ${shorten(entry.service)}` }
     : (whyUnhealthy(judged) ?? whyUnusable(judged));
@@ -88,6 +65,8 @@ export function toInstance(
       id: `${entry.datacenter}/${entry.node.name}/${entry.id}`,
       address: parsed.address ?? address,
       ports,
+      tags: entry.tags,
+      meta: entry.meta,
       ...(weight === undefined ? {} : { weight: Math.min(weight, MAX_WEIGHT) }),
       ...(Object.keys(labels).length === 0 ? {} : { labels: pool.record(labels) }),
       ...(usable(region) ? { region: pool.text(region) } : {}),
@@ -103,24 +82,38 @@ function usable(value: string | undefined): value is string {
   return value !== undefined && value !== "" && isNamePart(value);
 }
 
-function whyNotOurs(entry: HealthEntry, { tags, nodeMeta, serviceMeta }: MappingOptions): NotOurs | undefined {
-  if (entry.kind !== "" && entry.kind !== "typical") return "infrastructure";
-  if (isOfKubernetes(entry.meta) || isOfKubernetes(entry.node.meta)) return "kubernetes";
+/** What an entry is: an instance, or what is passed over, with the reason where it is worth telling. */
+type Read =
+  | { readonly instance: Instance }
+  | { readonly instance?: never; readonly notOurs: NotOurs; readonly out?: LeftOut };
+
+function whyNotOurs(
+  entry: HealthEntry,
+  address: string,
+  { tags, nodeMeta, serviceMeta, rules }: MappingOptions,
+  shown: string,
+): Extract<Read, { readonly notOurs: NotOurs }> | undefined {
+  if (entry.kind !== "" && entry.kind !== "typical") return { notOurs: "infrastructure" };
+  const mark = bridgeMark(entry.meta, entry.node.meta);
+  if (mark !== undefined) return { notOurs: "kubernetes", out: { address: shown, kind: "kubernetes", reason: mark } };
   const has = (wanted: Readonly<Record<string, string>>, meta: Readonly<Record<string, string>>) =>
     Object.entries(wanted).every(([key, value]) => Object.hasOwn(meta, key) && meta[key] === value);
   const fits =
     tags.every((tag) => entry.tags.includes(tag)) && has(nodeMeta, entry.node.meta) && has(serviceMeta, entry.meta);
-  return fits ? undefined : "filter";
+  if (!fits) return { notOurs: "filter" };
+  const why = rules.whyOut({ address, tags: entry.tags, meta: entry.meta });
+  return why === undefined ? undefined : { notOurs: "filter", out: { address: shown, kind: "filter", reason: why } };
 }
 
-/** What consul-k8s writes on all that it registers, by catalog sync and by its endpoints controller. */
-function isOfKubernetes(meta: Readonly<Record<string, string>>): boolean {
-  return Object.entries(meta).some(
-    ([key, value]) =>
-      key.startsWith("external-k8s-") ||
-      (key === "external-source" && value === "kubernetes") ||
-      (key === "managed-by" && value.startsWith("consul-k8s")),
-  );
+/** The port that the operator's rules give an instance that registered none. */
+function givenPort(
+  entry: HealthEntry,
+  name: string | undefined,
+  { rules }: MappingOptions,
+  registered: number,
+): number {
+  if (entry.ports.some(({ number }) => isPort(number))) return registered;
+  return portRuleFor(rules.of(name ?? entry.service), entry, registered)?.number ?? registered;
 }
 
 function placeOf(entry: HealthEntry, tag: string | undefined): { readonly address: string; readonly port: number } {
@@ -136,15 +129,23 @@ function portsOf(entry: HealthEntry, port: number, options: MappingOptions, note
     .filter((key) => key.startsWith("port_"))
     .sort()
     .flatMap((key) => declaredPort(entry, key.slice("port_".length), notes) ?? []);
-  const stated = entry.meta[options.protocolMeta];
-  const protocol = stated === undefined ? undefined : protocolOf(stated);
-  if (stated !== undefined && protocol === undefined)
-    notes.push(`protocol ${shorten(stated)} is not known to Istio: TCP`);
-  if (!isPort(port) || declared.some(({ number }) => number === port)) return declared;
-  return [{ number: port, ...(protocol === undefined ? {} : { protocol }) }, ...declared];
+  const named = entry.ports.flatMap(({ name, number }) => namedPort(entry, name, number, notes) ?? []);
+  const known = new Set(named.map(({ name }) => name));
+  const all = [...named, ...declared.filter(({ name }) => !known.has(name))];
+  const protocol = statedProtocol(entry.meta[options.protocolMeta], "", notes);
+  if (!isPort(port) || all.some(({ number }) => number === port)) return all;
+  return [{ number: port, ...(protocol === undefined ? {} : { protocol }) }, ...all];
 }
 
-function declaredPort({ meta }: HealthEntry, name: string, notes: string[]): InstancePort | undefined {
+/** One of `Ports`, by which newer Consuls know several ports of an instance. */
+function namedPort(entry: HealthEntry, name: string, number: number, notes: string[]): InstancePort | undefined {
+  if (isPortName(name) && isPort(number)) return { name, number, protocol: protocolFor(entry, name, notes) };
+  notes.push(`port ${shorten(name)}: ${number} is dropped: its name is not a DNS label, or it is not a port number`);
+  return undefined;
+}
+
+function declaredPort(entry: HealthEntry, name: string, notes: string[]): InstancePort | undefined {
+  const { meta } = entry;
   const value = meta[`port_${name}`] ?? "";
   const number = /^[1-9]\d{0,4}$/.test(value) ? Number(value) : 0;
   const why = !isPortName(name)
@@ -156,12 +157,12 @@ function declaredPort({ meta }: HealthEntry, name: string, notes: string[]): Ins
     notes.push(`meta port_${shorten(name)}: ${shorten(value)} is dropped: ${why}`);
     return undefined;
   }
-  const stated = meta[`protocol_${name}`];
-  const known = stated === undefined ? undefined : protocolOf(stated);
-  if (stated !== undefined && known === undefined)
-    notes.push(`protocol ${shorten(stated)} of port ${name} is not known to Istio: TCP`);
-  const guessed = protocolOf(name) ?? protocolOf(name.replace(/-.*$/, ""));
-  return { name, number, protocol: (stated === undefined ? guessed : known) ?? "TCP" };
+  return { name, number, protocol: protocolFor(entry, name, notes) };
+}
+
+/** The protocol that is stated of a declared port, else the one that its name begins with. */
+function protocolFor({ meta }: HealthEntry, name: string, notes: string[]): string {
+  return protocolOfPort(name, meta, notes) ?? protocolOf(name) ?? protocolOf(name.replace(/-.*$/, "")) ?? "TCP";
 }
 
 interface Status {
@@ -193,6 +194,7 @@ interface Judged {
   readonly weight: number | undefined;
   readonly ports: readonly InstancePort[];
   readonly warning: MappingOptions["warning"];
+  readonly isForeignMesh: boolean;
 }
 
 function whyUnhealthy({ status: { state, check }, warning }: Judged): Omit<LeftOut, "address"> | undefined {
@@ -204,6 +206,11 @@ function whyUnhealthy({ status: { state, check }, warning }: Judged): Omit<LeftO
 function whyUnusable(of: Judged): Omit<LeftOut, "address"> | undefined {
   const { state } = of.status;
   if (of.parsed.address === undefined) return { kind: "address", reason: `its address ${of.parsed.must}` };
+  if (of.isForeignMesh)
+    return {
+      kind: "mesh",
+      reason: "it is of Consul's own mesh: its server wants that mesh's certificates (connectNative: keep)",
+    };
   if (of.ports.length === 0) return { kind: "port", reason: "it has no port" };
   // Istio reads weight 0 as 1.
   if (of.weight !== undefined && of.weight <= 0)
@@ -213,7 +220,7 @@ function whyUnusable(of: Judged): Omit<LeftOut, "address"> | undefined {
 
 function labelsOf(
   { tags, meta }: HealthEntry,
-  { labelSeparators, versionMeta }: MappingOptions,
+  { labelSeparators, versionMeta, labels = {} }: MappingOptions,
   notes: string[],
 ): Readonly<Record<string, string>> {
   const found = new Map<string, string>();
@@ -221,6 +228,10 @@ function labelsOf(
     const at = labelSeparators.map((part) => [tag.indexOf(part), part] as const).filter(([index]) => index > 0);
     const [[index, part] = [-1, ""]] = at.sort(([a], [b]) => a - b);
     if (index > 0) found.set(tag.slice(0, index), tag.slice(index + part.length));
+  }
+  for (const [key, label] of Object.entries(labels)) {
+    const value = Object.hasOwn(meta, key) ? meta[key] : undefined;
+    if (value !== undefined) found.set(label, value);
   }
   const version = Object.hasOwn(meta, versionMeta) ? meta[versionMeta] : undefined;
   if (version !== undefined && version !== "") found.set("version", version);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ReadError } from "../../../src/errors.ts";
-import { isNamePart, isServiceName } from "../../../src/istio/limits.ts";
+import { isNamePart, isPort, isServiceName } from "../../../src/istio/limits.ts";
 import type { Parser } from "../../parse.ts";
 import { parseJson } from "../../read-json.ts";
 import { shorten } from "../../text.ts";
@@ -32,7 +32,7 @@ const reply = z.object({
   code: z.int(),
   info: text,
   type: z.union([z.string(), z.number()]).nullish(),
-  service: name.extend({ revision: text }).nullish(),
+  service: name.extend({ revision: text, ports: text }).nullish(),
   instances: z.array(z.unknown()).nullish(),
   services: z.array(z.unknown()).nullish(),
   aliasFor: name.nullish(),
@@ -54,6 +54,8 @@ export interface Reply {
   /** Empty when there is none. */
   readonly revision: string;
   readonly instances: readonly RawInstance[];
+  /** That the service is declared to have, or that its instances had; ascending. */
+  readonly ports: readonly number[];
   readonly services: readonly Name[];
   /** What the answer's instances belong to: another name than `about` when that is an alias. */
   readonly aliasFor: Name | undefined;
@@ -64,6 +66,9 @@ const OK = 200000;
 const LONGEST_REVISION = 200;
 /** Past this it is no list of services. */
 const MOST_SERVICES = 200_000;
+
+const MOST_DECLARED = 1000;
+const MOST_PORTS = 32;
 
 const MIB = 1024 * 1024;
 const DEPTH = 64;
@@ -103,9 +108,16 @@ export function parseReply(body: Uint8Array): Reply {
     about: { namespace: service?.namespace ?? "", name: service?.name ?? "" },
     revision: revision.length > LONGEST_REVISION ? "" : revision,
     instances: instances ?? [],
+    ports: portsOf(service?.ports ?? ""),
     services: services ?? [],
     aliasFor: aliasFor?.name ? checkedAlias({ namespace: aliasFor.namespace ?? "", name: aliasFor.name }) : undefined,
   };
+}
+
+/** `8080,8080,9090`, as anyone may have written it. */
+function portsOf(text: string): readonly number[] {
+  const numbers = text.split(",", MOST_DECLARED).map((one) => (/^\s*\d{1,5}\s*$/.test(one) ? Number(one) : 0));
+  return [...new Set(numbers.filter(isPort))].sort((a, b) => a - b).slice(0, MOST_PORTS);
 }
 
 /** Item by item: of a list of a million wrong ones, one fault is enough. @throws {ReadError} */

@@ -7,7 +7,7 @@ import { toService } from "./service.ts";
 
 /** What a name stands for. */
 export interface Content {
-  /** Under the name that was asked for, also where it is an alias; `undefined` when all instances are Kubernetes's. */
+  /** Under the name that was asked for, also where it is an alias; `undefined` when the operator leaves all instances out. */
   readonly service: Service | undefined;
   /** Set when the name is an alias: the service that it leads to. */
   readonly target: Name | undefined;
@@ -34,7 +34,7 @@ export function contentOf(
   const { registry, ...mapping } = options;
   const source = `service ${name.namespace}/${name.name}`;
   const target = targetOf(name, reply.aliasFor, pool);
-  const service = toService({ registry, ...name, source }, reply.instances, mapping, pool);
+  const service = toService({ registry, ...name, source }, reply.instances, mapping, pool, reply.ports);
   const content: Content = { service, target, isEmpty: reply.instances.length === 0 };
   if (before !== undefined && isDeepStrictEqual(before, content)) return before;
   const twin = before?.service ?? (target === undefined ? undefined : like(target));

@@ -1,15 +1,18 @@
 import { addressAndPort, parseAddress } from "../../../src/istio/address.ts";
 import { refusedLabel } from "../../../src/istio/labels.ts";
-import { isNamePart, isPort, isPortName, protocolOf } from "../../../src/istio/limits.ts";
+import { isNamePart, isPort, isPortName } from "../../../src/istio/limits.ts";
 import type { LeftOut } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
 import { fewLabels } from "../../mapping.ts";
+import { bridgeMark } from "../../shapes/marks.ts";
+import { protocolName, statedProtocol } from "../../shapes/protocol.ts";
+import { portRuleFor, type Rules } from "../../shapes/rules.ts";
 import { shorten } from "../../text.ts";
 import type { RawInstance } from "../client/reply.ts";
 import type { PolarisOptions } from "../options.ts";
 
 /** The options that say how an instance is read. */
-export type MappingOptions = Pick<PolarisOptions, "unhealthy" | "allUnhealthy">;
+export type MappingOptions = Pick<PolarisOptions, "unhealthy" | "allUnhealthy" | "labels"> & { readonly rules: Rules };
 
 /** A protocol as an instance states it: the name of its port, and what Istio is told. */
 export interface Protocol {
@@ -26,6 +29,7 @@ export interface Instance {
   /** `undefined` when it does not say. */
   readonly protocol: Protocol | undefined;
   readonly weight: number;
+  readonly meta: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
   readonly region?: string;
   readonly zone?: string;
@@ -39,28 +43,35 @@ export interface Instance {
 
 const DEFAULT_WEIGHT = 100;
 
-/** What an instance is; `kubernetes` with its place when it was registered from there. */
+/** What an instance of the service `name` is; or why it is passed over: a pod, or left out by the operator's rules. */
 export function toInstance(
-  raw: RawInstance,
+  given: RawInstance,
   options: MappingOptions,
   pool: Intern,
-): { readonly instance: Instance } | { readonly instance?: never; readonly kubernetes: string } {
-  const shown = shorten(addressAndPort(raw.host, raw.port));
-  if (isOfKubernetes(raw.metadata ?? {})) return { kubernetes: shown };
-  const parsed = parseAddress(raw.host);
+  name: string,
+): { readonly instance: Instance } | { readonly instance?: never; readonly out: LeftOut } {
+  const meta = given.metadata ?? {};
+  const parsed = parseAddress(given.host);
+  const rule = portRuleFor(options.rules.of(name), { tags: [], meta }, given.port);
+  const raw = isPort(given.port) || rule?.number === undefined ? given : { ...given, port: rule.number };
+  const shown = shorten(addressAndPort(parsed.address ?? raw.host, raw.port));
+  const mark = bridgeMark(meta);
+  if (mark !== undefined) return { out: { address: shown, kind: "kubernetes", reason: mark } };
+  const excluded = options.rules.whyOut({ address: parsed.address ?? "", tags: [], meta });
+  if (excluded !== undefined) return { out: { address: shown, kind: "filter", reason: excluded } };
   const notes: string[] = [];
   const weight = raw.weight ?? DEFAULT_WEIGHT;
   const must = parsed.address === undefined ? parsed.must : undefined;
   const why = whyOut(raw, must, weight, options);
-  const labels = labelsOf(raw, notes);
-  const protocol = statedProtocol(raw.protocol ?? "", notes);
+  const labels = labelsOf(raw, options, notes);
   return {
     instance: {
       id: raw.id ?? "",
       address: parsed.address ?? raw.host,
       port: raw.port,
-      protocol,
+      protocol: protocolStated(raw.protocol ?? "", notes),
       weight,
+      meta,
       ...(Object.keys(labels).length === 0 ? {} : { labels: pool.record(labels) }),
       ...localityOf(raw, notes, pool),
       ...(why === undefined ? {} : { out: { address: shown, ...why } }),
@@ -68,11 +79,6 @@ export function toInstance(
       notes,
     },
   };
-}
-
-/** polaris-controller's stamps on what it registers for pods. */
-function isOfKubernetes(metadata: Readonly<Record<string, string>>): boolean {
-  return metadata.source === "polaris-controller" || Object.hasOwn(metadata, "clusterName");
 }
 
 function whyOut(
@@ -92,33 +98,18 @@ function whyOut(
   return undefined;
 }
 
-const SYNONYMS: Readonly<Record<string, string>> = {
-  "http/1.0": "http",
-  "http/1.1": "http",
-  http1: "http",
-  h2: "http2",
-  h2c: "http2",
-  "http/2": "http2",
-};
-/** What Aeraki routes (aeraki.net), by the name that instances state. */
-const META_PROTOCOLS: Readonly<Record<string, string>> = {
-  dubbo: "metaprotocol-dubbo",
-  trpc: "metaprotocol-trpc",
-};
-
-function statedProtocol(stated: string, notes: string[]): Protocol | undefined {
-  const lower = stated.trim().toLowerCase();
-  if (lower === "") return undefined;
-  const usual = Object.hasOwn(SYNONYMS, lower) ? (SYNONYMS[lower] ?? lower) : lower;
-  const meta = Object.hasOwn(META_PROTOCOLS, usual) ? META_PROTOCOLS[usual] : undefined;
-  const istio = meta ?? protocolOf(usual);
-  if (istio === undefined) notes.push(`protocol ${shorten(stated)} is not known to Istio: TCP`);
-  return { name: portName(usual), istio: istio ?? "TCP" };
+/** A protocol that Istio does not know parts ports too: it is called as it is stated, and is TCP. */
+function protocolStated(stated: string, notes: string[]): Protocol | undefined {
+  if (stated.trim() === "") return undefined;
+  const istio = statedProtocol(stated, "", notes);
+  return istio === undefined ? { name: portName(stated), istio: "TCP" } : { name: protocolName(istio), istio };
 }
 
 /** A DNS label, with room for the prefix that says the protocol. */
 function portName(protocol: string): string {
   const name = protocol
+    .trim()
+    .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")
     .slice(0, 30)
     .replace(/^-+|-+$/g, "");
@@ -130,11 +121,20 @@ function injected({ protocol, location }: RawInstance): Readonly<Record<string, 
   return { protocol, region: location?.region, zone: location?.zone, campus: location?.campus };
 }
 
-function labelsOf(raw: RawInstance, notes: string[]): Readonly<Record<string, string>> {
+function labelsOf(
+  raw: RawInstance,
+  { labels: wanted }: MappingOptions,
+  notes: string[],
+): Readonly<Record<string, string>> {
   const again = injected(raw);
   const given = Object.entries(raw.metadata ?? {})
     .filter(([key, value]) => !key.startsWith("internal-") && !(Object.hasOwn(again, key) && again[key] === value))
-    .filter(([key]) => key !== "version" || !raw.version);
+    .filter(([key]) => key !== "version" || !raw.version)
+    .flatMap(([key, value]): [string, string][] => {
+      if (wanted === undefined) return [[key, value]];
+      const label = Object.hasOwn(wanted, key) ? wanted[key] : undefined;
+      return label === undefined ? [] : [[label, value]];
+    });
   if (raw.version) given.push(["version", raw.version]);
   const usable = given
     .sort(([a], [b]) => (a < b ? -1 : 1))

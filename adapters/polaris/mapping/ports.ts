@@ -1,5 +1,6 @@
 import { isPort } from "../../../src/istio/limits.ts";
 import type { ServicePort } from "../../../src/model/service.ts";
+import { protocolName } from "../../shapes/protocol.ts";
 import type { Instance } from "./instance.ts";
 
 /** A port of the service and all instances that answer on it, used ones and others. */
@@ -14,21 +15,26 @@ interface Candidate {
   readonly instances: Instance[];
 }
 
-const UNSTATED = "tcp";
 /** Anyone who registers an instance can state a protocol of his own, and every endpoint is written with all ports. */
 const MOST_PORTS = 32;
 
 /**
  * The ports that a service has in the mesh, by name: one for each protocol.
  *
+ * @param fallback what the operator says of protocols that nobody states
+ *
  * Istio takes every endpoint of a service to answer on every port of it. So besides the port that most hosts have, another
  * stays only if at least half of them have it too; the others are then left out by who makes the endpoints.
  */
-export function settlePorts(instances: readonly Instance[], notes: Set<string>): readonly PortGroup[] {
+export function settlePorts(
+  instances: readonly Instance[],
+  fallback: string | undefined,
+  notes: Set<string>,
+): readonly PortGroup[] {
   const taken = new Set<number>();
   const groups: PortGroup[] = [];
   const whole = wholeHosts();
-  for (const candidate of byHosts(grouped(instances, notes))) {
+  for (const candidate of byHosts(grouped(instances, fallback ?? "TCP", notes))) {
     const numbers = [...new Set(candidate.instances.map(({ port }) => port))].sort((a, b) => a - b);
     const number = numbers.find((one) => !taken.has(one));
     const [main] = groups;
@@ -50,7 +56,7 @@ export function settlePorts(instances: readonly Instance[], notes: Set<string>):
   return groups.sort((a, b) => (a.port.name < b.port.name ? -1 : 1)); // an order that no count of hosts moves
 }
 
-function grouped(instances: readonly Instance[], notes: Set<string>): readonly Candidate[] {
+function grouped(instances: readonly Instance[], fallback: string, notes: Set<string>): readonly Candidate[] {
   const candidates = new Map<string, Candidate>();
   const put = (name: string, istio: string, instance: Instance) => {
     const known = candidates.get(name);
@@ -69,7 +75,7 @@ function grouped(instances: readonly Instance[], notes: Set<string>): readonly C
   for (const instance of withPort.filter(({ protocol }) => protocol === undefined)) {
     const like = stated.find(({ numbers }) => numbers.has(instance.port)) ?? only;
     if (like !== undefined) notes.add(`instances that state no protocol are taken for ${like.name}, as others state`);
-    put(like?.name ?? UNSTATED, like?.istio ?? "TCP", instance);
+    put(like?.name ?? protocolName(fallback), like?.istio ?? fallback, instance);
   }
   return [...candidates.values()];
 }

@@ -1,6 +1,6 @@
 import { addressAndPort } from "../../../src/istio/address.ts";
-import { MAX_ENDPOINTS } from "../../../src/istio/limits.ts";
-import type { Endpoint, LeftOut, Service } from "../../../src/model/service.ts";
+import { isPort, MAX_ENDPOINTS } from "../../../src/istio/limits.ts";
+import type { Endpoint, LeftOut, Service, ServicePort } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
 import {
   DUPLICATE,
@@ -11,38 +11,79 @@ import {
   PAST_LIMIT,
   type ServicePlace,
 } from "../../mapping.ts";
+import type { Instance as SharedInstance } from "../../shapes/instance.ts";
+import { protocolName } from "../../shapes/protocol.ts";
+import { isOfSeveralPorts, whyUndecided } from "../../shapes/roles.ts";
+import { portRuleFor, type ServiceRules } from "../../shapes/rules.ts";
+import { toService as sharedService } from "../../shapes/service.ts";
 import type { RawInstance } from "../client/reply.ts";
 import { type Instance, type MappingOptions, toInstance } from "./instance.ts";
 import { type PortGroup, settlePorts } from "./ports.ts";
 
-/** The service that instances make; `undefined` when all of them were registered from Kubernetes. Their order says nothing. */
+/**
+ * The service that instances make; `undefined` when the operator's rules leave all of them out. Their order says nothing.
+ *
+ * @param declared ports that the service is declared to have, also without an instance
+ */
 export function toService(
   place: ServicePlace,
   raw: readonly RawInstance[],
   options: MappingOptions,
   pool: Intern,
+  declared: readonly number[] = [],
 ): Service | undefined {
-  const read = raw.map((one) => toInstance(one, options, pool));
+  const { allUnhealthy, rules } = options;
+  const own = rules.of(place.name);
+  const read = raw.map((one) => toInstance(one, options, pool, place.name));
   const all = read.flatMap(({ instance }) => (instance === undefined ? [] : [instance])).sort(byPlace);
-  if (raw.length > 0 && all.length === 0) return undefined;
-  const kubernetes = read.flatMap((one): LeftOut[] =>
-    one.instance === undefined
-      ? [{ address: one.kubernetes, kind: "kubernetes", reason: "registered from Kubernetes by polaris-controller" }]
-      : [],
-  );
+  const besides = read.flatMap((one): LeftOut[] => (one.instance === undefined ? [one.out] : []));
+  const isOnlyPods = all.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
+  if (all.length === 0 && raw.length > 0 && !isOnlyPods) return undefined;
+  // The operator says what the ports are: protocols do not part them then.
+  if (own.apart.length > 0 || own.rest !== undefined)
+    return withDeclared(sharedService(place, all.map(asShared), besides, { pool, allUnhealthy, rules }), declared, own);
   const notes = new Set(all.flatMap((instance) => instance.notes));
-  const instances = judgedTogether(all, options.allUnhealthy, notes);
-  const groups = settlePorts(instances, notes);
+  const instances = judgedTogether(all, allUnhealthy, notes);
+  const groups = settlePorts(instances, own.protocol, notes);
   const { endpoints, out } = endpointsOf(instances, groups, pool);
-  return {
+  const undecided = groups.map(undecidedPorts).find((why) => why !== undefined);
+  const service: Service = {
     ...place,
     ports: groups.map(({ port }) => port),
     endpoints,
-    leftOut: [...kubernetes.sort(byAddress), ...out].slice(0, MOST_LEFT_OUT),
+    leftOut: [...besides.sort(byAddress), ...out].slice(0, MOST_LEFT_OUT),
     metadata: {},
     legacyNames: [],
     notes: fewNotes([...notes]),
+    ...(undecided === undefined ? {} : { undecided }),
+    ...(isOnlyPods ? { podsOnly: true as const } : {}),
   };
+  return withDeclared(service, declared, own);
+}
+
+function undecidedPorts({ instances }: PortGroup): string | undefined {
+  const places = instances.map(({ address, port }) => ({ address, number: port }));
+  return isOfSeveralPorts(places) ? whyUndecided(places) : undefined;
+}
+
+function asShared({ port, protocol, weight, ...rest }: Instance): SharedInstance {
+  const own = { number: port, ...(protocol === undefined ? {} : { protocol: protocol.istio }) };
+  return { ...rest, tags: [], weight: Math.max(1, weight), ports: isPort(port) ? [own] : [] };
+}
+
+/** While no instance says where it answers, a service has the ports that it is declared to have. */
+function withDeclared(service: Service, declared: readonly number[], rules: ServiceRules): Service {
+  if (service.ports.length > 0 || service.podsOnly === true || declared.length === 0) return service;
+  const declaredPorts = declared.map((registered): ServicePort => {
+    const rule = portRuleFor(rules, { tags: [], meta: {} }, registered);
+    const protocol = rule?.protocol ?? rules.protocol ?? "TCP";
+    const number = rule?.number ?? registered;
+    const name =
+      rule?.name ?? (declared.length === 1 ? protocolName(protocol) : `${protocolName(protocol)}-p${number}`);
+    return { name, number, protocol, ...(rule?.number === undefined ? { observed: true as const } : {}) };
+  });
+  const isDistinct = new Set(declaredPorts.map(({ number }) => number)).size === declaredPorts.length;
+  return isDistinct ? { ...service, declaredPorts } : { ...service, declaredPorts: declaredPorts.slice(0, 1) };
 }
 
 /** The usable instances of one host, by the name of their port. */

@@ -68,7 +68,7 @@ export function registryLines(
       const stay = `; its ${count(kept, "service")} ${kept === 1 ? "stays as it is" : "stay as they are"}`;
       return [registry, style("red", kept === 0 ? why : why + stay)];
     }
-    const { services, incomplete } = reading.snapshot;
+    const { services, incomplete, notes = [] } = reading.snapshot;
     const endpoints = services.reduce(
       (sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0),
       0,
@@ -77,7 +77,7 @@ export function registryLines(
     const partly = incomplete === undefined ? "" : style("yellow", `; known only in part: ${incomplete}`);
     return [
       registry,
-      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${skipped}${partly}${refusedText(services, style)}`,
+      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${skipped}${partly}${refusedText(services, style)}${notes.map((note) => style("yellow", `; ${note}`)).join("")}`,
     ];
   });
   return rows.length === 0 ? [style("yellow", "No registry is configured.")] : table(rows);

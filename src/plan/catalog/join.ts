@@ -48,6 +48,9 @@ export function join(
     // Of two registries that know the name, one whose clients find the service by it is enough.
     ...(read.every(({ aliasesOnly }) => aliasesOnly === true) ? { aliasesOnly: true as const } : {}),
     ...(doubtful.length === 0 ? {} : { isPartial: true as const }),
+    ...said("undecided", read),
+    ...said("declaredPorts", read),
+    ...(doubtful.length === 0 && read.every(({ podsOnly }) => podsOnly === true) ? { podsOnly: true as const } : {}),
     source: read.map((service) => service.source).join(", "),
     notes: [
       ...read.flatMap((service) => service.notes),
@@ -55,6 +58,15 @@ export function join(
     ],
     provenance: joined.map(({ registry, endpoints }) => ({ registry, count: endpoints.length })),
   };
+}
+
+/** What the first member that says it says. */
+function said<Name extends "undecided" | "declaredPorts">(
+  name: Name,
+  read: readonly Service[],
+): Partial<Pick<Service, Name>> {
+  const value = read.find((one) => one[name] !== undefined)?.[name];
+  return value === undefined ? {} : ({ [name]: value } as Pick<Service, Name>);
 }
 
 /** What stands of a member that cannot be read: its endpoints, and the ports that they answer on. */

@@ -39,12 +39,18 @@ export function merge(
         continue;
       }
       const key = serviceKey(registry, read.service.namespace, read.service.name);
+      if (read.service.podsOnly === true && !stands(key, standing)) continue;
       services.set(key, settlePorts(read.service, standing.entries.get(key)?.manifest, memory));
     }
   }
   if (primary !== undefined)
     mergeGroup({ group, primary, readings, standing, previous: memory.decision?.catalog, services, failed });
   return { services, failed, authorities };
+}
+
+/** Of a service whose instances are pods there is nothing to create; what stands of it is emptied, and is not gone. */
+function stands(key: ServiceKey, { entries, premadeOf }: IndexedStanding): boolean {
+  return entries.has(key) || premadeOf.has(key);
 }
 
 function authorityOf(registry: string, reading: Reading | undefined): Authority {
@@ -100,7 +106,7 @@ function mergeGroup(input: GroupInput): void {
     const entry = standing.entries.get(key)?.manifest;
     const parts = join(key, members, entry);
     if (typeof parts === "string") failed.set(key, parts);
-    else {
+    else if (parts.podsOnly !== true || stands(key, standing)) {
       const joined = settlePorts(parts, entry);
       const before = previous?.services.get(key);
       services.set(key, before !== undefined && sameValue(before, joined) ? before : joined);

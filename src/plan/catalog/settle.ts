@@ -5,7 +5,7 @@ import type { PlanMemory } from "../memory.ts";
 import type { CatalogService } from "./catalog.ts";
 
 /**
- * The service with the port numbers of its standing entry where nobody configured them, so that an instance that comes or
+ * The service with the ports that it is declared to have where neither an instance nor an entry gives any, and with the numbers of its standing entry where nobody configured them, so that an instance that comes or
  * goes never moves a port that callers use. Its endpoints go on answering where they do.
  */
 export function settlePorts(
@@ -13,12 +13,13 @@ export function settlePorts(
   entry: ServiceEntry | undefined,
   memory?: Pick<PlanMemory, "settled">,
 ): CatalogService {
-  if (!service.ports.some(({ observed }) => observed === true)) return service;
+  const isDeclared = entry === undefined && service.ports.length === 0 && service.declaredPorts !== undefined;
+  if (!isDeclared && !service.ports.some(({ observed }) => observed === true)) return service;
   const standing = entry?.spec.ports;
   const before = memory?.settled.get(service);
   if (before !== undefined && (before.standing === standing || samePorts(before.standing, standing)))
     return before.settled;
-  const settled = settle(service, standing ?? []);
+  const settled = isDeclared ? { ...service, ports: service.declaredPorts ?? [] } : settle(service, standing ?? []);
   memory?.settled.set(service, { standing, settled });
   return settled;
 }

@@ -132,10 +132,21 @@ function buildService(
   };
   if (before !== undefined && sameParts(before, parts)) return shared(before, entry);
   const made = manifestsOf(key, parts, addresses, options);
-  const fault = made
-    .map((manifest) => (manifest.kind === "ServiceEntry" ? entryFault(manifest) : undefined))
-    .find((one) => one !== undefined);
+  const fault =
+    service.undecided ??
+    portlessFault(parts) ??
+    made
+      .map((manifest) => (manifest.kind === "ServiceEntry" ? entryFault(manifest) : undefined))
+      .find((one) => one !== undefined);
   return shared({ ...parts, fault, objects: made.map((manifest) => owned(key, service.registry, manifest)) }, entry);
+}
+
+/** An entry needs a port. Until it has one its names are left to who answers them. */
+function portlessFault({ service, standingPorts = [] }: Parts): string | undefined {
+  const isSaid =
+    service.ports.length + standingPorts.length > 0 || !service.leftOut.some(({ kind }) => kind === "port");
+  if (isSaid) return undefined;
+  return `none of its instances states a port, which an entry needs: a rule in ports of registry ${service.registry} gives it one (service and number)`;
 }
 
 /**

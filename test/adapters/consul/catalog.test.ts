@@ -2,29 +2,41 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Catalog, catalog } from "../../../adapters/consul/catalog.ts";
 import type { Listed, Member, Part } from "../../../adapters/consul/catalog-state.ts";
-import type { Instance } from "../../../adapters/consul/mapping/instance.ts";
 import { intern } from "../../../adapters/intern.ts";
+import type { Instance } from "../../../adapters/shapes/instance.ts";
+import { noRules } from "../no-rules.ts";
 import { addresses, failures } from "./registry.ts";
 
 const EAST: Member = { name: "east" };
 const WEST: Member = { name: "west" };
 
 function instance(address: string): Instance {
-  return { id: address, address, ports: [{ number: 80 }], notes: [] };
+  return { id: address, address, ports: [{ number: 80 }], tags: [], meta: {}, notes: [] };
 }
 
 function ok(datacenter: string, ...of: readonly string[]): Part {
-  return { state: "ok", datacenter, instances: of.map(instance), kubernetes: [] };
+  return { state: "ok", datacenter, instances: of.map(instance), besides: [] };
 }
 
 function listed(names: readonly string[], further: Partial<Listed> = {}): Listed {
-  return { names: new Set(names), filtered: 0, infrastructure: 1, incomplete: undefined, ...further };
+  return {
+    names: new Set(names),
+    skipped: { filter: 0, infrastructure: 1, name: 0 },
+    incomplete: undefined,
+    ...further,
+  };
 }
 
 /** A catalog of these datacenters, and how often it told of a change. */
 function setUp(...members: readonly Member[]) {
   const told = { count: 0 };
-  const all = catalog({ registry: "dc1", namespace: "default", pool: intern(), onChange: () => told.count++ });
+  const all = catalog({
+    registry: "dc1",
+    namespace: "default",
+    pool: intern(),
+    rules: noRules,
+    onChange: () => told.count++,
+  });
   for (const member of members) all.add(member);
   return { all, told };
 }
@@ -136,10 +148,10 @@ test("a service that is passed over in one datacenter counts in the other, and i
 
 test("counts are those of the datacenter that has most, and all reasons for lacking services are told", async () => {
   const { all } = setUp(EAST, WEST);
-  await all.list(EAST, listed([], { filtered: 3, infrastructure: 1, incomplete: "east lacks" }));
-  await all.list(WEST, listed([], { filtered: 2, infrastructure: 4, incomplete: "west lacks" }));
+  await all.list(EAST, listed([], { skipped: { filter: 3, infrastructure: 1, name: 0 }, incomplete: "east lacks" }));
+  await all.list(WEST, listed([], { skipped: { filter: 2, infrastructure: 4, name: 1 }, incomplete: "west lacks" }));
   const { skipped, incomplete } = all.snapshot();
-  assert.deepEqual(skipped, { filter: 3, infrastructure: 4 });
+  assert.deepEqual(skipped, { filter: 3, infrastructure: 4, name: 1 });
   assert.equal(incomplete, "east lacks; west lacks");
 });
 

@@ -8,6 +8,7 @@ import { datacenter } from "../../../adapters/consul/datacenter.ts";
 import { consulOptions } from "../../../adapters/consul/options.ts";
 import { probeRounds } from "../../../adapters/consul/probe-round.ts";
 import { intern } from "../../../adapters/intern.ts";
+import { compileRules } from "../../../adapters/shapes/rules.ts";
 import { ReadError } from "../../../src/errors.ts";
 import { addresses, failures } from "./registry.ts";
 
@@ -87,10 +88,11 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
     return one === undefined ? answer([], 10) : answer(instances(...one.addresses), one.index);
   }
   const pool = intern();
-  const all = catalog({ registry: "dc1", namespace: "default", pool, onChange() {} });
+  const chosen = consulOptions.parse({ address: "http://192.0.2.1:8500", ...options });
+  const rules = compileRules(chosen, true);
+  const all = catalog({ registry: "dc1", namespace: "default", pool, rules, onChange() {} });
   const reader = datacenter({
-    ...{ name: undefined, client, catalog: all, pool },
-    options: consulOptions.parse({ address: "http://192.0.2.1:8500", ...options }),
+    ...{ name: undefined, client, catalog: all, pool, rules, options: chosen },
     onRead: (name, hasChanged) => void (hasChanged && world.changed.push(name)),
   });
   return {

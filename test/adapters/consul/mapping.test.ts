@@ -3,9 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parseEntries, parseServices } from "../../../adapters/consul/client/reply.ts";
 import { toInstance } from "../../../adapters/consul/mapping/instance.ts";
-import { toService } from "../../../adapters/consul/mapping/service.ts";
 import { consulFields } from "../../../adapters/consul/options.ts";
 import { intern } from "../../../adapters/intern.ts";
+import { compileRules } from "../../../adapters/shapes/rules.ts";
+import { toService } from "../../../adapters/shapes/service.ts";
 import type { Service } from "../../../src/model/service.ts";
 
 interface Raw {
@@ -25,17 +26,14 @@ function entry({ node = {}, service = {}, checks = [] }: Raw) {
 function map(raw: readonly Raw[], options: object = {}): Service {
   const fields = consulFields.parse({ address: "http://consul.example.org:8500", ...options });
   const pool = intern();
+  const rules = compileRules(fields, true);
   const found = parseEntries(Buffer.from(JSON.stringify(raw.map(entry)))).map((one) =>
-    toInstance(one, fields, pool, "web"),
+    toInstance(one, { ...fields, rules }, pool, "web"),
   );
   const instances = found.flatMap(({ instance }) => instance ?? []);
-  const kubernetes = found.flatMap((one) =>
-    one.instance === undefined && one.notOurs === "kubernetes" ? [one.shown] : [],
-  );
-  return toService({ registry: "dc1", namespace: "default", name: "web", source: "" }, instances, kubernetes, {
-    pool,
-    allUnhealthy: fields.allUnhealthy,
-  });
+  const besides = found.flatMap((one) => (one.instance === undefined ? (one.out ?? []) : []));
+  const place = { registry: "dc1", namespace: "default", name: "web", source: "" };
+  return toService(place, instances, besides, { pool, rules, allUnhealthy: fields.allUnhealthy });
 }
 
 const at = (address: string, service: object = {}): Raw => ({ service: { Address: address, ID: address, ...service } });
@@ -82,7 +80,7 @@ const cases: {
   {
     name: "knows Aeraki's protocols",
     raw: [at("192.0.2.1", { Meta: { protocol: "metaprotocol-dubbo" } })],
-    want: { ports: [{ ...tcp80, name: "metaprotocol-dubbo", protocol: "metaprotocol-dubbo" }] },
+    want: { ports: [{ ...tcp80, name: "dubbo", protocol: "metaprotocol-dubbo" }] },
   },
   {
     name: "takes an unknown protocol as TCP",
@@ -302,7 +300,7 @@ const cases: {
     ],
     want: {
       endpoints: [{ ...plain, address: "192.0.2.2" }],
-      leftOut: [out("kubernetes", "registered from Kubernetes")],
+      leftOut: [out("kubernetes", "registered from Kubernetes by consul-k8s")],
     },
   })),
   ...["external-source", "external-k8s-ns", "managed-by"].map((key) => ({
@@ -313,7 +311,7 @@ const cases: {
     ],
     want: {
       endpoints: [{ ...plain, address: "192.0.2.2" }],
-      leftOut: [out("kubernetes", "registered from Kubernetes")],
+      leftOut: [out("kubernetes", "registered from Kubernetes by consul-k8s")],
     },
   })),
   {
@@ -400,7 +398,8 @@ test("toService() does not depend on the order of the answer", () => {
           { ...other, notes: [...other.notes].sort() },
           { ...service, notes: [...service.notes].sort() },
         );
-        assert.equal(service.endpoints.length + service.leftOut.length, list.length);
+        const told = [...service.endpoints, ...service.leftOut].map((one) => one.address.replace(/:-?\d+$/, ""));
+        assert.deepEqual(new Set(told), new Set(list.map(({ address }) => address)));
         const names = service.ports.map(({ name }) => name);
         assert.equal(new Set(names).size, names.length);
       },

@@ -34,7 +34,7 @@ const refused: readonly { readonly name: string; readonly options: object; reado
   { name: "no password", options: { address, basicAuth: { username: "a" } }, path: "basicAuth" },
   { name: "a datacenter twice", options: { address, datacenters: ["a", "a"] }, path: "datacenters" },
   { name: "a number as wait", options: { address, wait: 5 }, path: "wait" },
-  { name: "what is no option", options: { address, filter: "x" }, path: "" },
+  { name: "what is no option", options: { address, filters: "x" }, path: "" },
 ];
 for (const { name, options, path } of refused)
   test(`the options refuse ${name}`, () => {

@@ -4,6 +4,7 @@ import { setImmediate as turnOfLoop } from "node:timers/promises";
 import type { Answer, ConsulClient, Query } from "../../../adapters/consul/client/client.ts";
 import type { Datacenter } from "../../../adapters/consul/datacenter.ts";
 import { consulMetrics } from "../../../adapters/consul/metrics.ts";
+import { instancesQuery } from "../../../adapters/consul/service-reads.ts";
 import { watchesOf } from "../../../adapters/consul/watches.ts";
 import { ReadError } from "../../../src/errors.ts";
 import { createMetrics } from "../../../src/metrics.ts";
@@ -69,6 +70,7 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
     },
     names: () => world.names,
     pathOf: (name) => `/v1/health/service/${name}`,
+    instancesQuery: instancesQuery({}),
     indexOf: () => 10,
     indexes: () => world.indexes,
     doubt() {

@@ -699,12 +699,19 @@ test("filters and Polaris's own services are counted, not read", async (t) => {
     service: "k",
     host: "192.0.2.9",
     port: 80,
-    metadata: { source: "polaris-controller" },
+    metadata: { source: "polaris-controller", clusterName: "east" },
   });
-  const { skipped, services: found } = await poll(
-    adapterOf(t, { address: server.address, services: { include: ["*"], exclude: ["b*", "?x"] } }),
+  const {
+    skipped,
+    skippedServices,
+    services: all,
+  } = await poll(adapterOf(t, { address: server.address, services: { include: ["*"], exclude: ["b*", "?x"] } }));
+  const found = all.filter((one) => one.state !== "ok" || one.service.podsOnly !== true);
+  assert.deepEqual(skipped, { infrastructure: 1, filter: 1, name: 0, kubernetes: 1 });
+  assert.deepEqual(
+    skippedServices?.map(({ name, kind }) => `${kind} ${name}`),
+    ["filter default/b", "kubernetes default/k"],
   );
-  assert.deepEqual(skipped, { infrastructure: 1, filter: 1, kubernetes: 1 });
   assert.equal(found.length, 2);
   assert.ok(!server.requests.some(({ body }) => /"b"|polaris.checker/.test(JSON.stringify(body))));
 });

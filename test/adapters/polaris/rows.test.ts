@@ -9,6 +9,7 @@ import { newEntry } from "../../../adapters/polaris/entry.ts";
 import { scopeOf } from "../../../adapters/polaris/scope.ts";
 import { verify } from "../../../adapters/polaris/verify.ts";
 import { ReadError } from "../../../src/errors.ts";
+import { noRules } from "../no-rules.ts";
 
 const { signal } = new AbortController();
 
@@ -25,14 +26,14 @@ function setUp(count: number, answer: (name: string, asked: number) => Answer) {
   } as unknown as PolarisClient;
   const state = newState({
     ...{ registry: "prod", unhealthy: "drop", allUnhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
-    ...{ judge: () => undefined, pool: intern() },
+    ...{ judge: () => undefined, pool: intern(), rules: noRules },
   });
   for (let at = 0; at < count; at++) {
     const entry = newEntry(`shop/s${at}`, { namespace: "shop", name: `s${at}` });
     state.entries.set(entry.id, entry);
   }
   const entries = [...state.entries.values()];
-  const skipped = { infrastructure: 0, filter: 0 };
+  const skipped = { infrastructure: 0, filter: 0, name: 0 };
   state.lists.set("shop", { revision: "1", ids: new Set(["shop/other"]), count: 1, skipped });
   return { state, entries, asked };
 }
@@ -99,7 +100,12 @@ test("verify() removes what the server does not know, and keeps what it answers 
 
 test("verify() removes nothing on an empty list as long as the server knows one of those that were listed", async () => {
   const { state, entries } = setUp(2, (name) => (name === "s1" ? unchanged : { state: "absent" }));
-  state.lists.set("shop", { revision: "2", ids: new Set(), count: 0, skipped: { infrastructure: 0, filter: 0 } });
+  state.lists.set("shop", {
+    revision: "2",
+    ids: new Set(),
+    count: 0,
+    skipped: { infrastructure: 0, filter: 0, name: 0 },
+  });
   await verify(state, entries, "poll", signal);
   assert.equal(state.entries.size, 2);
   assert.match(state.entries.get("shop/s0")?.failure?.message ?? "", /is not known, but no list has those that are/);
@@ -109,7 +115,12 @@ test("verify() is refused as a whole where no service is listed any more and the
   const { state, entries } = setUp(2, () => {
     throw new ReadError("denied", "answered 403");
   });
-  state.lists.set("shop", { revision: "2", ids: new Set(), count: 0, skipped: { infrastructure: 0, filter: 0 } });
+  state.lists.set("shop", {
+    revision: "2",
+    ids: new Set(),
+    count: 0,
+    skipped: { infrastructure: 0, filter: 0, name: 0 },
+  });
   await assert.rejects(verify(state, entries, "poll", signal), /the token may not read/);
   assert.equal(state.entries.size, 2);
 });
@@ -122,10 +133,10 @@ for (const [namespace, name, namespaces, want] of [
   ["shop", "orders", ["shop"], undefined],
   ["shop", "orders", ["Shop", "other"], "filter"],
   ["shop", "orders-canary", undefined, "filter"],
-  ["shop", "orders ", undefined, "filter"],
-  ["shop ", "orders", undefined, "filter"],
+  ["shop", "orders ", undefined, "name"],
+  ["shop ", "orders", undefined, "name"],
   ["shop", "x".repeat(253), undefined, undefined],
-  ["shop", "x".repeat(254), undefined, "filter"],
+  ["shop", "x".repeat(254), undefined, "name"],
 ] as const)
   test(`scopeOf() takes ${namespace}/${name.slice(0, 20)} of ${name.length} in ${namespaces ?? "all"} for ${want ?? "asked for"}`, () => {
     const services = { include: ["*"], exclude: ["*-canary"] };

@@ -9,9 +9,10 @@ import { serviceSchema } from "../../../adapters/service-form.ts";
 import type { Service } from "../../../src/model/service.ts";
 import { securityRow } from "../../security/row.ts";
 import { sized } from "../../size.ts";
+import { noRules } from "../no-rules.ts";
 
 const place = { registry: "prod", namespace: "default", name: "orders", source: "here" };
-const options: MappingOptions = { unhealthy: "drop", allUnhealthy: "drop" };
+const options: MappingOptions = { unhealthy: "drop", allUnhealthy: "drop", rules: noRules };
 
 function mapped(raw: readonly Partial<RawInstance>[], how: Partial<MappingOptions> = {}): Service | undefined {
   const whole = raw.map((one): RawInstance => ({ host: "192.0.2.1", port: 8080, ...one }));
@@ -330,9 +331,13 @@ test("toService() uses instances of which none is healthy as Polaris's clients d
   assert.deepEqual(used("keep", { host: "192.0.2.4" }), ["192.0.2.4"]);
 });
 
-test("toService() skips a service that is all Kubernetes's, and its instances in others", () => {
+test("toService() has no endpoint of a service that is all Kubernetes's, and leaves its instances in others out", () => {
   const stamped = { metadata: { source: "polaris-controller", clusterName: "east" } };
-  assert.equal(mapped([stamped, { metadata: { clusterName: "east" } }]), undefined);
+  const old = { metadata: { platform: "polaris-controller" } };
+  const { podsOnly, endpoints: none, ports: noPorts } = service([stamped, old]);
+  assert.deepEqual([podsOnly, none, noPorts], [true, [], []]);
+  for (const metadata of [{ clusterName: "east" }, { source: "polaris-controller" }, { platform: "vm" }])
+    assert.equal(service([{ metadata }]).endpoints.length, 1, JSON.stringify(metadata));
   const { leftOut, endpoints, ports } = service([{ ...stamped, port: 80 }, { host: "192.0.2.2" }]);
   assert.deepEqual(endpoints, [{ address: "192.0.2.2", weight: 100 }]);
   assert.deepEqual(
@@ -418,13 +423,10 @@ test("whatever instances say, toService() gives what the mesh can take, in any o
         JSON.stringify({ code: 200000, instances: raw.map((one, at) => ({ ...one, id: `${at}` })) }),
       );
       const { instances } = parseReply(body);
-      const given = toService(place, instances, { unhealthy, allUnhealthy: "drop" }, intern());
+      const given = toService(place, instances, { ...options, unhealthy }, intern());
       if (given === undefined) return;
       assert.deepEqual(schema.safeParse(given).error?.issues ?? [], []);
-      assert.deepEqual(
-        toService(place, [...instances].reverse(), { unhealthy, allUnhealthy: "drop" }, intern()),
-        given,
-      );
+      assert.deepEqual(toService(place, [...instances].reverse(), { ...options, unhealthy }, intern()), given);
     }),
     { numRuns: sized(500) },
   );

@@ -52,7 +52,9 @@ function catalogOf(count: number, change: (entry: Entry, at: number) => void, fa
       return { listed: true };
     },
     incomplete: () => undefined,
-    skipped: () => ({ filter: 0, infrastructure: 0 }),
+    skipped: () => ({ filter: 0, infrastructure: 0, name: 0 }),
+    skippedServices: () => [],
+    notes: () => [],
   };
 }
 

@@ -12,6 +12,7 @@ import { type ConsulOptions, placeParameters } from "../options.ts";
 import { http1 } from "./http1.ts";
 import { http2 } from "./http2.ts";
 import { dial } from "./line.ts";
+import { asReadError } from "./read-error.ts";
 import type { Head, Transport } from "./transport.ts";
 
 /** A good answer of Consul. */
@@ -290,16 +291,4 @@ async function understood<Result>(
   if (!isHeavy(octets, body.values())) return { digest: () => digestOf(octets), result: () => parser.parse(octets) };
   const { result, digest } = await turn(() => parseApart(parser, octets, signal), signal);
   return { digest: () => digest, result: () => result };
-}
-
-function asReadError(path: string, dc: string | undefined, cause: unknown): ReadError {
-  const what = `GET ${path}${dc === undefined ? "" : ` in ${dc}`}`;
-  if (!(cause instanceof ReadError)) return new ReadError("connection", what, { cause });
-  const { message } = cause;
-  const said = /^(answered|gave)/.test(message)
-    ? ` ${message}`
-    : /^Cannot/.test(message)
-      ? `: ${message}`
-      : `: the answer ${message}`;
-  return new ReadError(cause.failure, `${what}${said}`, { cause: cause.cause });
 }

@@ -16,7 +16,7 @@ export type Registry = Adapter & Required<Pick<Adapter, "waitForChange" | "close
 
 /** An adapter named `spring`, which its caller closes. */
 export function newRegistry(address: string | readonly string[], options: object = {}, nowMs?: () => number): Registry {
-  const parsed = eurekaOptions.parse({ address, interval: "500ms", ...options });
+  const parsed = eurekaOptions.parse({ address, interval: "500ms", timeout: "5m", ...options });
   const context = {
     registry: "spring",
     dir: "/",

@@ -5,16 +5,21 @@ import { eureka } from "./eureka/eureka.ts";
 import { type EurekaOptions, eurekaOptions } from "./eureka/options.ts";
 import { moduleAdapter } from "./module/module.ts";
 import { type ModuleOptions, moduleOptions } from "./module/options.ts";
+import { DEFAULT_WEIGHT } from "./polaris/mapping/instance.ts";
 import { type PolarisOptions, polarisOptions } from "./polaris/options.ts";
 import { polaris } from "./polaris/polaris.ts";
 import { type StaticOptions, staticOptions } from "./static/options.ts";
 import { staticFiles } from "./static/static.ts";
 
-const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create: consul };
-const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka };
+const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create: consul, traits: { caseless: true } };
+const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka, traits: { caseless: true } };
 const files: AdapterKind<StaticOptions> = { options: staticOptions, create: staticFiles };
 const module: AdapterKind<ModuleOptions> = { options: moduleOptions, create: moduleAdapter };
-const polarisServer: AdapterKind<PolarisOptions> = { options: polarisOptions, create: polaris };
+const polarisServer: AdapterKind<PolarisOptions> = {
+  options: polarisOptions,
+  create: polaris,
+  traits: { defaultWeight: DEFAULT_WEIGHT },
+};
 
 /** Every kind of registry, by the `kind` of the configuration. The only registration. */
 export const adapters: Readonly<Record<string, AdapterKind>> = {

@@ -2,6 +2,7 @@ import type { z } from "zod";
 import type { Log } from "../src/log.ts";
 import type { Metrics } from "../src/metrics.ts";
 import type { Adapter } from "../src/model/adapter.ts";
+import type { RegistryTraits } from "../src/model/settings.ts";
 import type { Secrets } from "../src/secrets.ts";
 
 /** What an adapter is given besides its own options. */
@@ -20,6 +21,7 @@ export interface AdapterContext {
 export interface AdapterKind<Options = unknown> {
   /** Strict, and without the keys that every registry has (`kind`, `name`, `poll`, …). */
   readonly options: z.ZodType<Options>;
+  readonly traits?: RegistryTraits;
   /**
    * `options` is what the schema gave.
    *

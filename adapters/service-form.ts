@@ -84,6 +84,7 @@ const endpoint = object({
   region: namePart.exactOptional(),
   zone: namePart.exactOptional(),
   subzone: namePart.exactOptional(),
+  network: namePart.exactOptional(),
 } satisfies Fields<Endpoint>);
 
 const kindOf = <Kind extends string>(kinds: Readonly<Record<Kind, true>>) => {

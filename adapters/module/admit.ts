@@ -2,7 +2,7 @@ import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { ReadError } from "../../src/errors.ts";
 import type { ServiceRead, Snapshot } from "../../src/model/adapter.ts";
-import type { Service, ServiceKey } from "../../src/model/service.ts";
+import type { Service, ServiceAlias, ServiceKey } from "../../src/model/service.ts";
 import { few } from "../text.ts";
 import type { Envelope, JudgedRead } from "../trust.ts";
 
@@ -121,8 +121,21 @@ function yielding(signal: AbortSignal): () => Promise<void> {
 /** What a registry lists in another order each time is no change. */
 function inOrder(judged: JudgedRead): JudgedRead {
   if (judged.state !== "ok") return judged;
-  const { endpoints, leftOut } = judged.service;
-  return { ...judged, service: { ...judged.service, endpoints: sorted(endpoints), leftOut: sorted(leftOut) } };
+  const { endpoints, leftOut, ports, legacyNames, aliases } = judged.service;
+  const service: Service = {
+    ...judged.service,
+    ports: [...ports].sort((a, b) => a.number - b.number),
+    endpoints: sorted(endpoints),
+    leftOut: sorted(leftOut),
+    legacyNames: [...legacyNames].sort(),
+    ...(aliases === undefined ? {} : { aliases: [...aliases].sort(byName) }),
+  };
+  return { ...judged, service };
+}
+
+function byName(a: ServiceAlias, b: ServiceAlias): number {
+  const [one, other] = [`${a.namespace}/${a.name}`, `${b.namespace}/${b.name}`];
+  return one < other ? -1 : Number(one > other);
 }
 
 function sorted<Item extends { readonly address: string }>(items: readonly Item[]): readonly Item[] {

@@ -16,6 +16,8 @@ const STEPS = 10;
 const LEAST_STEP_MS = 50;
 /** Wait so long at most before asking again for what could not be read. */
 const LONGEST_PAUSE_MS = 60_000;
+/** While nothing answers, one question is asked so often: a server that is back is seen within this time. */
+const LONGEST_OUTAGE_PAUSE_MS = 5000;
 /** So many failures in a row mean that nothing answers. */
 const MOST_FAILURES = 5;
 
@@ -39,6 +41,8 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
   let listsDueMs = 0;
   let failures = 0;
   let cursor = 0;
+  /** Something answered again after nothing had. What failed before says nothing of a name. */
+  let recoveredAtMs = 0;
 
   /** Names whose turn it is: those that changed lately or were never read, and the others one after the other. */
   function due(nowMs: number): readonly Entry[] {
@@ -54,8 +58,8 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
     return turn;
   }
 
-  function pauseMs({ failures: failed }: Entry): number {
-    return failed === 0
+  function pauseMs({ failures: failed, askedAtMs }: Entry): number {
+    return failed === 0 || askedAtMs < recoveredAtMs
       ? intervalMs
       : Math.max(intervalMs, backOffMs(failed + 1, { firstMs: intervalMs, mostMs: LONGEST_PAUSE_MS }));
   }
@@ -79,6 +83,7 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
     if (failures >= MOST_FAILURES) return;
     try {
       await action();
+      if (failures >= MOST_FAILURES - 1) recoveredAtMs = performance.now();
       failures = 0;
     } catch (error) {
       signal.throwIfAborted();
@@ -94,7 +99,7 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
       await sleep(stepMs + restMs, undefined, { signal });
       await step(signal);
       signal.throwIfAborted();
-      restMs = failures < MOST_FAILURES ? 0 : Math.min(restMs * 2 + intervalMs, LONGEST_PAUSE_MS);
+      restMs = failures < MOST_FAILURES ? 0 : Math.min(restMs * 2 + intervalMs, LONGEST_OUTAGE_PAUSE_MS);
       if (restMs > 0) failures = MOST_FAILURES - 1; // one question after the pause shows whether it is over
     }
   }

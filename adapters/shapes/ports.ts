@@ -66,7 +66,10 @@ function wantedPort(
 ): Wanted {
   const found = all.get(key) ?? [];
   const rule = rules.get(key);
-  const protocol = rule?.protocol ?? agreed(key, found, notes) ?? fallback ?? "TCP";
+  const stated = rule?.protocol ?? agreed(key, found, notes);
+  if (stated === undefined && fallback !== undefined)
+    notes.add(`no instance states a protocol: ${fallback}, as protocols of the registry says`);
+  const protocol = stated ?? fallback ?? "TCP";
   const own = rule?.name ?? protocolName(protocol);
   const numbers = [...new Set(found.map(({ number }) => number))].sort((a, b) => a - b);
   const declared = key !== OWN && numbers.length === 1 ? numbers[0] : undefined;

@@ -11,7 +11,9 @@ export function assemble(file: string, registries: readonly RegistryRead[], sect
     ...sections,
     file,
     dir,
-    registries: registries.flatMap(({ fields, options }) => (fields === undefined ? [] : [{ ...fields, options }])),
+    registries: registries.flatMap(({ fields, options, traits }) =>
+      fields === undefined ? [] : [{ ...fields, ...traits, options }],
+    ),
     aliases: aliases.map((rule) => ({ ...rule, in: rule.in ?? target.namespace })),
     vips: {
       ...vips,

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { EndpointRules, RegistrySettings, Settings } from "../model/settings.ts";
+import type { EndpointRules, RegistrySettings, RegistryTraits, Settings } from "../model/settings.ts";
 
 /** One entry of `registries`. */
 export interface RegistryConfig extends RegistrySettings {
@@ -132,5 +132,5 @@ export interface Config extends Settings {
 export interface ConfigContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** By kind, the schema of the options that only this kind of registry takes. */
-  readonly adapters: Readonly<Record<string, { readonly options: z.ZodType }>>;
+  readonly adapters: Readonly<Record<string, { readonly options: z.ZodType; readonly traits?: RegistryTraits }>>;
 }

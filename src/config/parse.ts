@@ -72,7 +72,7 @@ function readRegistries(raw: unknown = [], adapters: ConfigContext["adapters"], 
       });
     const options =
       adapter === undefined ? undefined : readWith(adapter.options, own, path, `a ${String(kind)} registry`, problems);
-    return { index, name: typeof name === "string" ? name : undefined, fields, options };
+    return { index, name: typeof name === "string" ? name : undefined, fields, options, traits: adapter?.traits };
   });
 }
 

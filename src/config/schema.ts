@@ -86,6 +86,17 @@ function endpointRange(text: string): string {
   return range;
 }
 
+/** A network's name as istiod takes it, or such names by region; `*` is any other. */
+const networkName = textField((text) => {
+  if (!/^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/.test(text))
+    throw new Error(`must be the name of a network, which is a label's value in Kubernetes, not "${text}"`);
+  return text;
+});
+const networkField = z.union([
+  networkName.transform((network): Readonly<Record<string, string>> => ({ "*": network })),
+  z.record(z.string().min(1), networkName),
+]);
+
 /** What every registry takes, whatever its kind. */
 export const registryShape = {
   kind: z.string(),
@@ -101,6 +112,8 @@ export const registryShape = {
   demand: z.enum(["all", "reported"]).default("all"),
   demandTtl: duration.refine((ms) => ms >= 1000, "must be at least 1s").prefault("30d"),
   maxServices: z.int().min(1).optional(),
+  share: z.int().min(1).max(1000).optional(),
+  network: networkField.optional(),
   ranges: vipRanges.optional(),
 };
 

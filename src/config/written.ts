@@ -1,4 +1,4 @@
-import type { AliasRule, Settings } from "../model/settings.ts";
+import type { AliasRule, RegistryTraits, Settings } from "../model/settings.ts";
 import type { Config, DnsConfig, RegistryConfig, VipConfig } from "./config.ts";
 
 /**
@@ -26,4 +26,6 @@ export interface RegistryRead {
   readonly fields: WrittenRegistry | undefined;
   /** As the adapter's own schema gives them. */
   readonly options: unknown;
+  /** Of its kind. */
+  readonly traits?: RegistryTraits | undefined;
 }

@@ -55,12 +55,15 @@ export interface Controller {
   latest(): Decision | undefined;
   /** Whether the first pass has ended, well or not. */
   hasPassed(): boolean;
+  /** Read a registry anew, or all of them, not too often, and decide on what has changed. @throws The signal's reason when it aborts. */
+  look(registry: string | undefined, signal: AbortSignal): Promise<void>;
   /** Resolves when everything has ended after `signal` aborts. */
   readonly done: Promise<void>;
 }
 
 const MOST_TICK_MS = 10_000;
 const PROGRESS_MS = 2_000;
+const LOOK_AGAIN_MS = 10;
 /** What could not be done about a question is tried again for one that comes after so long. */
 const ASKED_AGAIN_MS = 60_000;
 
@@ -76,6 +79,8 @@ interface State extends Omit<ControllerOptions, "adapters" | "demand" | "metrics
   readonly seen: { readings: number; target: number; leadership: number; demand: number };
   schedule: Schedule;
   latest: Decision | undefined;
+  /** Version of the readings that it was made from. */
+  decidedReadings: number;
   hasPassed: boolean;
   /** Passes in a row of which something could not be written. */
   unfinished: number;
@@ -103,6 +108,7 @@ export function startController(options: ControllerOptions): Controller {
     seen: { readings: -1, target: -1, leadership: -1, demand: -1 },
     schedule: { isAllDue: true, allDueMs: 0, restedMs: 0 },
     latest: undefined,
+    decidedReadings: -1,
     hasPassed: false,
     unfinished: 0,
   };
@@ -125,6 +131,11 @@ export function startController(options: ControllerOptions): Controller {
     readers: state.readers,
     latest: () => state.latest,
     hasPassed: () => state.hasPassed,
+    async look(registry, within) {
+      await state.readers.look(registry, within);
+      const wanted = state.readers.changes.version();
+      while (state.decidedReadings < wanted) await delay(LOOK_AGAIN_MS, undefined, { signal: within });
+    },
     done: Promise.all([passes, state.readers.done]).then(() => undefined),
   };
 }
@@ -202,6 +213,7 @@ async function passAll(state: State): Promise<void> {
   });
   state.onWritten?.(report);
   state.latest = decision;
+  state.decidedReadings = seen.readings;
   state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
   demand.keep((service) => knows(decision, service));
   books.decided(decision, leadership.isLeader());
@@ -225,6 +237,7 @@ async function passPartly(state: State): Promise<PartialOutcome> {
   const decision = { ...partial.decision, plan: books.refusals.sift(partial.decision.plan) };
   const report = await writeUpdates(decision, passOptions(state, leadership.isLeader()));
   state.latest = decision;
+  state.decidedReadings = seen.readings;
   await conclude(state, decision, report, 0, startedMs);
   return partial.isUnfinished ? "unfinished" : "whole";
 }

@@ -7,6 +7,7 @@ import type { Adapter, Snapshot } from "../model/adapter.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Reading } from "../plan/catalog/catalog.ts";
 import { differences, type ReadPair } from "../plan/differences.ts";
+import { createLooks, type Looks } from "./looks.ts";
 import type { ControllerMetrics } from "./metrics.ts";
 import { runSchedule } from "./schedule.ts";
 import { createTally, type Tally } from "./tally.ts";
@@ -24,6 +25,8 @@ export interface Readers {
   readonly readAtMs: ReadonlyMap<string, number>;
   /** Counts every reading that differs from the one before. */
   readonly changes: Changes;
+  /** Read a registry anew, or all of them, not too often; resolves when that has ended. @throws The signal's reason when it aborts. */
+  look(registry: string | undefined, signal: AbortSignal): Promise<void>;
   /** Resolves when all have ended. */
   readonly done: Promise<unknown>;
 }
@@ -34,6 +37,7 @@ interface State extends ReaderOptions {
   readonly changes: Changes;
   /** By registry. */
   readonly tallies: ReadonlyMap<string, Tally>;
+  readonly looks: ReadonlyMap<string, Looks>;
 }
 
 /** What registries are read with. */
@@ -55,10 +59,15 @@ export function startReaders(jobs: readonly ReadJob[], options: ReaderOptions): 
     readAtMs: new Map(),
     changes: createChanges(),
     tallies: new Map(jobs.map(({ adapter }) => [adapter.registry, createTally()])),
+    looks: new Map(jobs.map(({ adapter }) => [adapter.registry, createLooks()])),
     ...options,
   };
   const { readings, readAtMs, changes } = state;
-  return { readings, readAtMs, changes, done: Promise.all(jobs.map((job) => readAgain(state, job))) };
+  async function look(registry: string | undefined, signal: AbortSignal): Promise<void> {
+    const looks = [...state.looks].filter(([name]) => registry === undefined || name === registry);
+    await Promise.all(looks.map(([, one]) => one.look(signal)));
+  }
+  return { readings, readAtMs, changes, look, done: Promise.all(jobs.map((job) => readAgain(state, job))) };
 }
 
 /** A registry that is back is seen within this time. */
@@ -69,7 +78,8 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
   const { signal, metrics } = state;
   const { registry } = adapter;
   const standing = () => state.standing(registry);
-  const due = createChanges();
+  const looks = state.looks.get(registry) ?? createLooks();
+  const { due } = looks;
   const scheduled = runSchedule(poll, () => due.notify(), signal);
   let trigger: "poll" | "hint" = "poll";
   let polled = due.version();
@@ -84,6 +94,7 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
           revision = snapshot.revision;
           keep(state, registry, snapshot);
         } finally {
+          looks.ended(polled);
           metrics.registryReadDuration.observe({ registry }, (performance.now() - started) / 1000);
         }
       },

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { ReportAnswer, ReportHandler } from "../model/report.ts";
+import type { Report, ReportAnswer, ReportHandler } from "../model/report.ts";
 import { registryOfKey, type ServiceKey } from "../model/service.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { Demand } from "./demand.ts";
-import { type Found, type LookupSources, reportLookup } from "./report-lookup.ts";
+import { type Found, type Lookup, type LookupSources, reportLookup } from "./report-lookup.ts";
 
 /** What reports are answered from. */
 export interface ReportHandlerOptions extends LookupSources {
@@ -14,11 +14,15 @@ export interface ReportHandlerOptions extends LookupSources {
   readonly nowMs: () => number;
   /** How long an answer may wait. */
   readonly waitMs: () => number;
+  /** Read a registry anew, or all, and decide on it: what is not known may have been registered a moment ago. */
+  readonly look?: (registry: string | undefined, signal: AbortSignal) => Promise<void>;
 }
 
 /** Requests that wait at a time; more are told to ask again. */
 const MOST_WAITING = 1000;
 const CHECK_AGAIN_MS = 25;
+/** So long a registry may take to be read before a name counts as unknown. */
+const MOST_LOOK_MS = 3000;
 /** Large batches are checked less often. */
 const CHECKED_AT_ONCE = 100;
 
@@ -37,12 +41,44 @@ export function reportHandler(options: ReportHandlerOptions): ReportHandler {
       const decision = latest();
       if (decision === undefined || table() === undefined)
         return reports.map(() => ({ state: "unavailable", why: "the registries have not been read yet" }));
-      const found = reports.map((one) => find(one, decision));
+      const found = await foundAnew(
+        state,
+        reports,
+        reports.map((one) => find(one, decision)),
+        find,
+      );
       const atMs = nowMs();
       for (const one of found) if (!("state" in one)) demand.ask(one.key, { caller, via: "report" }, atMs);
       return settled(state, found, signal);
     },
   };
+}
+
+/** What was found, and what is found of the rest once the registries have been read anew. */
+async function foundAnew(
+  state: State,
+  reports: readonly Report[],
+  found: readonly Found[],
+  find: Lookup,
+): Promise<readonly Found[]> {
+  const isUnknown = (one: Found | undefined) => one !== undefined && "state" in one && one.state === "unknown";
+  const unknown = reports.filter((_, at) => isUnknown(found[at]));
+  if (unknown.length === 0 || state.look === undefined || state.waiting >= MOST_WAITING) return found;
+  const named = new Set(unknown.map((one) => ("name" in one ? undefined : one.registry)));
+  const signal = AbortSignal.timeout(MOST_LOOK_MS);
+  state.waiting++;
+  try {
+    await Promise.all(
+      [...(named.has(undefined) ? [undefined] : named)].map((registry) => state.look?.(registry, signal)),
+    );
+  } catch {
+    // It took too long: what is known counts.
+  } finally {
+    state.waiting--;
+  }
+  const decision = state.latest();
+  if (decision === undefined) return found;
+  return reports.map((report, at) => (isUnknown(found[at]) ? find(report, decision) : (found[at] as Found)));
 }
 
 /** The answers once all are there, or when they have been waited for long enough. */

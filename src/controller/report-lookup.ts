@@ -48,6 +48,9 @@ function findService(
   const key = serviceKey(owner, namespace, service);
   const found = placeOf(key, decision);
   if (found !== undefined) return found;
+  const alias = aliasesOf(state, decision).get(`${owner}/${namespace}/${service}`);
+  const of = alias?.length === 1 && alias[0] !== undefined ? placeOf(alias[0], decision) : undefined;
+  if (of !== undefined) return of;
   const { authorities, failed, services } = decision.catalog;
   const authority = authorities.get(owner);
   if (authority === undefined) return { state: "unknown", nearest: guess(state, owner, authorities.keys()) };
@@ -73,12 +76,26 @@ function findName(state: State, text: string, decision: Decision): Found {
   return { state: "unknown", nearest: guess(state, name, table?.names.keys() ?? []) };
 }
 
-/** Services by the other names that their registries have for them, such as L5 sids. */
+/**
+ * Services by the other names that their registries have for them, such as L5 sids, alone and with registry and namespace; and by their
+ * own, as `explain` takes them.
+ */
 function aliasesOf(state: State, { catalog, undemanded }: Decision): ReadonlyMap<string, readonly ServiceKey[]> {
   if (state.aliases?.of === catalog) return state.aliases.keys;
   const keys = new Map<string, ServiceKey[]>();
-  for (const [key, service] of [...catalog.services, ...undemanded])
-    for (const { name } of service.aliases ?? []) keys.set(name, [...(keys.get(name) ?? []), key]);
+  const put = (name: string, key: ServiceKey) => {
+    const known = keys.get(name);
+    if (known === undefined) keys.set(name, [key]);
+    else if (!known.includes(key)) known.push(key);
+  };
+  for (const [key, service] of [...catalog.services, ...undemanded]) {
+    for (const { namespace, name } of service.aliases ?? []) {
+      put(name, key);
+      put(`${namespace}/${name}`, key);
+      put(`${service.registry}/${namespace}/${name}`, key);
+    }
+    for (const name of [service.name, `${service.namespace}/${service.name}`, key]) put(name, key);
+  }
   state.aliases = { of: catalog, keys };
   return keys;
 }

@@ -18,6 +18,7 @@ export function parseAddress(
 
 /** `192.0.2.1:80`, `[2001:db8::1]:80`, `db-1.example.net:80` */
 export function addressAndPort(address: string, port: number | string): string {
+  if (address.startsWith("[")) return `${address}:${port}`;
   return address.includes(":") ? `[${address}]:${port}` : `${addressText(address)}:${port}`;
 }
 

@@ -74,6 +74,7 @@ export interface EntryEndpoint {
   /** `region/zone/subzone` */
   readonly locality?: string;
   readonly weight?: number;
+  readonly network?: string;
 }
 
 /** The part of istio.io/api networking/v1 ServiceEntry that is written here. */

@@ -27,6 +27,8 @@ export interface Endpoint {
   readonly region?: string;
   readonly zone?: string;
   readonly subzone?: string;
+  /** The network that it is in, of a mesh of several: callers in others come through its gateway. */
+  readonly network?: string;
 }
 
 /** The endpoint's own number of a port, if it has one. A port may be called "constructor", which every object has. */

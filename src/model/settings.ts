@@ -9,8 +9,16 @@ export interface EndpointRules {
   readonly deny?: readonly string[];
 }
 
+/** What all registries of a kind have in common. */
+export interface RegistryTraits {
+  /** The weight that registrants have by default; 1 if left out. */
+  readonly defaultWeight?: number;
+  /** Names are compared without case. */
+  readonly caseless?: true;
+}
+
 /** What is decided of every registry, whatever its kind. */
-export interface RegistrySettings {
+export interface RegistrySettings extends RegistryTraits {
   readonly name: string;
   /** Cron expression with seconds. */
   readonly poll: string;
@@ -28,6 +36,10 @@ export interface RegistrySettings {
   readonly demand?: "all" | "reported";
   /** How long they stand after they were asked for last. */
   readonly demandTtlMs?: number;
+  /** Networks that its endpoints are in, by region (a datacenter of Consul); `*` for all others. */
+  readonly network?: Readonly<Record<string, string>> | undefined;
+  /** What that default counts as among registries that are merged; 1 if left out. */
+  readonly share?: number | undefined;
   /** How many of its services may stand; any number if left out. */
   readonly maxServices?: number | undefined;
   /** CIDRs that its new VIPs come from, and nobody else's; those of `vips` if left out. */

@@ -6,6 +6,7 @@ import { keepMoved } from "./catalog/keep-moved.ts";
 import { type Limited, limitHolds, limitServices, serviceLimits } from "./catalog/limit-services.ts";
 import { merge } from "./catalog/merge.ts";
 import { keepSpelling } from "./catalog/spelling.ts";
+import { weightScales } from "./catalog/weights.ts";
 import type { Decision, DecisionInput } from "./decision.ts";
 import { type Demanded, type DemandOptions, divideByDemand, stillKnown } from "./demand.ts";
 import { demandTtls } from "./known.ts";
@@ -37,7 +38,13 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
   const readings = new Map(input.readings);
   const indexed = indexStanding(input.standing);
   yield;
-  const merged = merge(keepSpelling(readings, indexed, settings.merge, memory), indexed, settings.merge, memory);
+  const merged = merge(
+    keepSpelling(readings, indexed, settings.merge, memory),
+    indexed,
+    settings.merge,
+    memory,
+    weightScales(settings.merge, settings.registries),
+  );
   yield;
   const listed = keepMoved(merged, indexed, memory);
   yield;
@@ -114,10 +121,10 @@ function takersThatCannotStand({ naming, desired, plan, standing }: Decision): r
 
 function namingOptions({ hosts, target, registries, aliases }: Settings): Omit<NamingOptions, "nowMs"> {
   const legacyNames = new Map(registries.map((registry) => [registry.name, registry.legacyNames]));
-  const namesOf = (option: "dots" | "singleLabels") =>
+  const namesOf = (option: "dots" | "singleLabels" | "caseless") =>
     new Set(registries.flatMap((registry) => (registry[option] === true ? [registry.name] : [])));
   const { clusterDomain } = target;
-  const may = { dots: namesOf("dots"), singleLabels: namesOf("singleLabels") };
+  const may = { dots: namesOf("dots"), singleLabels: namesOf("singleLabels"), caseless: namesOf("caseless") };
   return { template: hosts.template, clusterDomain, legacyNames, ...may, aliases };
 }
 

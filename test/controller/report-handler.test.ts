@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as turnOfLoop } from "node:timers/promises";
 import fc from "fast-check";
 import { createDemand } from "../../src/controller/demand.ts";
+import { createLooks } from "../../src/controller/looks.ts";
 import { reportHandler } from "../../src/controller/report-handler.ts";
 import type { NameTable } from "../../src/model/name-table.ts";
 import type { Report, ReportAnswer } from "../../src/model/report.ts";
@@ -51,6 +53,15 @@ function handler({ said = services as Said, merge = [] as readonly string[], set
   return { report, demand, setTable, table };
 }
 
+const table: NameTable = buildNameTable(standing(), { settleMs: 0, nowMs: NOW_MS });
+const decided = (said: Said) =>
+  decider(settings)({
+    readings: readings({ dc1: said, dc2: [] }),
+    standing: standing(),
+    nowMs: NOW_MS,
+    allowDeletes: new Set(),
+  });
+
 const parts = (registry: string, name: string) => ({ registry, namespace: "shop", service: name });
 const readyOrders: ReportAnswer = {
   state: "ready",
@@ -78,6 +89,30 @@ const cases: readonly {
   { name: "a legacy name of it", report: { name: "stock.l5.example.org" }, want: pending("stock") },
   { name: "an L5 sid", report: { name: "1001:2" }, want: pending("sid") },
   { name: "an L5 sid as DNS has it", report: { name: "1001.2.l5.example.org" }, want: pending("sid") },
+  { name: "a service's own name", report: { name: "stock" }, want: pending("stock") },
+  { name: "a service's namespace and name", report: { name: "shop/stock" }, want: pending("stock") },
+  { name: "a key", report: { name: "dc1/shop/stock" }, want: pending("stock") },
+  {
+    name: "an alias as namespace and service",
+    report: { registry: "dc1", namespace: "l5", service: "1001:2" },
+    want: pending("sid"),
+  },
+  { name: "an alias with its namespace", report: { name: "l5/1001:2" }, want: pending("sid") },
+  {
+    name: "a sid that is a service's own name",
+    report: { name: "64001:65536" },
+    said: [service("64001:65536")],
+    want: {
+      state: "pending",
+      service: "dc1/shop/64001:65536",
+      host: "64001-65536-7e3a100aa7ca638c.shop.dc1.mesh.internal",
+    },
+  },
+  {
+    name: "an alias of another registry",
+    report: { registry: "dc2", namespace: "l5", service: "1001:2" },
+    want: { state: "unknown", nearest: [] },
+  },
   { name: "a member of a group", report: parts("dc2", "stock"), merge: ["dc1", "dc2"], want: pending("stock") },
   {
     name: "a name that two services have in their registry",
@@ -145,6 +180,64 @@ for (const { name, report: asked, want, ...how } of cases)
     const known = want.state === "ready" || want.state === "pending" ? [want.service] : [];
     assert.deepEqual([...demand.demands().keys()], known);
   });
+
+test("reportHandler() reads the registry anew before it says that it does not know, once for a batch", async () => {
+  let decision = decided([]);
+  const looks: (string | undefined)[] = [];
+  const demand = createDemand();
+  const { report } = reportHandler({
+    ...{ table: () => table, latest: () => decision, demand, nowMs: () => NOW_MS, merge: () => [], waitMs: () => 0 },
+    async look(registry) {
+      looks.push(registry);
+      decision = decided([service("stock")]);
+    },
+  });
+  const ask = (...reports: readonly Report[]) => report(reports, "web", new AbortController().signal);
+  const answers = await ask(parts("dc1", "stock"), parts("dc1", "stock"), parts("dc1", "nobody"));
+  assert.deepEqual(
+    answers.map(({ state }) => state),
+    ["pending", "pending", "unknown"],
+  );
+  await ask(parts("dc1", "stock"));
+  await ask({ name: "nobody.example.org" }, parts("dc2", "x"));
+  assert.deepEqual(looks, ["dc1", undefined], "what is known is not looked for");
+});
+
+test("reportHandler() answers from what it knows where a registry cannot be read anew", async () => {
+  const { report } = reportHandler({
+    ...{ table: () => table, latest: () => decided([]), demand: createDemand(), nowMs: () => NOW_MS },
+    ...{ merge: () => [], waitMs: () => 0, look: async () => Promise.reject(new Error("too long")) },
+  });
+  const [answer] = await report([parts("dc1", "stock")], "web", new AbortController().signal);
+  assert.equal(answer?.state, "unknown");
+});
+
+test("a look has the registry read once in two seconds, and waits for a read that began after it", async () => {
+  let nowMs = 0;
+  const { due, ended, look } = createLooks(() => nowMs);
+  const signal = AbortSignal.timeout(10_000);
+  const state = { isDone: false };
+  const first = look(signal).then(() => {
+    state.isDone = true;
+  });
+  assert.equal(due.version(), 1);
+  ended(0); // one that had begun before
+  await turnOfLoop();
+  assert.equal(state.isDone, false);
+  const second = look(signal);
+  assert.equal(due.version(), 1, "the second waits with the first");
+  ended(1);
+  await Promise.all([first, second]);
+  nowMs = 1999;
+  await look(signal);
+  assert.equal(due.version(), 1);
+  nowMs = 2000;
+  const aborted = new AbortController();
+  const third = look(aborted.signal);
+  assert.equal(due.version(), 2);
+  aborted.abort(new Error("too long"));
+  await assert.rejects(third, /too long/);
+});
 
 test("reportHandler() says why a service may not come", async () => {
   const [answer] = await handler().report([parts("dc1", "taken")]);

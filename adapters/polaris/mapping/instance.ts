@@ -41,7 +41,8 @@ export interface Instance {
   readonly notes: readonly string[];
 }
 
-const DEFAULT_WEIGHT = 100;
+/** Of an instance that states none. */
+export const DEFAULT_WEIGHT = 100;
 
 /** What an instance of the service `name` is; or why it is passed over: a pod, or left out by the operator's rules. */
 export function toInstance(

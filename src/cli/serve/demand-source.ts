@@ -47,6 +47,7 @@ export function demandSource({ running, table, context: { metrics, log } }: Dema
     ...{ table, latest, demand },
     nowMs: () => running()?.opened.target.nowMs() ?? Date.now(),
     merge: () => running()?.config.merge ?? [],
+    look: async (registry, signal) => running()?.controller?.look(registry, signal),
     waitMs: () => running()?.config.http.reports?.waitMs ?? 0,
   });
 

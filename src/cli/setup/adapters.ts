@@ -1,8 +1,9 @@
 import type { Config } from "../../config/config.ts";
 import { ConfigError } from "../../errors.ts";
 import { vipRanges } from "../../istio/ranges.ts";
-import type { Adapter } from "../../model/adapter.ts";
+import type { Adapter, Snapshot } from "../../model/adapter.ts";
 import { type AdmitEndpoints, admitEndpoints } from "../../plan/catalog/admit-endpoints.ts";
+import { placeInNetworks } from "../../plan/catalog/networks.ts";
 import type { CliContext } from "../context.ts";
 import { withOptions } from "./denied.ts";
 
@@ -26,7 +27,8 @@ export async function createAdapters(
   const adapters = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   if (failed.length === 0)
     return adapters.map((adapter, at) => {
-      const admitted = admitting(adapter, endpointsOf(config, adapter.registry), serviceRanges);
+      const { registry: name } = adapter;
+      const admitted = admitting(adapter, endpointsOf(config, name), networksOf(config, name), serviceRanges);
       const registry = registries[at];
       return registry === undefined ? admitted : namingOptions(admitted, registry, config, context);
     });
@@ -67,13 +69,24 @@ function namingOptions(
   };
 }
 
+/** Which network the endpoints of a registry are in. */
+function networksOf(config: Config, registry: string): (snapshot: Snapshot) => Snapshot {
+  const networks = config.registries.find(({ name }) => name === registry)?.network;
+  return networks === undefined ? (snapshot) => snapshot : placeInNetworks(networks);
+}
+
 /** No registry may lead the mesh back into itself, or its callers to what is theirs alone. */
-function admitting(adapter: Adapter, admit: AdmitEndpoints, serviceRanges: ServiceRanges = async () => []): Adapter {
+function admitting(
+  adapter: Adapter,
+  admit: AdmitEndpoints,
+  place: (snapshot: Snapshot) => Snapshot,
+  serviceRanges: ServiceRanges = async () => [],
+): Adapter {
   return {
     ...adapter,
     async read(signal, options) {
       const [snapshot, services] = await Promise.all([adapter.read(signal, options), serviceRanges()]);
-      return admit(snapshot, services);
+      return place(admit(snapshot, services));
     },
   };
 }

@@ -15,5 +15,6 @@ export function fromEntry(endpoint: EntryEndpoint, names: ReadonlyMap<string, st
     ...(region ? { region } : {}),
     ...(zone ? { zone } : {}),
     ...(subzone ? { subzone } : {}),
+    ...(endpoint.network === undefined ? {} : { network: endpoint.network }),
   };
 }

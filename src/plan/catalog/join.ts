@@ -10,6 +10,7 @@ import {
 } from "../../model/service.ts";
 import type { CatalogService } from "./catalog.ts";
 import { fromEntry } from "./from-entry.ts";
+import { scaled, type WeightScales } from "./weights.ts";
 
 /** What one registry of a merge group said of a service. */
 export type MemberRead =
@@ -25,6 +26,7 @@ export function join(
   key: ServiceKey,
   members: readonly Member[],
   entry: ServiceEntry | undefined,
+  scales: WeightScales = new Map(),
 ): CatalogService | string {
   const read = members.flatMap(({ read }) => (read.state === "ok" ? [read.service] : []));
   const [first] = read;
@@ -34,7 +36,7 @@ export function join(
   // The first member's declaration of a port counts; the ports keep the members' order.
   const ports = new Map(read.flatMap((service) => service.ports.map((port) => [port.name, port] as const)).reverse());
   const declared = [...ports.values()].reverse();
-  const joined = joinEndpoints(members, ports, standingMembers(entry, declared));
+  const joined = joinEndpoints(members, ports, standingMembers(entry, declared), scales);
   return {
     registry: parts?.registry ?? first.registry,
     namespace: first.namespace,
@@ -77,12 +79,15 @@ function joinEndpoints(
   members: readonly Member[],
   ports: ReadonlyMap<string, ServicePort>,
   standing: (registry: string) => StandingMember,
+  scales: WeightScales,
 ): readonly { readonly registry: string; readonly endpoints: readonly Endpoint[] }[] {
   const places = new Map<string, { readonly endpoint: Endpoint; readonly from: string[] }>();
   for (const { registry, read } of members) {
     if (read.state === "absent") continue;
     const own = read.state === "ok" ? read.service : standing(registry);
-    for (const endpoint of own.endpoints.map((one) => onItsPorts(one, own.ports, ports))) {
+    // What stands has been scaled.
+    const weighed = read.state === "ok" ? scaled(own.endpoints, scales.get(registry)) : own.endpoints;
+    for (const endpoint of weighed.map((one) => onItsPorts(one, own.ports, ports))) {
       const place = JSON.stringify([endpoint.address, Object.entries(endpoint.ports ?? {}).sort()]);
       const known = places.get(place);
       if (known === undefined) places.set(place, { endpoint, from: [registry] });

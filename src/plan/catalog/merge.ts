@@ -6,6 +6,7 @@ import type { IndexedStanding } from "../standing.ts";
 import type { Authority, Catalog, CatalogService, Reading } from "./catalog.ts";
 import { join, type MemberRead } from "./join.ts";
 import { settlePorts } from "./settle.ts";
+import type { WeightScales } from "./weights.ts";
 
 /**
  * Join what the registries said into one catalog.
@@ -15,12 +16,14 @@ import { settlePorts } from "./settle.ts";
  * every member said so.
  *
  * @param readings by registry, in configuration order
+ * @param scales of the weights of registries in `group`
  */
 export function merge(
   readings: ReadonlyMap<string, Reading>,
   standing: IndexedStanding,
   group: readonly string[] = [],
   memory: PlanMemory = planMemory(),
+  scales: WeightScales = new Map(),
 ): Catalog {
   const services = new Map<ServiceKey, CatalogService>();
   const failed = new Map<ServiceKey, string>();
@@ -44,7 +47,7 @@ export function merge(
     }
   }
   if (primary !== undefined)
-    mergeGroup({ group, primary, readings, standing, previous: memory.decision?.catalog, services, failed });
+    mergeGroup({ group, primary, readings, standing, scales, previous: memory.decision?.catalog, services, failed });
   return { services, failed, authorities };
 }
 
@@ -77,13 +80,14 @@ interface GroupInput {
   readonly primary: string;
   readonly readings: ReadonlyMap<string, Reading>;
   readonly standing: IndexedStanding;
+  readonly scales: WeightScales;
   readonly previous: Catalog | undefined;
   readonly services: Map<ServiceKey, CatalogService>;
   readonly failed: Map<ServiceKey, string>;
 }
 
 function mergeGroup(input: GroupInput): void {
-  const { group, primary, readings, standing, previous, services, failed } = input;
+  const { group, primary, readings, standing, scales, previous, services, failed } = input;
   const names = new Set<string>();
   const reads = new Map<string, Map<string, MemberRead>>();
   for (const registry of group) {
@@ -104,7 +108,7 @@ function mergeGroup(input: GroupInput): void {
       read: reads.get(registry)?.get(name) ?? silent(authorityOf(registry, readings.get(registry))),
     }));
     const entry = standing.entries.get(key)?.manifest;
-    const parts = join(key, members, entry);
+    const parts = join(key, members, entry, scales);
     if (typeof parts === "string") failed.set(key, parts);
     else if (parts.podsOnly !== true || stands(key, standing)) {
       const joined = settlePorts(parts, entry);

@@ -39,6 +39,8 @@ export interface NamingOptions {
   /** Registries whose legacy names may be of one label. */
   readonly singleLabels?: ReadonlySet<string>;
   readonly aliases: readonly AliasRule[];
+  /** Registries that compare names without case: so do the rules for their services. */
+  readonly caseless?: ReadonlySet<string>;
   /** When names move that move in this pass. */
   readonly nowMs: number;
 }
@@ -72,7 +74,8 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
     const name = lowerCase(fill(rule.as, service));
-    if (ruleMatches(rule, service)) aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
+    if (ruleMatches(rule, service, options.caseless?.has(registry) === true))
+      aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
   }
   return {
     host,
@@ -115,11 +118,12 @@ function droppedNotes(names: Wishes["legacyNames"]): readonly string[] {
   return more === 0 ? notes : [...notes, `${more} further legacy names were dropped`];
 }
 
-function ruleMatches(rule: AliasRule, service: CatalogService): boolean {
+function ruleMatches(rule: AliasRule, service: CatalogService, isCaseless: boolean): boolean {
+  const spelled = isCaseless ? lowerCase : (text: string) => text;
   return (
     rule.registry === service.registry &&
     globMatches(rule.namespace, service.namespace) &&
-    globMatches(rule.service, service.name) &&
-    rule.exclude?.some((glob) => globMatches(glob, service.name)) !== true
+    globMatches(spelled(rule.service), spelled(service.name)) &&
+    rule.exclude?.some((glob) => globMatches(spelled(glob), spelled(service.name))) !== true
   );
 }

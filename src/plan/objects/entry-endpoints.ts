@@ -38,5 +38,6 @@ function entryEndpoint(endpoint: Endpoint, portNames: ReadonlyMap<string, string
     // A zone counts only within a region, a subzone only within a zone.
     ...(depth === 0 ? {} : { locality: locality.slice(0, depth === -1 ? 3 : depth).join("/") }),
     ...(endpoint.weight === undefined ? {} : { weight: endpoint.weight }),
+    ...(endpoint.network === undefined ? {} : { network: endpoint.network }),
   };
 }

@@ -59,8 +59,13 @@ test("read() passes over what is not for the mesh, and counts it", { skip }, asy
   );
   const filters = { services: { include: ["web*", "db", "po?"], exclude: ["*-canary"] } };
   const snapshot = await read(registryAt(t, server.address, filters));
-  assert.deepEqual(Object.keys(services(snapshot)), ["db", "web"]);
+  assert.deepEqual(Object.keys(services(snapshot)), ["db", "pod", "web"]);
+  assert.equal(services(snapshot)["pod"]?.podsOnly, true, "it is listed, and has no endpoint");
   assert.deepEqual(snapshot.skipped, { infrastructure: 2, kubernetes: 1, filter: 1 });
+  assert.deepEqual(
+    snapshot.skippedServices?.map(({ name, kind }) => `${kind} ${name}`),
+    ["filter default/web-canary", "kubernetes default/pod", "infrastructure default/web-proxy"],
+  );
 });
 
 test("read() of a name that is no path", { skip }, async (t) => {

@@ -503,3 +503,46 @@ test("of many reads that name no service twenty are told of, and how many there 
     assert.equal(/and \d+ more$/.exec(incomplete)?.[0], more);
   }
 });
+
+test("a module that lists ports and names in another order has changed nothing", async () => {
+  const port = (name: string, number: number) => ({ name, number, protocol: "HTTP" });
+  const aliases = [
+    { namespace: "b", name: "x" },
+    { namespace: "a", name: "y" },
+  ];
+  let turn = 0;
+  const turned = <Item>(items: readonly Item[]) => (turn % 2 === 0 ? items : items.toReversed());
+  const adapter = guarded(
+    {
+      registry: "own",
+      async read() {
+        turn++;
+        const service = {
+          ...{
+            registry: "own",
+            namespace: "shop",
+            name: "orders",
+            leftOut: [],
+            metadata: {},
+            source: "here",
+            notes: [],
+          },
+          ports: turned([port("web", 80), port("admin", 90)]),
+          endpoints: turned([{ address: "192.0.2.1" }, { address: "192.0.2.2" }]),
+          legacyNames: turned(["a.example.org", "b.example.org"]),
+          aliases: turned(aliases),
+        };
+        return { registry: "own", services: [{ state: "ok", service }], revision: "1" };
+      },
+    },
+    { registry: "own", legacyNames: true, readTimeoutMs: 1000, log: { debug() {}, info() {}, warn() {}, error() {} } },
+  );
+  const again = () => adapter.read(new AbortController().signal, { trigger: "poll" });
+  const reads = [await again(), await again()].map(({ services: [one] }) => one?.state === "ok" && one.service);
+  assert.ok(reads[0]);
+  assert.equal(reads[0], reads[1]);
+  assert.deepEqual(
+    reads[0].ports.map(({ number }) => number),
+    [80, 90],
+  );
+});

@@ -4,7 +4,7 @@ import type { Catalog } from "../../../adapters/polaris/catalog.ts";
 import type { Entry } from "../../../adapters/polaris/entry.ts";
 import { watch } from "../../../adapters/polaris/watch.ts";
 import { ReadError } from "../../../src/errors.ts";
-import { GENEROUS_MS } from "../../until.ts";
+import { GENEROUS_MS, until } from "../../until.ts";
 
 interface Fake extends Catalog {
   /** Names in the order in which they were asked for. */
@@ -96,6 +96,37 @@ test("until() asks more rarely for what fails, and hardly at all when everything
     dead.asked.length + dead.listsAsked() <= most,
     `${dead.asked.length} questions, ${dead.listsAsked()} lists`,
   );
+});
+
+test("until() asks again soon for what failed while nothing answered, once something does", async () => {
+  let fails = true;
+  const catalog = catalogOf(1, (entry) => {
+    entry.failures = 10;
+  });
+  const { pollLists, askAgain } = catalog;
+  let refused = 0;
+  const during = <Result>(action: () => Promise<Result>) => {
+    if (!fails) return action();
+    refused++;
+    return Promise.reject(new ReadError("connection", "no"));
+  };
+  const flaky: Catalog = {
+    ...catalog,
+    pollLists: (signal) => during(() => pollLists(signal)),
+    askAgain: (entry, signal) => {
+      entry.askedAtMs = performance.now();
+      return during(() => askAgain(entry, signal));
+    },
+  };
+  const stop = new AbortController();
+  const waiting = watch(flaky, { intervalMs: 50, maxInFlight: 4 }).until(1, stop.signal);
+  await until(() => refused >= 7 && (catalog.entries.get("default/0")?.askedAtMs ?? 0) > 0);
+  fails = false;
+  const backMs = performance.now();
+  await until(() => catalog.asked.length > 0);
+  assert.ok(performance.now() - backMs < 20_000, "not as long as for a name that alone fails");
+  stop.abort();
+  await assert.rejects(waiting, { name: "AbortError" });
 });
 
 test("until() ends at once when the catalog has changed, and soon when it changes", async () => {

@@ -55,8 +55,8 @@ const wrong: { name: string; text: string; want: string | string[] }[] = [
   },
   {
     name: "an unknown protocol",
-    text: file({ ports: "[{name: a, number: 80, protocol: dubbo}]" }),
-    want: `3:45: services[0].ports[0].protocol: must be one of ${KNOWN}, is dubbo`,
+    text: file({ ports: "[{name: a, number: 80, protocol: pigeon}]" }),
+    want: `3:45: services[0].ports[0].protocol: must be one of ${KNOWN}, is pigeon`,
   },
   {
     name: "no protocol",

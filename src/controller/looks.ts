@@ -1,0 +1,43 @@
+import { type Changes, createChanges } from "../async/changes.ts";
+
+/** Reads of one registry that somebody waits for. */
+export interface Looks {
+  /** Counts demands for a read, scheduled ones too. */
+  readonly due: Changes;
+  /** A read has ended that began when `due` was at this version. */
+  ended(version: number): void;
+  /**
+   * Have the registry read anew, and wait until it was, well or not. Within two seconds of the last time only what is under way is
+   * waited for: whoever asks for what is not there must not have everything read again and again.
+   *
+   * @throws The signal's reason when it aborts.
+   */
+  look(signal: AbortSignal): Promise<void>;
+}
+
+const GAP_MS = 2000;
+
+/** @param now performance.now(), which never goes back */
+export function createLooks(now: () => number = () => performance.now()): Looks {
+  const due = createChanges();
+  const ends = createChanges();
+  let endedVersion = 0;
+  let askedVersion = 0;
+  let askedMs = Number.NEGATIVE_INFINITY;
+  return {
+    due,
+    ended(version) {
+      endedVersion = Math.max(endedVersion, version);
+      ends.notify();
+    },
+    async look(signal) {
+      if (now() - askedMs >= GAP_MS) {
+        askedMs = now();
+        due.notify();
+        askedVersion = due.version();
+      }
+      const wanted = askedVersion;
+      while (endedVersion < wanted) await ends.wait(ends.version(), signal);
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startPolaris } from "../polaris/polaris.ts";
+import { place } from "./folder.ts";
+
+test("plan and explain tell what is passed over, what a rule did, and what is to be configured", async (t) => {
+  const server = await startPolaris();
+  t.after(() => server.stop());
+  const long = "x".repeat(276);
+  server.setService("default", long);
+  server.setService("default", "a\u0007b");
+  server.register({
+    service: "pod",
+    host: "10.1.0.1",
+    port: 80,
+    metadata: { source: "polaris-controller", clusterName: "c" },
+  });
+  server.register({ service: "canary", host: "192.0.2.9", port: 80 });
+  server.register({ service: "orders", host: "192.0.2.1", port: 9080 });
+  server.register({ service: "orders", host: "192.0.2.2", port: 9080, metadata: { env: "old" } });
+  for (const host of ["192.0.2.3", "192.0.2.4"])
+    for (const port of [2379, 2380]) server.register({ service: "etcd", host, port });
+  server.register({ namespace: "production", service: "stock", host: "192.0.2.5", port: 80 });
+  const registry = {
+    ...{ kind: "polaris", name: "prod", address: server.address, namespaces: ["default", "Production"] },
+    services: { exclude: ["canary"] },
+    ports: [{ service: "orders", number: 80, protocol: "http" }],
+    instances: { exclude: [{ meta: "env=old" }] },
+  };
+  const { x2istio } = await place(t, [], { registries: [registry] });
+
+  const plan = await x2istio("plan");
+  assert.match(plan.stdout, /no service is listed in namespace Production; namespaces with services are .*production/);
+  assert.match(plan.stdout, /etcd.*2379, 2380.*option ports, by tag, meta or registered/);
+  assert.doesNotMatch(plan.stdout, /\bpod\b/);
+
+  const orders = await x2istio("explain", "orders");
+  assert.match(orders.stdout, /ports\[0\] of the registry says what its port is/);
+  assert.match(orders.stdout, /192\.0\.2\.2:9080 +out +instances\.exclude\[0\] of the registry leaves it out/);
+  for (const [name, why] of [
+    [long, /skipped +prod\/default\/x+: a service's name must be printable .* this one has 276/],
+    [`default/${long}`, /this one has 276/],
+    ["a\u0007b", /skipped +prod\/default\/a\?b: a service's name must be printable/],
+    ["canary", /skipped +prod\/default\/canary: the registry's option services leaves it out/],
+    ["pod", /skipped +prod\/default\/pod: all its instances are pods/],
+  ] as const) {
+    const { code, stderr } = await x2istio("explain", name);
+    assert.equal(code, 1);
+    assert.match(stderr, why);
+  }
+});

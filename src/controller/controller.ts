@@ -21,6 +21,7 @@ import {
   dueAfter,
   dueNow,
   type Happened,
+  msUntilStep,
   type PartialOutcome,
   type Schedule,
   SETTLING_MS,
@@ -202,7 +203,8 @@ async function passAll(state: State): Promise<void> {
   });
   state.onWritten?.(report);
   state.latest = decision;
-  state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
+  const tickMs = Math.min(state.tickMs, msUntilStep(decision.stages.values(), target.nowMs()));
+  state.schedule = scheduleAfterAll(performance.now(), decidedMs, tickMs);
   demand.keep((service) => knows(decision, service));
   books.decided(decision, leadership.isLeader());
   await conclude(state, decision, report, ledgerWrites, startedMs);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { changesBetween, previewClaim } from "../../src/migrate/preview.ts";
 import type { Manifest } from "../../src/model/objects.ts";
-import { ask, claimOf, HOST, INSIDE, KEY, moving } from "../plan/moving.ts";
+import { ask, BETWEEN_MS, claimOf, HOST, INSIDE, KEY, moving } from "../plan/moving.ts";
 
 const metadata = { name: "orders", namespace: "shop" };
 const entry = (annotations: Readonly<Record<string, string>>): Manifest => ({
@@ -85,6 +85,7 @@ test("previewClaim() foresees all passes of a step, whenever what stands was wri
   const move = moving();
   move.claim(ask("outside"));
   await move.settle();
+  move.target.clockMs -= 2 * BETWEEN_MS - 100; // a moment after it was announced
   const { refused, changes, passes } = previewClaim(
     move.target.standing(),
     (standing) => move.decide(standing),

@@ -679,6 +679,17 @@ test("decideStages() takes no weight down while an alias that could not be writt
   assert.deepEqual(move.place(), split(50));
 });
 
+test("decideStages() leads no alias inside while a weight that could not be written leads out", async () => {
+  const move = await standingAt(ask("outside"));
+  move.claim(ask("inside"));
+  move.target.fault = (request) => (request.startsWith("update VirtualService/") ? "failed" : undefined);
+  for (let pass = 0; pass < 3; pass++) await move.pass();
+  assert.deepEqual(move.place(), { ...OUTSIDE, stage: "split 100" });
+  move.target.fault = () => undefined;
+  await move.settle();
+  assert.deepEqual(move.place(), IN);
+});
+
 test("decideStages() goes on where someone took an alias over", async () => {
   const move = await standingAt(ask("split", 100));
   const [alias] = [...move.target.objects.values()].filter(({ manifest }) => manifest.kind === "Service");

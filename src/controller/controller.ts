@@ -21,6 +21,7 @@ import {
   dueAfter,
   dueNow,
   type Happened,
+  msUntilStep,
   type PartialOutcome,
   type Schedule,
   SETTLING_MS,
@@ -145,16 +146,8 @@ function tickMsOf({ keepEmptyMs, releaseAfterMs = keepEmptyMs }: Settings["polic
 }
 
 /** Wait until something changes, or everything is due again. */
-async function nextTurn({
-  readers,
-  target,
-  leadership,
-  demand,
-  seen,
-  unfinished,
-  schedule,
-  signal,
-}: State): Promise<void> {
+async function nextTurn(state: State): Promise<void> {
+  const { readers, target, leadership, demand, seen, unfinished, schedule, signal } = state;
   await firstOf(
     signal,
     (inner) => readers.changes.wait(seen.readings, inner),
@@ -214,7 +207,8 @@ async function passAll(state: State): Promise<void> {
   state.onWritten?.(report);
   state.latest = decision;
   state.decidedReadings = seen.readings;
-  state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
+  const tickMs = Math.min(state.tickMs, msUntilStep(decision.stages.values(), target.nowMs()));
+  state.schedule = scheduleAfterAll(performance.now(), decidedMs, tickMs);
   demand.keep((service) => knows(decision, service));
   books.decided(decision, leadership.isLeader());
   await conclude(state, decision, report, ledgerWrites, startedMs);

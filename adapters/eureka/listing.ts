@@ -2,10 +2,12 @@ import { isDeepStrictEqual } from "node:util";
 import { ReadError } from "../../src/errors.ts";
 import { isServiceName } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
-import type { ServiceRead } from "../../src/model/adapter.ts";
+import type { ServiceRead, SkippedService } from "../../src/model/adapter.ts";
 import { type Service, serviceKey } from "../../src/model/service.ts";
 import { nameFilter } from "../globs.ts";
 import type { Intern } from "../intern.ts";
+import { compileRules } from "../shapes/rules.ts";
+import { MOST_SKIPPED, namelessService, unwantedService } from "../shapes/skipped.ts";
 import { toService } from "./mapping.ts";
 import type { EurekaOptions } from "./options.ts";
 import type { RawApp } from "./reply.ts";
@@ -14,8 +16,8 @@ import type { RawApp } from "./reply.ts";
 export interface Listing {
   /** In the order of their names; one that has not moved is the same object as before. */
   readonly services: readonly ServiceRead[];
-  /** Applications that the operator does not want, or that have no name that a service can have. */
-  readonly filtered: number;
+  readonly skipped: { readonly filter: number; readonly name: number };
+  readonly skippedServices: readonly SkippedService[];
 }
 
 /**
@@ -31,11 +33,13 @@ export function lister(
 ): (apps: readonly RawApp[], isSettling: boolean) => Listing {
   const { namespace, address } = options;
   const isWanted = nameFilter(options.services);
+  const mapping = { ...options, rules: compileRules({ ports: [], ...options }, true), pool };
   /** Instances of the last good list, by application. */
   let listed: ReadonlyMap<string, ReadonlySet<string>> = new Map();
   let known: ReadonlyMap<string, Service> = new Map();
 
-  function readOf(name: string, parts: readonly RawApp[], isSettling: boolean): ServiceRead {
+  /** `undefined` for one of which all instances are left out by the operator's rules. */
+  function readOf(name: string, parts: readonly RawApp[], isSettling: boolean): ServiceRead | undefined {
     const key = serviceKey(registry, namespace, name);
     const failed = (what: string): ServiceRead => ({
       state: "failed",
@@ -49,17 +53,24 @@ export function lister(
     if (isSettling && lost > 0)
       return failed(`its server answers since a moment ago and lists ${lost} instances less, which may come back`);
     const place = { registry, namespace, name, source: `${address[0]}/apps/${encodeURIComponent(name)}` };
-    const service = toService(place, instances, options, pool);
+    const service = toService(place, instances, mapping);
+    if (service === undefined) return undefined;
     const before = known.get(name);
     return { state: "ok", service: before !== undefined && isDeepStrictEqual(before, service) ? before : service };
   }
 
   return (apps, isSettling) => {
     const byName = Map.groupBy(apps, ({ name }) => lowerCase(name));
+    const names = [...byName.keys()];
+    const nameless = names.filter((name) => !isServiceName(name));
+    const unwanted = names.filter((name) => isServiceName(name) && !isWanted(name));
     const ours = [...byName].filter(([name]) => isServiceName(name) && isWanted(name));
     const read = ours
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, parts]) => ({ name, parts, read: readOf(name, parts, isSettling) }));
+      .flatMap(([name, parts]) => {
+        const one = readOf(name, parts, isSettling);
+        return one === undefined ? [] : [{ name, parts, read: one }];
+      });
     const good = read.flatMap(({ name, parts, read: { state } }) =>
       state === "ok" ? [[name, idsOf(parts)] as const] : [],
     );
@@ -72,7 +83,14 @@ export function lister(
         return service === undefined ? [] : [[name, service] as const];
       }),
     );
-    return { services: read.map((one) => one.read), filtered: byName.size - ours.length };
+    return {
+      services: read.map((one) => one.read),
+      skipped: { filter: unwanted.length + ours.length - read.length, name: nameless.length },
+      skippedServices: [
+        ...nameless.map((name) => namelessService(namespace, name)),
+        ...unwanted.map((name) => unwantedService(namespace, name)),
+      ].slice(0, MOST_SKIPPED),
+    };
   };
 }
 

@@ -1,18 +1,22 @@
 import { addressAndPort, parseAddress } from "../../src/istio/address.ts";
 import { refusedLabel } from "../../src/istio/labels.ts";
-import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
+import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import type { Endpoint, LeftOut, Service, ServiceAlias, ServicePort } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
 import {
   DUPLICATE,
   endpointOf,
+  fewLabels,
   fewNotes,
   judgedTogether,
   MOST_LEFT_OUT,
   PAST_LIMIT,
   type ServicePlace,
 } from "../mapping.ts";
+import { bridgeMark } from "../shapes/marks.ts";
+import { statedProtocol } from "../shapes/protocol.ts";
+import type { Rules } from "../shapes/rules.ts";
 import { shorten } from "../text.ts";
 import type { EurekaOptions } from "./options.ts";
 import type { RawInstance } from "./reply.ts";
@@ -20,8 +24,8 @@ import type { RawInstance } from "./reply.ts";
 /** The options that say how an instance is read. */
 export type MappingOptions = Pick<
   EurekaOptions,
-  "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region"
->;
+  "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region" | "labels"
+> & { readonly rules: Rules; readonly pool: Intern };
 
 /** The two ports that an instance can have. */
 const KINDS = ["plain", "secure"] as const;
@@ -40,23 +44,31 @@ interface Instance {
   readonly isUnhealthy?: true;
 }
 
-/** The service that the instances of an application make; their order says nothing. */
+/**
+ * The service that the instances of an application make; `undefined` when the operator's rules leave all of them out. Their order says
+ * nothing.
+ */
 export function toService(
   place: ServicePlace,
-  raw: readonly RawInstance[],
+  all: readonly RawInstance[],
   options: MappingOptions,
-  pool: Intern,
-): Service {
+): Service | undefined {
   const notes = new Set<string>();
+  const { pool } = options;
+  const judgedOut = all.map((one) => ({ one, out: whyNotOurs(one, options.rules) }));
+  const raw = judgedOut.flatMap(({ one, out }) => (out === undefined ? [one] : []));
+  const besides = judgedOut.flatMap(({ out }) => out ?? []).sort(byAddress);
+  const isOnlyPods = raw.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
+  if (raw.length === 0 && all.length > 0 && !isOnlyPods) return undefined;
   if (raw.some(({ isOverdue }) => isOverdue))
     notes.add(
       "instances have not renewed their leases for long and are listed as UP: the server may be in self-preservation, and they may be gone",
     );
-  const read = raw.map((one) => toInstance(one, options, pool, notes)).sort(byPlace);
+  const read = raw.map((one) => toInstance(one, options, notes)).sort(byPlace);
   const instances = judgedTogether(read, options.allUnhealthy, notes);
-  const ports = settlePorts(instances, notes);
+  const ports = settlePorts(instances, options.rules.of(place.name).protocol, notes);
   const endpoints = new Map<string, Endpoint>();
-  const leftOut: LeftOut[] = [];
+  const leftOut: LeftOut[] = besides.slice(0, MOST_LEFT_OUT);
   for (const instance of instances) {
     const out = instance.out ?? addEndpoint(instance, ports, endpoints, pool);
     if (out !== undefined && leftOut.length < MOST_LEFT_OUT) leftOut.push({ ...out, reason: pool.text(out.reason) });
@@ -70,10 +82,11 @@ export function toService(
     legacyNames: [],
     aliases: aliasesOf(place, instances),
     notes: fewNotes([...notes]),
+    ...(isOnlyPods ? { podsOnly: true as const } : {}),
   };
 }
 
-function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, notes: Set<string>): Instance {
+function toInstance(raw: RawInstance, options: MappingOptions, notes: Set<string>): Instance {
   const parsed = placeOf(raw);
   const ports = {
     ...(isPort(raw.port) ? { plain: raw.port } : {}),
@@ -84,16 +97,17 @@ function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, not
   const out = health ?? unusable;
   const shown = addressAndPort(raw.ipAddr || raw.hostName, raw.port || raw.securePort);
   const { [options.protocolMeta]: stated, [options.versionMeta]: version } = raw.metadata;
-  const protocol = stated === undefined ? undefined : protocolOf(stated);
-  if (stated !== undefined && protocol === undefined)
-    notes.add(`protocol ${shorten(stated)} is not known to Istio: HTTP`);
+  const said: string[] = [];
+  const protocol = statedProtocol(stated, "", said) ?? (said.length > 0 ? "TCP" : undefined);
+  const labels = labelsOf(raw.metadata, version, options.labels ?? {}, said);
+  for (const note of said) notes.add(note);
   return {
     id: raw.id,
     address: parsed.address ?? raw.ipAddr,
     ports,
     protocol,
-    labels: labelsOf(version, pool, notes),
-    ...localityOf(raw, options, pool, notes),
+    labels: Object.keys(labels).length === 0 ? undefined : options.pool.record(labels),
+    ...localityOf(raw, options, notes),
     vips: raw.vips.map(lowerCase),
     ...(out === undefined ? {} : { out: { ...out, address: shorten(shown) } }),
     ...(health?.kind === "health" && raw.status !== "STARTING" && unusable === undefined ? { isUnhealthy: true } : {}),
@@ -123,18 +137,36 @@ function whyUnusable(
   return Object.keys(ports).length === 0 ? { kind: "port", reason: "it has no port that is enabled" } : undefined;
 }
 
-function labelsOf(version: string | undefined, pool: Intern, notes: Set<string>): Instance["labels"] {
-  if (version === undefined || version === "") return undefined;
-  const why = refusedLabel("version", version);
-  if (why === undefined) return pool.record({ version });
-  notes.add(`label version: ${shorten(version)} is dropped: ${why}`);
-  return undefined;
+function labelsOf(
+  metadata: RawInstance["metadata"],
+  version: string | undefined,
+  wanted: Readonly<Record<string, string>>,
+  notes: string[],
+): Readonly<Record<string, string>> {
+  const found = Object.entries(wanted).flatMap(([key, label]) =>
+    Object.hasOwn(metadata, key) ? [[label, metadata[key] ?? ""] as const] : [],
+  );
+  if (version !== undefined && version !== "") found.push(["version", version]);
+  const usable = found.filter(([key, value]) => {
+    const why = refusedLabel(key, value);
+    if (why !== undefined) notes.push(`label ${shorten(`${key}: ${value}`)} is dropped: ${why}`);
+    return why === undefined;
+  });
+  return fewLabels(usable, notes);
+}
+
+/** Why an instance is none of this registry's own, or not wanted. */
+function whyNotOurs(raw: RawInstance, rules: Rules): LeftOut | undefined {
+  const address = shorten(addressAndPort(raw.ipAddr || raw.hostName, raw.port || raw.securePort));
+  const mark = bridgeMark(raw.metadata);
+  if (mark !== undefined) return { address, kind: "kubernetes", reason: mark };
+  const why = rules.whyOut({ address: placeOf(raw).address ?? "", tags: [], meta: raw.metadata });
+  return why === undefined ? undefined : { address, kind: "filter", reason: why };
 }
 
 function localityOf(
   { availabilityZone, metadata }: RawInstance,
-  { zoneMeta, region }: MappingOptions,
-  pool: Intern,
+  { zoneMeta, region, pool }: MappingOptions,
   notes: Set<string>,
 ): Pick<Instance, "region" | "zone"> {
   const none = { region: undefined, zone: undefined };
@@ -159,7 +191,11 @@ interface SettledPort {
  * Istio takes every endpoint of a service to answer on every port of it. So the port stays that most usable instances have, and the
  * other where all that have the first have it too.
  */
-function settlePorts(instances: readonly Instance[], notes: Set<string>): readonly SettledPort[] {
+function settlePorts(
+  instances: readonly Instance[],
+  fallback: string | undefined,
+  notes: Set<string>,
+): readonly SettledPort[] {
   const usable = instances.filter(({ out }) => out === undefined);
   const counted = usable.length > 0 ? usable : instances;
   const having = (kind: Kind) => counted.filter(({ ports }) => ports[kind] !== undefined);
@@ -172,7 +208,7 @@ function settlePorts(instances: readonly Instance[], notes: Set<string>): readon
   for (const kind of kept) {
     const number = lowest(instances, kind, settled);
     if (number === undefined) continue;
-    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, notes);
+    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback, notes);
     settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
   }
   return settled;
@@ -184,10 +220,10 @@ function lowest(instances: readonly Instance[], kind: Kind, settled: readonly Se
 }
 
 /** What most instances state; HTTP where none does, as Eureka's clients call by URL. */
-function agreed(instances: readonly Instance[], notes: Set<string>): string {
+function agreed(instances: readonly Instance[], fallback = "HTTP", notes: Set<string>): string {
   const votes = new Map<string, number>();
   for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
-  const [[winner] = ["HTTP"], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  const [[winner] = [fallback], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   if (others.length > 0)
     notes.add(`instances disagree on the protocol: ${winner}, not ${others.map(([one]) => one).join(" or ")}`);
   return winner;
@@ -236,4 +272,8 @@ function byPlace(a: Instance, b: Instance): number {
   if (a.address !== b.address) return a.address < b.address ? -1 : 1;
   const [one, other] = [a, b].map(({ ports }) => ports.plain ?? ports.secure ?? 0) as [number, number];
   return one - other || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}
+
+function byAddress(a: LeftOut, b: LeftOut): number {
+  return a.address < b.address ? -1 : Number(a.address > b.address);
 }

@@ -1,6 +1,9 @@
 import { z } from "zod";
 import { isNamePart } from "../../src/istio/limits.ts";
 import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
+import { ruleFields } from "../shapes/rules.ts";
+
+const { protocols, instances, labels } = ruleFields;
 
 const text = z.string().min(1);
 const namePart = z
@@ -41,6 +44,9 @@ export const eurekaFields = z.strictObject({
     .optional(),
   /** Of an application of which no instance is UP; Eureka's own clients call none. */
   allUnhealthy: z.enum(["drop", "keep"]).default("drop"),
+  protocols,
+  instances,
+  labels,
   protocolMeta: text.default("protocol"),
   versionMeta: text.default("version"),
   zoneMeta: text.default("zone"),

@@ -4,6 +4,7 @@ import { toService } from "../../../adapters/eureka/mapping.ts";
 import { type EurekaOptions, eurekaOptions } from "../../../adapters/eureka/options.ts";
 import { parseApps } from "../../../adapters/eureka/reply.ts";
 import { intern } from "../../../adapters/intern.ts";
+import { compileRules } from "../../../adapters/shapes/rules.ts";
 import type { Service } from "../../../src/model/service.ts";
 import { registration } from "./registration.ts";
 
@@ -17,7 +18,10 @@ function made(instances: unknown, given: EurekaOptions = options()): Service {
   const [app] = parseApps(json(answer([{ name: "ORDERS", instance: instances }])));
   assert.ok(app?.instances !== undefined, JSON.stringify(app));
   const place = { registry: "spring", namespace: "default", name: "orders", source: "a test" };
-  return toService(place, app.instances, given, intern());
+  const mapping = { ...given, rules: compileRules({ ports: [], ...given }, true), pool: intern() };
+  const service = toService(place, app.instances, mapping);
+  assert.ok(service !== undefined);
+  return service;
 }
 
 const http = { name: "http", number: 8080, protocol: "HTTP", observed: true };
@@ -178,8 +182,32 @@ const shapes: readonly Shape[] = [
   {
     name: "a protocol that nobody knows",
     instances: [one({ metadata: { protocol: "carrier-pigeon" } })],
+    ports: [{ ...http, name: "tcp", protocol: "TCP" }],
     endpoints: [at("192.0.2.1")],
-    notes: /protocol carrier-pigeon is not known to Istio: HTTP/,
+    notes: /protocol carrier-pigeon is not known to Istio: TCP/,
+  },
+  {
+    name: "what the operator leaves out, and what a bridge registered",
+    instances: [
+      one({ metadata: { env: "canary" } }),
+      one({}, "192.0.2.2"),
+      one({ metadata: { "external-source": "kubernetes" } }, "192.0.2.3"),
+      one({}, "198.51.100.1"),
+    ],
+    options: { instances: { include: [{ cidr: "192.0.2.0/24" }], exclude: [{ meta: "env=canary" }] } },
+    endpoints: [at("192.0.2.2")],
+    out: [
+      ["192.0.2.1:8080", "filter", "instances.exclude[0] of the registry leaves it out"],
+      ["192.0.2.3:8080", "kubernetes", "registered from Kubernetes by consul-k8s"],
+      ["198.51.100.1:8080", "filter", "instances.include of the registry has it not"],
+    ],
+  },
+  {
+    name: "metadata as labels, and a protocol for all",
+    instances: [one({ metadata: { team: "shop", "aws:id": "x" } })],
+    options: { labels: { team: "team" }, protocols: [{ service: "ORD*", protocol: "grpc" }] },
+    ports: [{ ...http, name: "grpc", protocol: "GRPC" }],
+    endpoints: [at("192.0.2.1", { labels: { team: "shop" } })],
   },
   {
     name: "several VIP addresses",
@@ -227,6 +255,19 @@ for (const shape of shapes)
     else assert.match(service.notes.join("\n"), shape.notes);
     assert.deepEqual(made([shape.instances].flat().toReversed(), options(shape.options)), service, "in any order");
   });
+
+test("an application of which all instances are left out is not listed, one of pods only is, without endpoints", () => {
+  const read = (fields: object, given: EurekaOptions) => {
+    const [app] = parseApps(json(answer({ name: "ORDERS", instance: one(fields) })));
+    const place = { registry: "spring", namespace: "default", name: "orders", source: "a test" };
+    const mapping = { ...given, rules: compileRules({ ports: [], ...given }, true), pool: intern() };
+    return toService(place, app?.instances ?? [], mapping);
+  };
+  assert.equal(read({}, options({ instances: { exclude: [{ cidr: "192.0.2.0/24" }] } })), undefined);
+  const pods = read({ metadata: { "external-source": "kubernetes" } }, options());
+  assert.equal(pods?.podsOnly, true);
+  assert.deepEqual(pods?.endpoints, []);
+});
 
 test("an answer: no applications are an empty list, and what is no answer is none", () => {
   assert.deepEqual(parseApps(json(answer([]))), []);

@@ -1,6 +1,8 @@
 import { consul } from "./consul/consul.ts";
 import { type ConsulOptions, consulOptions } from "./consul/options.ts";
 import type { AdapterKind } from "./context.ts";
+import { eureka } from "./eureka/eureka.ts";
+import { type EurekaOptions, eurekaOptions } from "./eureka/options.ts";
 import { moduleAdapter } from "./module/module.ts";
 import { type ModuleOptions, moduleOptions } from "./module/options.ts";
 import { DEFAULT_WEIGHT } from "./polaris/mapping/instance.ts";
@@ -10,6 +12,7 @@ import { type StaticOptions, staticOptions } from "./static/options.ts";
 import { staticFiles } from "./static/static.ts";
 
 const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create: consul, traits: { caseless: true } };
+const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka, traits: { caseless: true } };
 const files: AdapterKind<StaticOptions> = { options: staticOptions, create: staticFiles };
 const module: AdapterKind<ModuleOptions> = { options: moduleOptions, create: moduleAdapter };
 const polarisServer: AdapterKind<PolarisOptions> = {
@@ -21,6 +24,7 @@ const polarisServer: AdapterKind<PolarisOptions> = {
 /** Every kind of registry, by the `kind` of the configuration. The only registration. */
 export const adapters: Readonly<Record<string, AdapterKind>> = {
   consul: consulAgent,
+  eureka: eurekaServer,
   module,
   polaris: polarisServer,
   static: files,

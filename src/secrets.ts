@@ -70,6 +70,11 @@ function withoutEnd(part: string, forms: readonly string[]): string {
 const SECRET_FIELD =
   /(?:token|password|passwd|passphrase|secret|credential|authorization|(?:api|access|private)[_-]?key)s?$/i;
 
+/** Whether a field's value is secret. */
+export function isSecretField(name: string): boolean {
+  return SECRET_FIELD.test(name);
+}
+
 /** Take note of all secret values in options, at any depth. */
 export function addSecretsOf(options: unknown, secrets: Secrets, isSecret = false, depth = 0): void {
   if (typeof options === "string" && isSecret) {

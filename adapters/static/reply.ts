@@ -1,6 +1,6 @@
 import { isMap, isNode, isScalar, isSeq, type Node } from "yaml";
 import type { z } from "zod";
-import { describeError } from "../../src/errors.ts";
+import { describeError, syntaxText } from "../../src/errors.ts";
 import { MAX_ENDPOINTS, MAX_PORTS } from "../../src/istio/limits.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import { namePart, serviceName } from "../fields.ts";
@@ -60,7 +60,9 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
   if (broken.length > 0)
     return {
       items: [],
-      problems: shortened(broken.map(({ offset, message }) => `${source.spot(offset)}: ${message}`)),
+      problems: [syntaxText(text, broken)].flatMap((one) =>
+        one === undefined ? [] : [`${source.spot(one.offset)}: ${one.message}`],
+      ),
     };
 
   const twice = syntax.map((problem) => problem.offset);

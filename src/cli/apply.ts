@@ -5,7 +5,7 @@ import type { WriteResult } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { planJson } from "./plan.ts";
-import { hasWrites, isBlindOrBraked, isPartial } from "./print/exit-code.ts";
+import { hasWrites, isBlindOrBraked, isPartial, isToDecide } from "./print/exit-code.ts";
 import { countPlan, countsText, doneText, planLines, registryLines } from "./print/plan.ts";
 import { count } from "./print/text.ts";
 import { type Once, once } from "./setup/once.ts";
@@ -125,7 +125,7 @@ function conclude(
   else for (const text of resultLines(context, opened, result, failed)) context.out.line(text);
   if (failed.length > 0 || isBlindOrBraked(opened.readings, decision)) return 1;
   // Of a list that is known only in part the rest is held, even if nothing of it stands yet.
-  if ([...opened.readings.values()].some(isPartial) || decision.plan.hold.length > 0) return 3;
+  if ([...opened.readings.values()].some(isPartial) || decision.plan.hold.some(isToDecide)) return 3;
   return detailedExitcode && hasWrites(decision) ? 2 : 0;
 }
 

@@ -15,6 +15,7 @@ import { liveNames } from "./serve/live-names.ts";
 import { declareMetrics, serviceMetrics } from "./serve/metrics.ts";
 import { remoteNames } from "./serve/remote-names.ts";
 import { startTarget } from "./serve/start-target.ts";
+import { placed } from "./setup/placed.ts";
 import { openTarget } from "./setup/target.ts";
 
 /** Where names come from. */
@@ -70,6 +71,8 @@ export async function dnsCommand(context: CliContext, { from }: { readonly from?
     log.info({ from: from ?? config.target.kind, dns: config.dns.listen, http: config.http.listen }, "answering");
     await source.follow(signal);
     while (!signal.aborted) await delay(1000, undefined, { signal }).catch(() => undefined);
+  } catch (error) {
+    throw await placed(error, config.file, context.configContext);
   } finally {
     await Promise.all([server?.stop(), http?.stop()]);
     await source.close();

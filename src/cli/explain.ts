@@ -16,6 +16,7 @@ import { buildNameTable } from "../plan/names/name-table.ts";
 import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
+import { type SkippedOf, skippedBy } from "./print/skipped.ts";
 import { stageLine } from "./print/stage.ts";
 import { age, endpointDetails, placeText } from "./print/text.ts";
 import { unknownName } from "./print/unknown-name.ts";
@@ -36,6 +37,8 @@ export async function explainCommand(
         families: opened.config.vips.families,
       }),
     );
+    const skipped = skippedBy(name, opened.readings);
+    if (matches.length === 0 && skipped.length > 0) return explainSkipped(context, { name, output, skipped });
     if (matches.length === 0) {
       const unread = [...opened.readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
       const skipped = new Map(
@@ -57,6 +60,16 @@ export async function explainCommand(
       });
     return 0 as const;
   });
+}
+
+/** A service that its registry lists, and that is not for the mesh. */
+function explainSkipped(
+  { out: { line } }: CliContext,
+  { name, output, skipped }: { name: string; output: Format; skipped: readonly SkippedOf[] },
+): ExitCode {
+  if (output === "json") line(JSON.stringify({ name, matches: [], skipped }, null, 2));
+  else for (const { registry, name: full, why } of skipped) line(`${registry}/${full} is listed, and skipped: ${why}`);
+  return 0;
 }
 
 function explain(match: Match, once: Once, decision: Decision, answers: ReadonlyMap<string, NameRow>): Explanation {

@@ -1,32 +1,46 @@
+import type { Config } from "../config/config.ts";
+import { formatPath } from "../config/document.ts";
+import { configPlaces } from "../config/load.ts";
 import type { Change } from "../model/plan.ts";
+import type { Reading } from "../plan/catalog/catalog.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
 import { hasWrites, isBlindOrBraked } from "./print/exit-code.ts";
 import { countPlan, countsText, planLines, registryLines } from "./print/plan.ts";
+import { skippedLines } from "./print/skipped.ts";
 import { stageJson } from "./print/stage.ts";
 import { count } from "./print/text.ts";
 import { once } from "./setup/once.ts";
+import { unmatchedBy } from "./setup/unmatched.ts";
 
 export interface PlanOptions {
   readonly output: Format;
   /** Whether changes have an exit code of their own. */
   readonly detailedExitcode: boolean;
+  /** Whether each service that is skipped is named. */
+  readonly verbose: boolean;
 }
 
 /**
  * Show what a pass would change. 0: shown, 1: not to be trusted, as a registry could not be read or a brake is on; with
  * `detailedExitcode` 2 instead of 0 where something would change. Holds do not count.
  */
-export async function planCommand(context: CliContext, { output, detailedExitcode }: PlanOptions): Promise<ExitCode> {
+export async function planCommand(
+  context: CliContext,
+  { output, detailedExitcode, verbose }: PlanOptions,
+): Promise<ExitCode> {
   return once(context, async ({ config, decide, readings, readAtMs }) => {
     const decision = decide();
     const { line, style } = context.out;
     const { create, update, delete: remove } = decision.plan;
     const hasChanges = create.length + update.length + remove.length > 0;
     const ledgerWrites = decision.ledger?.writes.length ?? 0;
-    if (output === "json") line(JSON.stringify(planJson(decision), null, 2));
+    const unmatched = await placedRules(context, config, decision);
+    if (output === "json") line(JSON.stringify({ ...planJson(decision, readings), unmatched }, null, 2));
     else {
       for (const text of registryLines(readings, decision, Date.now() - readAtMs, style)) line(text);
+      if (verbose) for (const text of skippedLines(readings)) line(style("dim", text));
+      for (const { place, path, message } of unmatched) line(style("yellow", `${place} ${path}: ${message}`));
       const lines = planLines(decision, style, config.policy.keepEmptyMs, false);
       if (lines.length > 0) line("");
       for (const text of lines) line(text);
@@ -49,14 +63,28 @@ export async function planCommand(context: CliContext, { output, detailedExitcod
   });
 }
 
+/** Rules that no service is for, with their lines. */
+async function placedRules({ configContext }: CliContext, config: Config, decision: Decision) {
+  const rules = unmatchedBy(config, decision);
+  if (rules.length === 0) return [];
+  const place = await configPlaces(config.file, configContext);
+  return rules.map(({ path, registry, message }) => ({
+    place: place(path),
+    path: formatPath(path),
+    registry,
+    message,
+  }));
+}
+
 /** The plan as data: stable fields for scripts and `/api/plan`. */
-export function planJson(decision: Decision): object {
+export function planJson(decision: Decision, readings: ReadonlyMap<string, Reading> = new Map()): object {
   const { plan, catalog, ledger, stages } = decision;
   return {
     registries: [...catalog.authorities].map(([name, { state, why, listed }]) => ({
       name,
       state,
       services: listed,
+      ...skippedJson(readings.get(name)),
       ...(why === undefined ? {} : { why }),
     })),
     changes: [...plan.create, ...plan.update, ...plan.delete].map(changeJson),
@@ -86,4 +114,10 @@ function changeJson(change: Change): object {
     return { action: "delete", object: change.standing.key, service: change.standing.service, why: change.why };
   const { key, service, manifest } = change.object;
   return { action: change.kind, object: key, service, manifest };
+}
+
+function skippedJson(reading: Reading | undefined): object {
+  if (reading?.state !== "read") return {};
+  const { skipped = {}, skippedServices = [] } = reading.snapshot;
+  return { skipped, skippedServices };
 }

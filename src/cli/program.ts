@@ -95,6 +95,7 @@ function addPass(program: Command, { once }: Actions): void {
     .description(
       "show what a pass would change, and write nothing; exit code 0, or 1: a registry could not be read, or a brake is on",
     )
+    .option("--verbose", "name each service that a registry lists and that is skipped", false)
     .addOption(detailedExitCodeOption())
     .addOption(outputOption())
     .action(once(async (context, options: PlanOptions) => (await import("./plan.ts")).planCommand(context, options)));

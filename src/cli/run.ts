@@ -5,6 +5,7 @@ import { ConfigError } from "../errors.ts";
 import type { CliContext, ExitCode } from "./context.ts";
 import { declareMetrics, serviceMetrics } from "./serve/metrics.ts";
 import { createRuntime } from "./serve/runtime.ts";
+import { placed } from "./setup/placed.ts";
 
 /**
  * Keep the target in step with the registries and answer DNS and HTTP until the process is told to stop.
@@ -19,7 +20,9 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
   let config = await loadConfig(context.configFile, context.configContext);
   const running = createRuntime(context);
   try {
-    await running.use(config);
+    await running.use(config).catch(async (error: unknown) => {
+      throw await placed(error, config.file, context.configContext);
+    });
     sayHello(config, context);
     if (config.target.kind === "directory")
       for (const line of whereToLook(config, config.target.path)) context.out.line(line);
@@ -28,6 +31,7 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
         if (next instanceof ConfigError) throw next;
         await running.use(next);
         config = next;
+        await running.refuse(undefined);
         configReloads.inc({ result: "ok" });
         log.info({ file: config.file }, "the new configuration is in use");
       } catch (error) {
@@ -35,6 +39,7 @@ export async function runCommand(context: CliContext): Promise<ExitCode> {
         configReloads.inc({ result: "failed" });
         log.error({ error }, "the new configuration cannot be used; the old one stays in use");
         await running.use(config);
+        await running.refuse(error);
       }
     }
   } finally {

@@ -1,4 +1,5 @@
 import { type Document, isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { syntaxText } from "../errors.ts";
 
 /** Where in a document something stands, from the top. */
 export type Path = readonly PropertyKey[];
@@ -20,6 +21,8 @@ export interface ConfigDocument {
   readonly problems: readonly Problem[];
   /** All problems in the order of the text, each `file:line:col path: sentence`. */
   describe(problems: readonly Problem[]): string[];
+  /** Where something stands: `x2istio.yaml:4:18`. */
+  place(path: Path): string;
 }
 
 /** Parse a YAML text and expand `${ENV}` in its string values; `$${` stands for a literal `${`. Never throws. */
@@ -30,11 +33,7 @@ export function readDocument(
 ): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => ({
-    path: [],
-    message: asSentence(message),
-    offset: pos[0],
-  }));
+  const problems: Problem[] = syntaxProblems(text, document);
   const expanded = new Map<string, string>();
   let value: unknown;
   try {
@@ -46,12 +45,15 @@ export function readDocument(
   function describe(all: readonly Problem[]): string[] {
     const placed = all.map((problem) => ({ ...problem, offset: problem.offset ?? offsetOf(document, problem) }));
     placed.sort((a, b) => a.offset - b.offset);
-    return placed.map(({ path, message, offset }) => {
-      const { line, col } = lines.linePos(offset);
-      return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)} ${formatPath(path)}: ${withoutSecrets(message, expanded)}`;
-    });
+    return placed.map(
+      ({ path, message, offset }) => `${placeOf(offset)} ${formatPath(path)}: ${withoutSecrets(message, expanded)}`,
+    );
   }
-  return { value, problems, describe };
+  function placeOf(offset: number): string {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
+  }
+  return { value, problems, describe, place: (path) => placeOf(offsetOf(document, { path, message: "" })) };
 }
 
 interface Expansion {
@@ -87,12 +89,28 @@ function withoutSecrets(message: string, expanded: ReadonlyMap<string, string>):
   return byLength.reduce((text, [value, name]) => text.replaceAll(value, () => `\${${name}}`), message);
 }
 
-function asSentence(message: string): string {
-  const [first = ""] = message.split("\n");
-  return first.charAt(0).toLowerCase() + first.slice(1);
+/** What is wrong in the YAML itself, with the key of its line. Keys that are there twice are each told. */
+function syntaxProblems(text: string, { errors, warnings }: Document.Parsed): Problem[] {
+  const all = [...errors, ...warnings].map(({ code, message, pos }) => ({ offset: pos[0], code, message }));
+  const twice = all.filter(({ code }) => code === "DUPLICATE_KEY");
+  const first = syntaxText(
+    text,
+    all.filter(({ code }) => code !== "DUPLICATE_KEY"),
+  );
+  const told = twice.map(({ offset }) => ({ offset, message: "is there twice: keys must be unique" }));
+  return [...told, ...(first === undefined ? [] : [first])].map(({ offset, message }) => {
+    const start = text.lastIndexOf("\n", offset - 1) + 1;
+    const [, key] = /^[\s-]*([A-Za-z]\w*):/.exec(text.slice(start, start + 200)) ?? [];
+    return {
+      path: key === undefined ? [] : [key],
+      message: message.charAt(0).toLowerCase() + message.slice(1),
+      offset,
+    };
+  });
 }
 
-function formatPath(path: Path): string {
+/** `registries[0].name` */
+export function formatPath(path: Path): string {
   const text = path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
   return text === "" ? "(top level)" : text.replace(/^\./, "");
 }

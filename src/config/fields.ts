@@ -1,12 +1,22 @@
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { z } from "zod";
+import { asciiName } from "../istio/host-names.ts";
 import { specialNameFault } from "../istio/special-names.ts";
 import type { SocketAddress } from "./config.ts";
 
-/** A string read by `read`, whose error message becomes the problem. */
+/** A string read by `read`, whose error message becomes the problem. YAML reads `30` as a number: the message is then that for its text. */
 export function textField<Value>(read: (text: string) => Value) {
-  return z.string().transform((text, context) => {
+  const unquoted = ({ input }: { readonly input?: unknown }) => {
+    if (typeof input !== "number" && typeof input !== "boolean") return undefined;
+    try {
+      read(String(input));
+      return `must be a string: write "${input}", in quotes`;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
+  return z.string({ error: unquoted }).transform((text, context) => {
     try {
       return read(text);
     } catch (error) {
@@ -78,7 +88,7 @@ export function dnsLabel(text: string, maxLength = 63): string {
 
 /** A DNS name in lower case without a trailing dot. @throws When it is none. */
 export function dnsName(text: string): string {
-  const name = text.toLowerCase().replace(/\.$/, "");
+  const name = asciiName(text).toLowerCase().replace(/\.$/, "");
   if (name.length > 253 || !name.split(".").every((label) => /^[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?$/.test(label)))
     throw new Error(`must be a DNS name, not "${text}"`);
   return name;
@@ -87,18 +97,30 @@ export function dnsName(text: string): string {
 /** Fill a name template's placeholders. @throws When it names an unknown placeholder. */
 function probe(template: string): string {
   return template.replace(/\{([^}]*)\}/g, (_, name: string) => {
-    if (name !== "service" && name !== "namespace" && name !== "registry")
-      throw new Error(`knows {service}, {namespace} and {registry}, not "{${name}}"`);
-    return "x";
+    if (PLACEHOLDERS.includes(name)) return "x";
+    if (PLACEHOLDERS.includes(name.replace(/\|dns$/, "")))
+      throw new Error(`takes {${name}} in aliases[].as only: names in DNS stay as old callers know them`);
+    throw new Error(`knows {service}, {namespace} and {registry}, not "{${name}}"`);
   });
 }
+
+const PLACEHOLDERS: readonly string[] = ["service", "namespace", "registry"];
 
 function needsService(template: string): void {
   if (!template.includes("{service}")) throw new Error(`must contain {service}, or all services would share one name`);
 }
 
+/** Labels of a template that have no placeholder, in the form in which DNS carries them. */
+function asciiTemplate(template: string): string {
+  return template
+    .split(".")
+    .map((label) => (label.includes("{") ? label : asciiName(label)))
+    .join(".");
+}
+
 /** A template of further DNS names, `{service}.service.consul` or `*.{service}.example.org`. @throws When no service could make a DNS name of it. */
-export function legacyNameTemplate(template: string): string {
+export function legacyNameTemplate(text: string): string {
+  const template = asciiTemplate(text);
   dnsName(probe(template.replace(/^\*\.(?=.+\.)/, "")));
   needsService(template);
   if (template.endsWith(".")) throw new Error("must be written without the trailing dot");
@@ -111,15 +133,16 @@ function refuseSpecial(template: string): void {
   if (special !== undefined) throw new Error(`must not give such names: ${JSON.stringify(template)} ${special}`);
 }
 
-/** A template of alias names, `{service}`. @throws When no service could make a DNS label of it. */
+/** A template of alias names, `{service}` or `{service|dns}`. @throws When no service could make a DNS label of it. */
 export function aliasTemplate(template: string): string {
-  if (!LABEL.test(probe(template).toLowerCase()))
+  if (!LABEL.test(probe(template.replace(/\|dns\}/g, "}")).toLowerCase()))
     throw new Error(`must give a DNS label (a-z, 0-9 and -), which "${template}" cannot`);
   return template;
 }
 
 /** A template of hosts; Istio takes DNS-1123 labels of which the last is not all digits. @throws When it cannot give one. */
-export function hostTemplate(template: string): string {
+export function hostTemplate(text: string): string {
+  const template = asciiTemplate(text);
   if (
     !probe(template)
       .split(".")

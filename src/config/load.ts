@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { ConfigError } from "../errors.ts";
 import type { Config, ConfigContext } from "./config.ts";
+import { type Path, readDocument } from "./document.ts";
 import { parseConfig } from "./parse.ts";
 
 /**
@@ -19,4 +20,13 @@ export async function loadConfig(file: string, context: ConfigContext): Promise<
     throw new ConfigError(`Cannot read config "${file}"`, { cause });
   }
   return parseConfig(text, file, context);
+}
+
+/**
+ * Where the fields of a configuration that has been read stand in its file: `x2istio.yaml:4:18`.
+ *
+ * @throws When the file has gone meanwhile.
+ */
+export async function configPlaces(file: string, { env }: ConfigContext): Promise<(path: Path) => string> {
+  return readDocument(await readFile(file, "utf8"), file, env).place;
 }

@@ -1,6 +1,6 @@
 import { validate } from "node-cron";
 import { z } from "zod";
-import { covers, ISTIO_VIP_RANGES, overlaps } from "../istio/ranges.ts";
+import { covers, overlaps, vipRangeFault } from "../istio/ranges.ts";
 import { RESERVED } from "../istio/reserved.ts";
 import { dnsFields } from "./dns.ts";
 import { exposureFields } from "./exposures.ts";
@@ -52,8 +52,8 @@ const vipRange = textField((text) => {
   const prefix = Number(range.split("/")[1]);
   const [min, max] = range.includes(":") ? [64, 126] : [8, 30];
   if (prefix < min || prefix > max) throw new Error(`must have a prefix from /${min} to /${max}, not "${text}"`);
-  const istio = Object.values(ISTIO_VIP_RANGES).find((other) => overlaps(range, other));
-  if (istio !== undefined) throw new Error(`overlaps ${istio}, from which Istio's own allocator assigns addresses`);
+  const fault = vipRangeFault(range);
+  if (fault !== undefined) throw new Error(fault);
   return range;
 });
 
@@ -139,10 +139,11 @@ export const sectionFields = {
         registry: z.string(),
         namespace: z.string().min(1).default("*"),
         service: z.string().min(1).default("*"),
+        exclude: z.array(z.string().min(1)).min(1).superRefine(unique).exactOptional(),
         as: textField(aliasTemplate),
         in: label.exactOptional(),
       }).superRefine((rule, context) => {
-        if (/[*?]/.test(rule.service) && !rule.as.includes("{service}"))
+        if (/[*?]/.test(rule.service) && !/\{service(?:\|dns)?\}/.test(rule.as))
           context.addIssue({
             code: "custom",
             path: ["as"],

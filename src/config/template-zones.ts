@@ -1,21 +1,31 @@
 import type { Config, ZoneConfig } from "./config.ts";
+import type { Path } from "./document.ts";
 import { literalSuffix } from "./fields.ts";
 
 /**
  * Templates of legacy names that end in a zone that is not ours: whoever may register a service takes any name there from who has it. Names
  * that Consul's own DNS gives to the same services (`{service}.service.consul`) are taken from nobody.
  */
-export function foreignTemplates({ registries, dns }: Pick<Config, "registries" | "dns">): readonly {
+export function foreignTemplates(config: Pick<Config, "registries" | "dns">): readonly {
   readonly registry: string;
   /** Reads on from the registry: `its legacy names … end in …`. */
   readonly message: string;
 }[] {
-  return registries.flatMap(({ name, legacyNames }) =>
-    legacyNames.flatMap((template) => {
+  return foreignTemplatePlaces(config).map(({ registry, message }) => ({ registry, message }));
+}
+
+/** The same, with the places of the templates in the configuration. */
+export function foreignTemplatePlaces({ registries, dns }: Pick<Config, "registries" | "dns">): readonly {
+  readonly registry: string;
+  readonly path: Path;
+  readonly message: string;
+}[] {
+  return registries.flatMap(({ name, legacyNames }, at) =>
+    legacyNames.flatMap((template, index) => {
       const where = foreignEnd(template, dns.zones);
       if (where === undefined) return [];
       const message = `its legacy names ${JSON.stringify(template)} ${where}: whoever may register a service there takes any name in it`;
-      return [{ registry: name, message }];
+      return [{ registry: name, path: ["registries", at, "legacyNames", index], message }];
     }),
   );
 }

@@ -98,7 +98,7 @@ function recordWritten(
   { report, ledgerWrites, tookMs }: WrittenPass,
 ): readonly Notice[] {
   const { plan } = decision;
-  holds.record(plan.hold, report, unreadRegistries(decision));
+  holds.record(plan.hold, report, saidOnce(decision));
   refusals.record(report);
   recordVipMoves(report, log, metrics);
   metrics.passRuns.inc({ result: "ok" });
@@ -111,9 +111,11 @@ function recordWritten(
   return [...repairs.record(report), ...plan.brakes.map(brakeNotice)];
 }
 
-function unreadRegistries({ catalog }: Decision): ReadonlySet<string> {
-  const unread = [...catalog.authorities].filter(([, { state }]) => state === "unread" || state === "failed");
-  return new Set(unread.map(([registry]) => registry));
+/** Why services of registries are held that the registries' own lines in the log say already: a list that cannot be read, or a broken file. */
+function saidOnce({ catalog }: Decision): ReadonlyMap<string, string | undefined> {
+  const unread = [...catalog.authorities].filter(([, { state }]) => state !== "complete");
+  // Of a list that is known in part, single services may have reasons of their own.
+  return new Map(unread.map(([registry, { state, why }]) => [registry, state === "incomplete" ? why : undefined]));
 }
 
 /** How many changes of each kind were written, and how many of all were and were not. */

@@ -7,6 +7,7 @@ import type { Metrics } from "../metrics.ts";
 import type { Adapter } from "../model/adapter.ts";
 import type { Settings } from "../model/settings.ts";
 import type { Target, WriteReport } from "../model/target.ts";
+import type { Reading } from "../plan/catalog/catalog.ts";
 import { decideInSlices } from "../plan/decide.ts";
 import type { Decision, DecisionInput } from "../plan/decision.ts";
 import { rewriteEveryMs } from "../plan/demand.ts";
@@ -39,8 +40,10 @@ export interface ControllerOptions {
   readonly leadership: Leadership;
   /** Who asks for which services; nobody by default. */
   readonly demand?: Demand;
-  /** Told of each decision on everything before any of it is written. */
-  readonly onDecision?: (decision: Decision) => void;
+  /** Told of each decision on everything before any of it is written, and of what it was made from. */
+  readonly onDecision?: (decision: Decision, readings: ReadonlyMap<string, Reading>) => void;
+  /** Told what became of it. */
+  readonly onWritten?: (report: WriteReport) => void;
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -201,12 +204,14 @@ async function passAll(state: State): Promise<void> {
       seen.readings = readers.changes.version();
       seen.target = target.version();
       seen.demand = demand.changes.version();
+      const readings = new Map(readers.readings);
       const decided = await yielding(decideInSlices(config, inputOf(state, released), memory), signal);
       decidedMs += performance.now() - beganMs;
-      state.onDecision?.(decided);
+      state.onDecision?.(decided, readings);
       return { ...decided, plan: books.refusals.sift(decided.plan) };
     },
   });
+  state.onWritten?.(report);
   state.latest = decision;
   state.decidedReadings = seen.readings;
   state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);

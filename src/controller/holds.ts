@@ -5,8 +5,11 @@ import type { ControllerMetrics } from "./metrics.ts";
 
 /** Says what is held or refused when it begins and when it ends, not in each pass. */
 export interface HoldLog {
-  /** @param unread registries whose list could not be read: said once for each of them, not for each of their services */
-  record(holds: readonly Hold[], report: WriteReport, unread: ReadonlySet<string>): void;
+  /**
+   * @param unread registries whose list could not be read, or only in part: said once for each of them, not for each of their services that is
+   * held for the same reason; without a reason for none of their services
+   */
+  record(holds: readonly Hold[], report: WriteReport, unread: ReadonlyMap<string, string | undefined>): void;
 }
 
 /** Lines of each kind for one pass: a registry or a tenant must not be able to fill the log. */
@@ -26,8 +29,11 @@ export function createHoldLog(log: Log, metrics: ControllerMetrics): HoldLog {
     },
   };
 
-  function recordHolds(holds: readonly Hold[], unread: ReadonlySet<string>): void {
-    const said = holds.filter(({ reason, registry }) => reason !== "unread" || !unread.has(registry));
+  function recordHolds(holds: readonly Hold[], unread: ReadonlyMap<string, string | undefined>): void {
+    const said = holds.filter(({ reason, registry, message }) => {
+      const why = unread.get(registry);
+      return reason !== "unread" || !unread.has(registry) || (why !== undefined && !message.includes(why));
+    });
     const now = new Map(said.map((hold) => [`${hold.reason} ${hold.subject}`, hold]));
     const begun = [...now].filter(([key]) => !held.has(key));
     const ended = [...held].filter(([key]) => !now.has(key));

@@ -6,6 +6,8 @@ export interface Leadership {
   isLeader(): boolean;
   /** Who leads now, as far as is known. */
   holder(): string | undefined;
+  /** Whether the leader is another process with the same configuration, or another one; `undefined` where that is not known. */
+  leaderConfig?(): "same" | "other" | undefined;
   /** Counts changes of leadership and of the release mark. */
   readonly changes: Changes;
   /** Registries whose brake an operator released, until `releaseDone`. */

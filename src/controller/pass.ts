@@ -1,6 +1,9 @@
 import { ConflictError } from "../errors.ts";
-import type { Change, Update } from "../model/plan.ts";
-import type { Target, WriteOptions, WriteReport } from "../model/target.ts";
+import { ledgerSpot } from "../istio/addresses.ts";
+import type { Manifest } from "../model/objects.ts";
+import type { Change, Create, Update } from "../model/plan.ts";
+import type { StandingLedgerBlock } from "../model/standing.ts";
+import type { LedgerWrite, Target, WriteOptions, WriteReport } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
 import { sameObject } from "../plan/plan.ts";
 import { vipNotices } from "./vip-moves.ts";
@@ -37,8 +40,9 @@ export async function pass(options: PassOptions): Promise<PassResult> {
   const { target, decide, isDryRun, isDue = () => true } = options;
   for (let attempt = 1; ; attempt++) {
     const decision = await decide();
-    const allocations = decision.ledger?.writes ?? [];
+    const written = decision.ledger?.writes ?? [];
     const { create, update, delete: remove, hold } = decision.plan;
+    const allocations = [...written, ...confirmations(create, written, target.standing().ledger)];
     if (isDryRun) return { decision, report: { results: [] }, ledgerWrites: 0 };
     try {
       if (allocations.length > 0) await target.writeLedger(allocations, options);
@@ -54,8 +58,28 @@ export async function pass(options: PassOptions): Promise<PassResult> {
     const report = changes.length === 0 ? { results: [] } : await target.write(changes, options);
     await target.report(hold, options, vipNotices(report));
     const rested = await restFreed(options, report);
-    return { decision, report, ledgerWrites: allocations.length + rested };
+    return { decision, report, ledgerWrites: written.length + rested };
   }
+}
+
+/**
+ * Ledger blocks that already have the VIPs of new entries, to be written as they are: whoever has seen nothing for a while may take a line
+ * for its own that is somebody else's by now, and only the target knows.
+ */
+function confirmations(
+  create: readonly Create[],
+  written: readonly LedgerWrite[],
+  ledger: ReadonlyMap<string, StandingLedgerBlock>,
+): readonly LedgerWrite[] {
+  const blocks = new Set(
+    create.flatMap(({ object: { manifest } }) => vipsOf(manifest)).map((vip) => ledgerSpot(vip).block),
+  );
+  for (const { name } of written) blocks.delete(name);
+  return [...blocks].flatMap((name) => ledger.get(name) ?? []);
+}
+
+function vipsOf(manifest: Manifest): readonly string[] {
+  return manifest.kind === "ServiceEntry" ? (manifest.spec.addresses ?? []) : [];
 }
 
 /** The update without another VIP, or none where nothing else changes. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { each } from "../async/each.ts";
-import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
+import { ANNOTATION_PREFIX, type Manifest, type ObjectKey, type ServiceEntry } from "../model/objects.ts";
 import type { Change, Create } from "../model/plan.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../model/target.ts";
@@ -121,9 +121,29 @@ function textAfter(state: DirectoryState, path: string, changes: readonly Change
     else if (isFilling(change)) {
       const at = state.premadePlaceOf(change.object.key)?.at ?? -1;
       others[at] = filledText(others[at] ?? "", change.object.manifest as ServiceEntry);
-    } else manifests.set(change.object.key, change.object.manifest);
+    } else manifests.set(change.object.key, withOthers(change.object.manifest, manifests.get(change.object.key)));
   }
   return manifests.size + others.length === 0 ? undefined : servicesText([...manifests.values()], others);
+}
+
+/** Labels and annotations that are not ours stay, as in a cluster. */
+function withOthers(wanted: Manifest, standing: Manifest | undefined): Manifest {
+  const { labels = {}, annotations = {} } = standing?.metadata ?? {};
+  const others = (all: Readonly<Record<string, string>>) =>
+    Object.entries(all).filter(([name]) => !name.startsWith(ANNOTATION_PREFIX));
+  const [moreLabels, moreAnnotations] = [others(labels), others(annotations)];
+  const { metadata } = wanted;
+  if (moreLabels.length + moreAnnotations.length === 0) return wanted;
+  return {
+    ...wanted,
+    metadata: {
+      ...metadata,
+      labels: { ...Object.fromEntries(moreLabels), ...metadata.labels },
+      ...(moreAnnotations.length === 0 && metadata.annotations === undefined
+        ? {}
+        : { annotations: { ...Object.fromEntries(moreAnnotations), ...metadata.annotations } }),
+    },
+  } as Manifest;
 }
 
 /** A document of someone else's with the ports and endpoints of `manifest`; all else in it stays, comments too. */

@@ -14,6 +14,8 @@ export interface StatusSource {
   services(): unknown;
   /** JSON data with stable fields. */
   plan(): unknown;
+  /** JSON data with stable fields: readiness, the leader, and which configuration is in use. */
+  status?(): unknown;
   /** JSON data with stable fields: who asks for which services by which names. */
   usage?(): unknown;
   /** Let the next pass write what the brake of a registry holds. Rejects when there is no such registry, or nobody may write. */
@@ -67,6 +69,14 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
       about: "what the last pass would change, and what it holds",
       isShared: true,
       answer: (source) => json(200, source.plan()),
+    },
+  ],
+  [
+    "/api/status",
+    {
+      about: "readiness, the leader, and whether the configuration file is in use",
+      answer: (source) =>
+        source.status === undefined ? text(404, "There is no status here.") : json(200, source.status()),
     },
   ],
   [

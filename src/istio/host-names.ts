@@ -1,3 +1,4 @@
+import { domainToASCII } from "node:url";
 import type { ServiceEntrySpec } from "../model/objects.ts";
 import { isInDomains } from "./domains.ts";
 
@@ -41,3 +42,13 @@ export function specWith<Spec extends ServiceEntrySpec>(
   const resolution = endpoints.some(({ address }) => isHostName(address)) ? "DNS" : "STATIC";
   return { ...spec, resolution, endpoints };
 }
+
+/**
+ * A DNS name with labels beyond ASCII in the form in which DNS carries them (RFC 5891, UTS #46): `bücher.example.com` is
+ * `xn--bcher-kva.example.com`. What has only ASCII, or no such form, stays as it is.
+ */
+export function asciiName(text: string): string {
+  return BEYOND_ASCII.test(text) ? domainToASCII(text) || text : text;
+}
+
+const BEYOND_ASCII = /[\u0080-\u{10ffff}]/u;

@@ -82,3 +82,48 @@ export function listedRanges(text: string): readonly string[] {
     .map((part) => part.trim())
     .filter((part) => part !== "");
 }
+
+/** Where no VIP can be: a call to an address there never reaches a proxy, or is somebody else's. Reads on from `overlaps`. */
+const NEVER: readonly (readonly [range: string, why: string])[] = [
+  ["0.0.0.0/8", "which has the unspecified address (RFC 1122): nothing can be sent there"],
+  ["127.0.0.0/8", "loopback: calls there stay on the caller's machine"],
+  ["169.254.0.0/16", "link-local, where clouds give out credentials"],
+  ["224.0.0.0/4", "multicast"],
+  ["255.255.255.255/32", "broadcast"],
+  ["::/96", "which has the unspecified address, loopback and IPv4 in disguise"],
+  ["::ffff:0:0/96", "IPv4 in disguise: write the range of IPv4"],
+  ["fe80::/10", "link-local"],
+  ["ff00::/8", "multicast"],
+  [ISTIO_VIP_RANGES.v4, "from which Istio's own allocator assigns addresses"],
+  [ISTIO_VIP_RANGES.v6, "from which Istio's own allocator assigns addresses"],
+];
+
+/** For documentation (RFC 5737, 3849, 9637). */
+const EXAMPLES = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20"];
+const PRIVATE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"];
+
+/** Why no VIPs can be given out of a range, or `undefined`; reads on from the range. */
+export function vipRangeFault(range: string): string | undefined {
+  const found = NEVER.find(([other]) => overlaps(range, other));
+  return found === undefined ? undefined : `overlaps ${found[0]}, ${found[1]}`;
+}
+
+/**
+ * Why VIPs should hardly be given out of a range, or `undefined`; reads on from the range.
+ *
+ * @param isCompared whether it has been compared with what the cluster's own machines have
+ */
+export function vipRangeDoubt(range: string, isCompared = false): string | undefined {
+  const within = (ranges: readonly string[]) => ranges.find((one) => overlaps(range, one));
+  const example = within(EXAMPLES);
+  if (example !== undefined)
+    return `overlaps ${example}, which is for documentation: firewalls and clouds drop it, and examples use it`;
+  const shared = within(PRIVATE);
+  if (shared !== undefined)
+    return isCompared
+      ? undefined
+      : `overlaps ${shared}, where private networks are, and mostly the cluster's own pods, nodes and Services: x2istio doctor compares them; 240.241.0.0/16 is nobody's`;
+  const [address] = rangeOf(range) ?? [];
+  if (address === undefined || ipaddr.parse(address.toString()).range() !== "unicast") return undefined;
+  return "has addresses of the Internet: callers could not reach whoever has them";
+}

@@ -63,7 +63,7 @@ export interface NameTable {
   readonly serial: number;
   /** Milliseconds since the epoch at which it is to be made anew: names lead where they led before, until the mesh has their new VIPs. */
   readonly renewAtMs?: number;
-  /** Set while a registry was never read of which nothing stands: a name that is not here may be one of its services. */
+  /** Set while what a registry has is not known, or not written, for the first time: a name that is not here may be one of its services. */
   readonly isPartial?: true;
   /** Whether rows have their endpoints. */
   readonly hasEndpoints?: boolean;

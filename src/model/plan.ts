@@ -34,6 +34,8 @@ export interface Hold {
   readonly registry: string;
   /** One sentence without a full stop: `a Service of that name exists and is not ours`. */
   readonly message: string;
+  /** Set where nobody has to decide: it stays so for as long as the configuration does, and is right so. */
+  readonly isLasting?: true;
   /** A Kubernetes object the hold is about (for an Event on it): a foreign Service. */
   readonly regarding?: ObjectKey;
 }

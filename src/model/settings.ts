@@ -53,7 +53,9 @@ export interface AliasRule {
   readonly namespace: string;
   /** Glob. */
   readonly service: string;
-  /** Template with {service}, {namespace} and {registry}. */
+  /** Globs of services that it leaves out. */
+  readonly exclude?: readonly string[] | undefined;
+  /** Template with {service}, {namespace} and {registry}; `{service|dns}` is the DNS label that is made of a name. */
   readonly as: string;
   /** Kubernetes namespace of the ExternalName Service. */
   readonly in: string;

@@ -1,5 +1,6 @@
 import { addressAndPort, addressText } from "../istio/address.ts";
 import { canonical } from "../istio/addresses.ts";
+import { asciiName } from "../istio/host-names.ts";
 import { NAMES_ANNOTATION } from "../model/objects.ts";
 import { ownPort, type ServiceKey } from "../model/service.ts";
 import type { StandingObject } from "../model/standing.ts";
@@ -18,7 +19,8 @@ export interface Match {
 export function findServices(text: string, decision: Decision, clusterDomain: string): readonly Match[] {
   const { catalog, standing } = decision;
   const name = text.replace(/\.$/, "");
-  const lower = name.toLowerCase().replace(/^(\d+):(\d+)$/, "$1.$2");
+  const ascii = asciiName(name);
+  const lower = ascii.toLowerCase().replace(/^(\d+):(\d+)$/, "$1.$2");
   const keys = new Set([
     ...catalog.services.keys(),
     ...decision.undemanded.keys(),

@@ -436,7 +436,10 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     text: `registries:\n  - {kind: static, name: dc0, file: a, maxServices: 1}\n  - {kind: static, name: dc1, file: b, maxServices: 1}\nmerge: [dc0, dc1]`,
     want: [/^x\.yaml:3:\d+ registries\[1\]\.maxServices: of merged registries that of "dc0" counts/],
   },
-  { text: "vips: {quarantine: 5}", want: [/vips\.quarantine: must be a string/] },
+  {
+    text: "vips: {quarantine: 5}",
+    want: [/x\.yaml:1:20 vips\.quarantine: must be a duration such as 500ms, 30s, .*, not "5"$/],
+  },
   { text: "vips: {quarantine: 5 minutes}", want: [/vips\.quarantine: must be a duration such as/] },
   { text: "vips: {quarantine: 29s}", want: [/vips\.quarantine: must be at least dns\.ttl/] },
   { text: "vips: {mode: istio}", want: [/^x\.yaml:1:14 vips\.mode: must be ledger with a directory target/] },
@@ -503,7 +506,7 @@ const wrong: readonly { readonly text: string; readonly want: readonly RegExp[] 
     want: [/dns\.forward\[0\]: leads back/, /dns\.forward\[1\]: leads back/],
   },
   { text: "dns: {allow: [10.0.0.5]}", want: [/dns\.allow\[0\]: must be a range/] },
-  { text: "http: {listen: 8080}", want: [/^x\.yaml:1:16 http\.listen: must be a string/] },
+  { text: "http: {listen: 8080}", want: [/^x\.yaml:1:16 http\.listen: must be address:port, .*, not "8080"$/] },
 ];
 for (const { text, want } of wrong) {
   test(`parseConfig() refuses ${JSON.stringify(text).slice(0, 90)}`, () => {

@@ -192,7 +192,7 @@ test("validate: 1 for legacy names that are never given out, which plan holds", 
     ["localhost", /it is in localhost/],
     ["wpad.corp.example.com", /it begins with wpad/],
     ["single", /it has one label, which the registry's option singleLabels has to allow/],
-    ["http://orders.example.org/", /it has an empty label|characters that a DNS name cannot have/],
+    ["http://orders.example.org/", /it is a URL, .*: write the host alone, orders\.example\.org$/],
   ] as const) {
     const line = stdout.split("\n").find((one) => one.includes(JSON.stringify(name)));
     assert.match(line ?? "", /services\.yaml:\d+: legacy name .* of s0 is not given: /);

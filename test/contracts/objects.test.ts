@@ -81,7 +81,7 @@ test("an alias that is no DNS label is held, and only the alias", async (t) => {
     aliases: [{ registry: "vms", as: "{service}", in: "shop" }],
   });
   const { code, stdout } = await x2istio("apply");
-  assert.equal(code, 3);
+  assert.equal(code, 0, "nobody has to decide: the rule can leave it out, or rewrite it");
   assert.match(stdout, /alias shop\/orders\.v2 held: "orders\.v2" is not a DNS label/);
   assert.ok((await files()).includes("mesh-services/orders.v2.default.vms.mesh.internal.yaml"));
 });

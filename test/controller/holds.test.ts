@@ -31,8 +31,8 @@ function bench() {
   const { record } = createHoldLog(log, metrics);
   return {
     metrics,
-    record: (holds: readonly Hold[], done: WriteReport, unread: readonly string[] = []) =>
-      record(holds, done, new Set(unread)),
+    record: (holds: readonly Hold[], done: WriteReport, unread: readonly string[] = [], why?: string) =>
+      record(holds, done, new Map(unread.map((registry) => [registry, why]))),
     said: () => lines.splice(0),
   };
 }
@@ -46,6 +46,13 @@ test("createHoldLog() says when a hold begins and when it ends, and nothing betw
   record([hold("b")], nothing);
   assert.deepEqual(said(), ["no longer held"]);
   record([hold("a"), hold("b")], nothing);
+  assert.deepEqual(said(), ["held"]);
+});
+
+test("createHoldLog() leaves services unsaid that are held for what their registry lacks, and no others", () => {
+  const { record, said } = bench();
+  const broken = "s.yaml:3:1: is indented by 3";
+  record([hold("a", broken), hold("b", "number must be 1–65535")], nothing, ["dc1"], broken);
   assert.deepEqual(said(), ["held"]);
 });
 

@@ -100,6 +100,49 @@ test(
   },
 );
 
+test(
+  faultRow({
+    target: "own process",
+    fault: "a writer that has seen nothing for a while makes an entry anew, and its VIP is another host's by now",
+    expect: "it meets a conflict and takes another address",
+  }),
+  async () => {
+    const { target, run } = bench();
+    await run([service()]);
+    const [block] = target.ledger.values();
+    const [vip = ""] = Object.keys(block?.data ?? {});
+    target.objects.delete(ENTRY);
+    target.requests.length = 0;
+    target.fault = (request) => {
+      if (block === undefined || !LEDGER.test(request) || target.ledger.get(block.name) !== block) return undefined;
+      target.ledger.set(block.name, { ...block, resourceVersion: "99", data: { [vip]: "web.example.org east used" } });
+      return "conflict";
+    };
+    const { ledgerWrites } = await run([service()]);
+    assert.deepEqual(target.requests.slice(-1), [`create ${ENTRY}`]);
+    const { spec } = target.objects.get(ENTRY)?.manifest ?? {};
+    const given = spec !== undefined && "addresses" in spec ? spec.addresses : [];
+    assert.equal(given?.length, 1);
+    assert.notEqual(given?.[0], vip.replaceAll("-", "."));
+    assert.equal(ledgerWrites, 1);
+  },
+);
+
+test("pass() has the ledger say that a VIP is still its host's before it makes its entry anew", async () => {
+  const { target, run } = bench();
+  await run([service()]);
+  const before = structuredClone([...target.ledger]);
+  target.objects.delete(ENTRY);
+  target.requests.length = 0;
+  const { ledgerWrites } = await run([service()]);
+  assert.match(target.requests[0] ?? "", LEDGER);
+  assert.deepEqual([target.requests.slice(1), ledgerWrites], [[`create ${ENTRY}`], 0]);
+  assert.deepEqual(
+    [...target.ledger].map(([, { data }]) => data),
+    before.map(([, { data }]) => data),
+  );
+});
+
 test("pass() gives up when the ledger keeps moving, with nothing written", async () => {
   const { target, run } = bench();
   target.fault = (request) => (request.startsWith("ledger") ? "conflict" : undefined);

@@ -3,7 +3,6 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { parseAllDocuments } from "yaml";
 import type { Manifest } from "../../src/model/objects.ts";
@@ -169,7 +168,7 @@ test("drafts of a process that is gone are removed at start, those of a live one
 test("a watching target sees what others do and stays quiet about its own writes", () =>
   inWorld(async ({ path, open }) => {
     const [target, writer] = [await open({ watch: true }), await open()];
-    await sleep(1200); // the folder is not there yet: it is looked for once a second
+    // The folder is not there yet: it is looked for once a second.
     await outcomes(writer, [create(entry("orders"))]);
     await until(target, () => target.standing().objects.has(keyOf(entry("orders"))));
 

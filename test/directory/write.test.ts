@@ -37,6 +37,29 @@ test("a file of ours edited by hand is drift; a document that someone added to i
     assert.match(await readFile(fileOf(path, "orders"), "utf8"), /^[^-]*kind: ConfigMap # mine/);
   }));
 
+test("a label and an annotation that someone added to an object of ours stay, what looks like ours does not", () =>
+  inWorld(async ({ path, open }) => {
+    await outcomes(await open(), [create(entry("orders")), create(alias("orders"))]);
+    const text = await readFile(fileOf(path, "orders"), "utf8");
+    const added = text
+      .replaceAll(/^ {2}labels:\n/gm, "  labels:\n    team: payments\n    x2istio.dev/odd: x\n")
+      .replaceAll(
+        /^ {2}annotations:\n/gm,
+        "  annotations:\n    argocd.argoproj.io/sync-wave: '2'\n    x2istio.dev/odd: x\n",
+      );
+    await writeFile(fileOf(path, "orders"), added);
+    const target = await open();
+    await outcomes(target, [update(target, entry("orders", ["10.1.4.9"])), update(target, alias("orders"))]);
+    const written = await readFile(fileOf(path, "orders"), "utf8");
+    assert.match(written, /10\.1\.4\.9/);
+    for (const kept of [/^ {4}team: payments$/gm, /^ {4}argocd\.argoproj\.io\/sync-wave: "2"$/gm])
+      assert.equal(
+        written.match(kept)?.length,
+        added.match(new RegExp(kept.source.replaceAll('"', "'"), "gm"))?.length,
+      );
+    assert.doesNotMatch(written, /odd/);
+  }));
+
 test("an entry spoiled by hand stands without what makes no sense, and is put right", () =>
   inWorld(async ({ path, open }) => {
     await outcomes(await open(), [create(entry("orders"))]);

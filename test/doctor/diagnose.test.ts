@@ -257,6 +257,15 @@ const cases: readonly Case[] = [
   },
 
   {
+    name: "ranges for documentation and of the Internet",
+    check: "vips",
+    settings: withVips("198.51.100.0/24", "10.9.0.0/16", "8.8.8.0/24"),
+    want: [
+      /^vips\.ranges has 198\.51\.100\.0\/24, which overlaps .* for documentation.* ⇒ in x2istio\.yaml write vips: \{ranges: \[240\.241\.0\.0\/16\]\}/,
+      /^vips\.ranges has 8\.8\.8\.0\/24, which has addresses of the Internet/,
+    ],
+  },
+  {
     name: "addresses of Services",
     check: "vips",
     settings: withVips("10.96.0.0/12"),

@@ -9,6 +9,7 @@ export interface Live<Spec = Readonly<Record<string, unknown>>> {
     readonly namespace: string;
     readonly uid: string;
     readonly resourceVersion: string;
+    readonly deletionTimestamp?: string;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };

@@ -201,6 +201,15 @@ test(
     const refused = () => replica.logged("the new configuration cannot be used; the old one stays in use");
     await until("it says so", async () => refused().length > 0);
     assert.match(String(refused()[0]?.error), /x2istio\.yaml:\d+:\d+.*aliasses/);
+    const told = async (at: string) =>
+      ((await (await fetch(`${at}/api/status`)).json()) as { configuration: Record<string, unknown> }).configuration;
+    await until("the API says so", async () => (await told(replica.http)).state === "refused");
+    const { error, since, digest } = await told(replica.http);
+    assert.match(String(error), /x2istio\.yaml:\d+:\d+.*aliasses/);
+    assert.match(String(since), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+    assert.match(String(digest), /^[0-9a-f]{16}$/);
+    const metrics = async (at: string) => (await fetch(`${at}/metrics`)).text();
+    assert.match(await metrics(replica.http), /^x2istio_config_refused_timestamp_seconds [1-9]\d{9}$/m);
     assert.equal((await dnsQuery(replica.dns, ORDERS)).addresses.length, 1);
     assert.deepEqual(await digests(example.out), before);
 
@@ -214,6 +223,10 @@ test(
     );
     const http = `http://127.0.0.1:${moved.http}`;
     await until("the new one is in use", async () => (await readiness({ ...replica, http }))?.ready === true);
+    await until("the API says so", async () => (await told(http)).state === "current");
+    assert.equal("error" in (await told(http)), false);
+    assert.notEqual((await told(http)).digest, digest);
+    assert.match(await metrics(http), /^x2istio_config_refused_timestamp_seconds 0$/m);
     await until("the new alias stands", async () =>
       (await apiServices(http)).some(({ aliases }) => aliases.includes("store/orders")),
     );

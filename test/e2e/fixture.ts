@@ -56,6 +56,8 @@ export interface Fixture {
   setServices(services: readonly FileService[]): Promise<void>;
   /** Replace the services file by any text. */
   setText(text: string): Promise<void>;
+  /** Replace a file beside the configuration in one step. */
+  replace(file: string, text: string): Promise<void>;
   /** Replace the configuration, but for `sections`. */
   setConfig(sections: object): Promise<void>;
 }
@@ -89,7 +91,15 @@ export async function fixture(
   const setServices = (list: readonly FileService[]) => setText(stringify({ services: list }));
   await setServices(services);
   await setConfig({});
-  return { dir, config, ports, setServices, setText, setConfig };
+  return {
+    dir,
+    config,
+    ports,
+    setServices,
+    setText,
+    setConfig,
+    replace: (name, text) => replace(join(dir, name), text),
+  };
 }
 
 /** As editors do: a reader sees the old text or the new. */

@@ -113,6 +113,27 @@ test(
   },
 );
 
+test("names of a registry that answers for the first time are denied at no moment, though others' objects stand", async (t) => {
+  const registries = [vms, { kind: "static", name: "metal", file: "metal.yaml" }];
+  const place = await fixture(t, [tcpService("ours", "192.0.2.1")], {
+    ...{ registries, aliases: [], target: { kind: "directory", path: "out" } },
+  });
+  const replica = startReplica(t, place);
+  const rcode = async (name: string) => (await dnsQuery(replica.dns, name)).rcode;
+  await until("what is known is answered", async () => (await rcode(hostOf(tcpService("ours")))) === 0);
+  const many = Array.from({ length: 300 }, (_, at) => tcpService(`s${at}`, "198.51.100.1"));
+  const hosts = many.map((service) => hostOf(service, "metal"));
+  await place.replace("metal.yaml", stringify({ services: many }));
+  const denied = new Set<string>();
+  await until("all are answered", async () => {
+    const codes = await Promise.all(hosts.map(rcode));
+    for (const [at, host] of hosts.entries()) if (codes[at] === 3) denied.add(host);
+    return codes.every((code) => code === 0);
+  });
+  assert.deepEqual([...denied].slice(0, 5), []);
+  assert.equal(await rcode("nobody.data.metal.mesh.internal"), 3);
+});
+
 async function assertHeldAlone(t: TestContext, options: object): Promise<void> {
   const address = await silentServer(t);
   const sections = { aliases: [], target: { kind: "directory", path: "out" }, policy: { keepEmpty: "1s" } };

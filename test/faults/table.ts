@@ -11,6 +11,7 @@ export interface ShownRow extends FaultRow {
 export const TARGETS: readonly FaultTarget[] = [
   "static",
   "Consul",
+  "Eureka",
   "Polaris",
   "API server",
   "DNS upstream",

@@ -1,33 +1,16 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
-import type { Target } from "../../src/model/target.ts";
+import { suite, test } from "node:test";
 import { ensureServers, noServers } from "../servers/build.ts";
-import { type Kube, kubeServers } from "../servers/kube.ts";
+import { kubeServers } from "../servers/kube.ts";
 import { until } from "../servers/kube-admin.ts";
 import { aliasOf, entryOf, entryPath, SHOP, servicePath } from "./objects.ts";
 import { post } from "./rights.ts";
-import { create, startTarget, type TargetFixture } from "./target.ts";
+import { create, suiteTarget } from "./target.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
-suite("kubernetesTarget()", { skip }, () => {
-  let fixture: TargetFixture;
-  let kube: Kube;
-  let target: Target;
-  const ending = new AbortController();
-  const options = { signal: ending.signal, mayWrite: () => true };
-
-  before(async () => {
-    fixture = await startTarget(ending.signal);
-    ({ kube, target } = fixture);
-  });
-  after(async () => {
-    ending.abort();
-    await fixture.stop();
-  });
-
-  const open: TargetFixture["open"] = (further, watch) => fixture.open(further, watch);
-  const standing = (key: string) => fixture.standing(key);
+suite("kubernetesTarget()", { skip }, async () => {
+  const { kube, target, open, standing, options } = await suiteTarget();
 
   test("sees what others create, change and delete", async () => {
     const path = entryPath("default", "theirs");
@@ -48,7 +31,7 @@ suite("kubernetesTarget()", { skip }, () => {
     assert.deepEqual(seen()?.hosts, ["theirs.example.org"]);
     assert.deepEqual(seen()?.addresses, ["203.0.113.7"]);
     const version = target.version();
-    const changed = target.waitForChange(version, ending.signal);
+    const changed = target.waitForChange(version, options.signal);
     await kube.request("PATCH", path, { spec: { hosts: ["other.example.org"] } });
     await changed;
     assert.deepEqual(seen()?.hosts, ["other.example.org"]);

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { after } from "node:test";
 import { kubeClient } from "../../src/kube/client/client.ts";
 import { type KubernetesTargetOptions, kubernetesTarget } from "../../src/kube/kubernetes.ts";
 import type { Change } from "../../src/model/plan.ts";
 import type { StandingObject } from "../../src/model/standing.ts";
-import type { Target, WriteReport } from "../../src/model/target.ts";
+import type { Target, WriteOptions, WriteReport } from "../../src/model/target.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
 import { type aliasOf, type entryOf, MESH, SHOP } from "./objects.ts";
 import { leastRights } from "./rights.ts";
@@ -71,6 +72,17 @@ export async function startTarget(signal: AbortSignal): Promise<TargetFixture> {
       await kube.stop();
     },
   };
+}
+
+/** The same for the suite that calls it, and the options of its writes; all of it ends with the suite. */
+export async function suiteTarget(): Promise<TargetFixture & { readonly options: WriteOptions }> {
+  const ending = new AbortController();
+  const fixture = await startTarget(ending.signal);
+  after(async () => {
+    ending.abort();
+    await fixture.stop();
+  });
+  return { ...fixture, options: { signal: ending.signal, mayWrite: () => true } };
 }
 
 /** `<change> <key>: <outcome>` of each change. */

@@ -9,16 +9,17 @@ import { parseConfig } from "../../src/config/parse.ts";
 import { createLog } from "../../src/log.ts";
 import { createMetrics } from "../../src/metrics.ts";
 import type { Manifest } from "../../src/model/objects.ts";
+import type { ForeignObject } from "../../src/model/standing.ts";
 import { createSecrets } from "../../src/secrets.ts";
 import type { Admitted } from "../servers/admission.ts";
 import { decider } from "./at-once.ts";
-import { NOW_MS, standing } from "./build.ts";
+import { foreign, NOW_MS, standing } from "./build.ts";
 
 export const DEPLOY = new URL("../../deploy/", import.meta.url);
 
 /** What there is in a folder of deploy/ that has a configuration, and what is made of it. */
 export interface ExampleObjects {
-  /** All that would be written where nothing stands. */
+  /** All that would be written where nothing stands but `own`. */
   readonly made: readonly Manifest[];
   /** Objects in files beside the configuration. */
   readonly own: readonly Admitted[];
@@ -35,13 +36,13 @@ export async function objectsOf(folder: string): Promise<ExampleObjects> {
   const texts = await Promise.all(others.map(read));
   const own = texts.flatMap((text) => parseAllDocuments(text).map((document) => document.toJS() as Admitted));
   return {
-    made: await madeOf(fileURLToPath(dir), await read("x2istio.yaml")),
+    made: await madeOf(fileURLToPath(dir), await read("x2istio.yaml"), own),
     own,
     hasServices: existsSync(new URL("services.yaml", dir)),
   };
 }
 
-async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
+async function madeOf(dir: string, text: string, own: readonly Admitted[]): Promise<readonly Manifest[]> {
   const env = { POLARIS_ADDRESS: "http://192.0.2.1:8090", CONSUL_HTTP_ADDR: "http://192.0.2.1:8500" };
   const config = parseConfig(text, `${dir}x2istio.yaml`, { env, adapters });
   const context = {
@@ -63,9 +64,16 @@ async function madeOf(dir: string, text: string): Promise<readonly Manifest[]> {
   const asked = config.registries.map((one) => ({ ...one, demand: "all" as const }));
   const { plan } = decider({ ...config, registries: asked })({
     readings: new Map(readings),
-    standing: standing(),
+    standing: standing({ foreign: own.flatMap(foreignOf) }),
     nowMs: NOW_MS,
     allowDeletes: new Set<string>(),
   });
   return plan.create.map(({ object }) => object.manifest);
+}
+
+/** An object that has hosts which ours could have too. */
+function foreignOf({ kind, metadata, spec }: Admitted & { readonly spec?: unknown }): readonly ForeignObject[] {
+  if (kind !== "VirtualService" && kind !== "ServiceEntry") return [];
+  const { hosts } = spec as { readonly hosts: readonly string[] };
+  return [foreign(kind, `${metadata.namespace}/${metadata.name}`, { hosts })];
 }

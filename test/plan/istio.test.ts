@@ -7,7 +7,7 @@ import type { Stage } from "../../src/model/claim.ts";
 import type { Manifest } from "../../src/model/objects.ts";
 import { type Admission, type Admitted, admissionServers, startAdmission } from "../servers/admission.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
-import { validate } from "../servers/istioctl.ts";
+import { analyze, validate } from "../servers/istioctl.ts";
 import { port, service } from "./build.ts";
 import { DEPLOY, objectsOf } from "./examples.ts";
 import { type Life, lifeOf, sampleFixture } from "./fixtures.ts";
@@ -33,10 +33,14 @@ const lifeIn = ({ name, vips, exportTo }: (typeof modes)[number]) => {
   return life;
 };
 const stages = ["split 0", "split 10", "split 100", "inside"];
+/** Its analyzer believes that Istio gives a ServiceEntry its address only where the proxies do so. */
+const ALLOCATING = {
+  defaultConfig: { proxyMetadata: { ISTIO_META_DNS_CAPTURE: "true", ISTIO_META_DNS_AUTO_ALLOCATE: "true" } },
+};
 const modes = [
-  { name: "one VIP", vips: {}, exportTo: ["*"] },
-  { name: "VIPs of both families", vips: rest.vips, exportTo: [".", "shop", "edge"] },
-  { name: "Istio's own VIPs", vips: { mode: "istio" }, exportTo: ["edge"] },
+  { name: "one VIP", vips: {}, mesh: {}, exportTo: ["*"] },
+  { name: "VIPs of both families", vips: rest.vips, mesh: {}, exportTo: [".", "shop", "edge"] },
+  { name: "Istio's own VIPs", vips: { mode: "istio" }, mesh: ALLOCATING, exportTo: ["edge"] },
 ];
 
 /** The schema of Istio's CRDs, which `istioctl validate` does not look at. */
@@ -65,6 +69,8 @@ for (const mode of modes) {
       assertSchema(written, `seed ${seed}: `);
       const { ok, output } = await validate(written.filter(isIstios));
       assert.ok(ok, `seed ${seed}: ${output.slice(0, 2000)}`);
+      const analysis = await analyze([...written, ...gatewaysOf(written)], mode.mesh);
+      assert.ok(analysis.ok, `seed ${seed}: ${analysis.output.slice(0, 2000)}`);
     },
   );
 }
@@ -75,6 +81,8 @@ for (const stage of stages)
     assertSchema(written, "");
     const { ok, output } = await validate(written.filter(isIstios));
     assert.ok(ok, output);
+    const analysis = await analyze([...written, ...gatewaysOf(written)]);
+    assert.ok(analysis.ok, analysis.output);
   });
 
 /** All that stands of a service with ports of every kind at a stage. */
@@ -101,6 +109,23 @@ async function movedTo(stage: string): Promise<readonly Manifest[]> {
   return [...move.target.objects.values()].map(({ manifest }) => manifest);
 }
 
+/** The gateways of exposures, which are not ours. */
+function gatewaysOf(written: readonly Manifest[]): readonly object[] {
+  const hostsOf = new Map<string, Set<string>>();
+  for (const { kind, spec } of written)
+    if (kind === "VirtualService")
+      for (const id of spec.gateways ?? []) hostsOf.set(id, new Set([...(hostsOf.get(id) ?? []), ...spec.hosts]));
+  return [...hostsOf].map(([id, hosts]) => ({
+    apiVersion: "networking.istio.io/v1",
+    kind: "Gateway",
+    metadata: { namespace: id.split("/")[0], name: id.split("/")[1] },
+    spec: {
+      selector: { istio: "ingressgateway" },
+      servers: [{ port: { number: 80, name: "http", protocol: "HTTP" }, hosts: [...hosts] }],
+    },
+  }));
+}
+
 /** What istioctl has a check for. */
 function isIstios({ apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }): boolean {
   return apiVersion.includes(".istio.io/") || (apiVersion === "v1" && kind === "Service");
@@ -114,6 +139,8 @@ for (const folder of folders) {
     if (checked.length === 0) return;
     const { ok, output } = await validate(checked);
     assert.ok(ok, output);
+    const analysis = await analyze([...made, ...own], folder.endsWith("istio-vips") ? ALLOCATING : {});
+    assert.ok(analysis.ok, analysis.output);
   });
 }
 

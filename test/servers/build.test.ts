@@ -66,5 +66,6 @@ test("the definitions are of the Istio that istioctl is built from", async () =>
   assert.notEqual(ofCrds, undefined);
   assert.equal(ofCrds, await version("istioctl", /istio\.io\/api => istio\.io\/api (v\S+)/));
   const istio = /istio\.io\/istio (v\S+)/;
-  assert.equal(await version("istioctl", istio), await version("pilot-discovery", istio));
+  for (const folder of ["pilot-discovery", "echo"])
+    assert.equal(await version("istioctl", istio), await version(folder, istio), folder);
 });

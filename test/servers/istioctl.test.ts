@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ensureServers, noServers } from "./build.ts";
-import { validate } from "./istioctl.ts";
+import { analyze, validate } from "./istioctl.ts";
 
 const skip = (await ensureServers(["istioctl"])) === undefined && noServers;
 
@@ -53,3 +53,18 @@ for (const { name, manifests } of unchecked) {
     await assert.rejects(validate(manifests), /Cannot validate/);
   });
 }
+
+test("analyze() finds what the validation of one object does not", { skip }, async () => {
+  const route = (name: string) => ({
+    apiVersion: "networking.istio.io/v1",
+    kind: "VirtualService",
+    metadata: { name, namespace: "apps" },
+    spec: { hosts: ["web.example.org"], http: [{ route: [{ destination: { host: "web.example.org" } }] }] },
+  });
+  const alone = await analyze([entry({}), route("one")]);
+  assert.ok(alone.ok, alone.output);
+  const both = await analyze([entry({}), route("one"), route("other")]);
+  assert.equal(both.ok, false);
+  assert.match(both.output, /IST0109/);
+  await assert.rejects(analyze([]), /Cannot analyze/);
+});

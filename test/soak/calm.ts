@@ -1,4 +1,8 @@
-import { EFFECTIVE_STAGE_ANNOTATION, EFFECTIVE_WEIGHT_ANNOTATION } from "../../src/model/claim.ts";
+import {
+  EFFECTIVE_STAGE_ANNOTATION,
+  EFFECTIVE_WEIGHT_ANNOTATION,
+  INSIDE_ADDRESSES_ANNOTATION,
+} from "../../src/model/claim.ts";
 import { EMPTY_SINCE_ANNOTATION, GONE_SINCE_ANNOTATION } from "../../src/model/objects.ts";
 import { serviceKey } from "../../src/model/service.ts";
 import type { Kept } from "./cluster/api-server.ts";
@@ -8,7 +12,7 @@ import { addressesOf } from "./names.ts";
 import { NAMES, NAMESPACE, type Registry } from "./registry.ts";
 import { MESH } from "./replica.ts";
 import type { Replica, World } from "./types.ts";
-import { isMainEntry } from "./witness.ts";
+import { isMainEntry, isSucceeded } from "./witness.ts";
 
 /** Back-off, election, and a Lease that has to run out: what may pass before the first pass without fault. */
 const MOST_WAIT_MS = 180_000;
@@ -40,6 +44,7 @@ export async function calmDown(world: World): Promise<void> {
   await clock.advance(1000);
   for (const entry of unclaimed(world)) witness.accuse(2, entry);
   for (const difference of differences(world, leader)) witness.accuse(5, difference);
+  for (const name of unled(world)) witness.accuse(7, name);
 }
 
 async function until<T>({ clock, witness }: World, found: () => T | undefined): Promise<T | undefined> {
@@ -90,9 +95,14 @@ function* differences(world: World, leader: Replica): Generator<string> {
   for (const name of NAMES) yield* ofUselessClaimant(world, name);
   for (const entry of world.api.objects("serviceentries").filter(isEntryOfOurs)) {
     const [registry = "", , name = ""] = (entry.metadata.annotations?.["x2istio.dev/service"] ?? "").split("/");
-    const isListed = world.registries.find((one) => one.name === registry)?.services.has(name) === true;
+    const isListed = world.registries.find((one) => one.name === registry)?.services.has(name.toLowerCase()) === true;
     const isMoved = markOf(entry, EFFECTIVE_STAGE_ANNOTATION) !== undefined;
-    if (!isListed && !isMoved && (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || endpointsOf(entry).length > 0))
+    const leadsOn = isSucceeded(entry); // to what another service has
+    if (
+      !isListed &&
+      !isMoved &&
+      (markOf(entry, GONE_SINCE_ANNOTATION) === undefined || (endpointsOf(entry).length > 0 && !leadsOn))
+    )
       yield `${entry.metadata.name} stands though ${registry} does not list ${name}`;
   }
 }
@@ -106,13 +116,13 @@ function* ofService(world: World, registry: Registry, name: string): Generator<s
   const key = serviceKey(registry.name, NAMESPACE, name);
   const isReported = world.settings.registries.find((one) => one.name === registry.name)?.demand === "reported";
   if (isReported && !world.wanted.has(key)) {
-    if (entry !== undefined) yield `${key} stands, and nobody asked for it`;
+    if (entry !== undefined && !world.heirs.has(key)) yield `${key} stands, and nobody asked for it`;
     return;
   }
   if (isReported && entry !== undefined) world.took("what was asked for is made");
   const [vip] = entry === undefined ? [] : addressesOf(entry);
   if (entry === undefined || vip === undefined) {
-    if (!isFull(world)) yield `${key} has no entry, or none with a VIP`;
+    if (!isFull(world) && !isClaimedByTenant(world, host)) yield `${key} has no entry, or none with a VIP`;
     return;
   }
   const wanted = service?.endpoints.map(({ address }) => address).toSorted() ?? [];
@@ -125,6 +135,41 @@ function* ofService(world: World, registry: Registry, name: string): Generator<s
     const answered = table()?.names.get(host)?.a.join();
     if (answered !== vip) yield `${process.name} answers ${host} with ${answered}, not ${vip}`;
   }
+}
+
+/** Legacy names that lead to none of the services that are to have them. */
+function* unled(world: World): Generator<string> {
+  const wanted = new Map<string, { registry: string; name: string; isLiving: boolean }[]>();
+  for (const { name: registry, services } of world.registries)
+    for (const { name, legacyNames, endpoints } of services.values())
+      for (const legacy of legacyNames)
+        wanted.set(legacy, [...(wanted.get(legacy) ?? []), { registry, name, isLiving: endpoints.length > 0 }]);
+  for (const [legacy, by] of wanted) {
+    if (!by.some(({ isLiving }) => isLiving)) continue; // an empty one has it on as long as it is listed
+    const entries = by
+      .map(({ registry, name }) =>
+        world.api.get("serviceentries", MESH, `${name}.${NAMESPACE}.${registry}.mesh.internal`),
+      )
+      .filter((entry) => entry !== undefined && isOurs(entry) && addressesOf(entry).length > 0);
+    const vips = entries.flatMap((entry) =>
+      entry === undefined
+        ? []
+        : [...addressesOf(entry), ...(markOf(entry, INSIDE_ADDRESSES_ANNOTATION) ?? "").split(",")],
+    );
+    if (entries.length < by.length || isClaimedByTenant(world, legacy)) continue;
+    for (const { process, table } of world.replicas) {
+      const answered = table()?.names.get(legacy)?.a ?? [];
+      if (!vips.includes(answered[0] ?? "none"))
+        yield `${process.name} answers ${legacy} with ${answered.join() || "nothing"}, not ${vips.join(" or ")}`;
+    }
+  }
+}
+
+/** Whether an entry or a route of someone else has this host: who came first keeps it. */
+function isClaimedByTenant({ api }: World, host: string): boolean {
+  return ["serviceentries", "virtualservices"]
+    .flatMap((plural) => api.objects(plural))
+    .some((entry) => !isOurs(entry) && (entry.spec as { hosts?: readonly string[] }).hosts?.includes(host) === true);
 }
 
 function* ofAlias({ api }: World, registry: Registry, name: string, host: string): Generator<string> {
@@ -164,12 +209,16 @@ function* ofClaim(
   if (stage === "split" && Number(markOf(entry, EFFECTIVE_WEIGHT_ANNOTATION)) !== asked.weight)
     yield `${key} has weight ${markOf(entry, EFFECTIVE_WEIGHT_ANNOTATION)}, and is to have ${asked.weight}`;
   if (stage === "split") took("calls are split with a claimant");
-  if (stage === "inside") took("calls are led inside");
+  if (stage === "inside" || stage === "retired") took("calls are led inside");
 }
 
-/** Whether every address is held: then a new service waits. */
+/** Whether every address is held, in the ledger or by someone's entry: then a new service waits. */
 function isFull({ api }: World): boolean {
-  return api.objects("configmaps").some(({ data }) => Object.keys((data ?? {}) as object).length >= 14);
+  const theirs = api.objects("serviceentries").filter((entry) => !isOurs(entry));
+  const taken = theirs.flatMap((entry) => addressesOf(entry).map((address) => address.replaceAll(".", "-")));
+  return api
+    .objects("configmaps")
+    .some(({ data }) => new Set([...Object.keys((data ?? {}) as object), ...taken]).size >= 14);
 }
 
 function lineOf({ api }: World, vip: string): string | undefined {

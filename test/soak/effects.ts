@@ -6,6 +6,7 @@ export type Mode =
   | "partial" // some of the list is missing, and it says so
   | "some-failed" // the list, but some services cannot be read
   | "empties" // an empty list, as if it were true (a token without rights)
+  | "denied" // a list without some services, as if it were true; who asks for one of them by name is refused (a token lost a right)
   | "halves" // most of the list is missing, as if it were true (a restored backup)
   | "drained"; // all services, most without endpoints, as if it were true (all checks fail at once)
 
@@ -17,6 +18,7 @@ export const MODES: readonly Mode[] = [
   "some-failed",
   "some-failed",
   "empties",
+  "denied",
   "halves",
   "drained",
 ];
@@ -29,9 +31,16 @@ export const EFFECTS = [
   "a service changes",
   "a service is removed",
   "a service is emptied",
-  ...(["refused", "slow", "partial", "some-failed", "empties", "halves", "drained"] as const).map(
+  ...(["refused", "slow", "partial", "some-failed", "empties", "denied", "halves", "drained"] as const).map(
     (mode) => `a registry answers: ${mode}` as const,
   ),
+  "a service loses half of its endpoints",
+  "a service goes by another name",
+  "a service is written in other letters",
+  "a legacy name moves to another service",
+  "two services swap their legacy names",
+  "two services claim one legacy name",
+  "a legacy name has a new holder",
   "a hint is lost",
   ...FAULTS.map((fault) => `a request meets: ${fault}` as const),
   "news come late",
@@ -43,6 +52,11 @@ export const EFFECTS = [
   "someone changes an object of ours",
   "someone deletes an object of ours",
   "someone asks for an entry to be filled",
+  "someone's finalizer keeps an object of ours",
+  "a tenant speaks for a host of ours",
+  "a tenant takes a host or an address",
+  "a tenant restricts a namespace",
+  "a tenant's object goes",
   "someone takes an address",
   "someone gives an address back",
   "a write is refused by admission",
@@ -58,6 +72,7 @@ export const EFFECTS = [
   "calls are split with a claimant",
   "calls are led inside",
   "calls are led outside again",
+  "a service is retired",
   "a claimant of no use is refused",
   "a claimant has nothing ready",
   "what was asked for is made",

@@ -3,7 +3,9 @@ import { serviceKey } from "../../src/model/service.ts";
 import type { Process } from "./clock.ts";
 import type { Kept } from "./cluster/api-server.ts";
 import { claim, claimantOf, setReady } from "./cluster/claimants.ts";
+import { guard, pathOf, type TenantAct, tenantActs, unguard } from "./cluster/tenants.ts";
 import { type Effect, FAULTS, MODES } from "./effects.ts";
+import { MOVES } from "./moves.ts";
 import { NAMES, NAMESPACE, type Registry, serviceOf } from "./registry.ts";
 import { MESH } from "./replica.ts";
 import type { Kind, Step } from "./steps.ts";
@@ -42,6 +44,14 @@ const RIGHTS: readonly (RegExp | undefined)[] = [
   /^GET .*\/leases/,
   undefined,
 ];
+const TENANT_ACTS: readonly TenantAct[] = ["speak", "host", "address", "egress", "mutual-tls"];
+const TENANT_EFFECTS: Readonly<Record<TenantAct, Effect>> = {
+  speak: "a tenant speaks for a host of ours",
+  host: "a tenant takes a host or an address",
+  address: "a tenant takes a host or an address",
+  egress: "a tenant restricts a namespace",
+  "mutual-tls": "a tenant restricts a namespace",
+};
 const PLURALS = ["serviceentries", "services", "virtualservices"] as const;
 
 /** What each kind of step does. */
@@ -73,6 +83,10 @@ export function events(
       registry.set(name, serviceOf(registry.name, name, 0, step.m));
       return "a service is emptied";
     },
+    halve: (step) => MOVES.halve(step, registryOf(step)),
+    rename: (step) => MOVES.rename(step, registryOf(step), world.heirs),
+    moveName: (step) => MOVES.moveName(step, registryOf(step), pick(registries, step.who + 1), world.heirs),
+    spelling: (step) => MOVES.spelling(step, registryOf(step)),
     mode: (step) => answerBy(registryOf(step), pick(MODES, step.n), step.m),
     well: (step) => answerBy(registryOf(step), "well", 0),
     hints: (step) => {
@@ -122,6 +136,20 @@ export function events(
       return isNew ? "someone asks for an entry to be filled" : undefined;
     },
     ledger: ({ n }) => shareLedger(n),
+    guard: ({ n, m }) => {
+      if (m % 4 === 0) return void unguard(api, actions.outside);
+      const [kept, plural] = chosen(n, isOurs);
+      if (
+        kept === undefined ||
+        kept.metadata.deletionTimestamp != null ||
+        !guard(actions.outside, pathOf(kept, plural))
+      )
+        return undefined;
+      // Some of them are just then to go.
+      if (m % 4 === 1 && mayMeddle(kept)) actions.outside("DELETE", pathOf(kept, plural));
+      return "someone's finalizer keeps an object of ours";
+    },
+    tenant: (step) => tenant(step, registryOf(step)),
     refuse: (step) => {
       const host = hostOf(registryOf(step), pick(NAMES, step.n));
       actions.refuse(pick([host, undefined, pick(NAMES, step.n)], step.m));
@@ -165,6 +193,18 @@ export function events(
       return "a wall clock is wrong";
     },
     claim: (step) => claimed(step),
+    retire: ({ n }) => {
+      const all = [...world.claims].filter(([, { stage }]) => ["inside", "retired"].includes(stage));
+      const [name, asked] = all[n % Math.max(1, all.length)] ?? [];
+      if (name === undefined || asked === undefined) return undefined;
+      const [dc1] = registries;
+      const service = dc1?.services.get(name);
+      // Nothing of it is left outside, or it comes back.
+      if (service !== undefined) dc1?.set(name, n % 3 > 0 ? { ...service, endpoints: [] } : undefined);
+      const retired = { stage: "retired", request: asked.request };
+      if (claim(actions.outside, name, retired)) world.claims.set(name, retired);
+      return undefined;
+    },
     ask: (step) => {
       const service = serviceKey("prod", NAMESPACE, pick(NAMES, step.n));
       world.wanted.add(service);
@@ -230,6 +270,15 @@ export function events(
     return undefined;
   }
 
+  /** A tenant's own object, which speaks of what is ours or is in its way; or it goes. */
+  function tenant({ n, m }: Step, registry: Registry): Effect | undefined {
+    const act = pick(TENANT_ACTS, n);
+    const host = m % 2 === 0 ? hostOf(registry, pick(NAMES, m)) : `${pick(NAMES, m)}.${registry.name}.example.org`;
+    const done = tenantActs(actions.outside, { act, namespace: NAMESPACE, host, address: `10.9.0.${1 + (m % 14)}` });
+    if (done === "no") return undefined;
+    return done === "made" ? TENANT_EFFECTS[act] : "a tenant's object goes";
+  }
+
   /** Somebody's edit of an object of ours, or their taking it over. */
   function drift({ n, m }: Step): boolean {
     const [kept, plural] = chosen(n, isOurs);
@@ -289,11 +338,6 @@ export function breakAll({ network }: Replica): void {
 
 export function isOurs({ metadata }: Kept): boolean {
   return metadata.labels?.["x2istio.dev/owner"] === "east";
-}
-
-function pathOf({ metadata }: Kept, plural: string): string {
-  const base = plural === "services" ? "/api/v1" : ISTIO;
-  return `${base}/namespaces/${metadata.namespace}/${plural}/${metadata.name}`;
 }
 
 function pick<T>(list: readonly T[], n: number): T {

@@ -7,6 +7,8 @@ export interface Installation {
   readonly settings: ReturnType<typeof config>;
   /** Further kinds of steps, with how often they happen. */
   readonly kinds: Readonly<Partial<Record<Kind, number>>>;
+  /** Registries that compare names without case. */
+  readonly caseless?: readonly string[];
 }
 
 const dc1 = { name: "dc1", poll: "*/30 * * * * *", legacyNames: ["{service}.old.example.org"] };
@@ -27,18 +29,24 @@ const vips = { ranges: ["10.9.0.0/28"], quarantine: "60s" };
 
 export const PLAIN: Installation = { name: "plain", settings: config([dc1, prod], { ...rest, vips }), kinds: {} };
 
-/** In turn by the seed: services that move in and others that run on demand, VIPs that Istio gives, and neither. */
+/** In turn by the seed: nothing special, services that move in and others that run on demand, VIPs that Istio gives, names that move. */
 const INSTALLATIONS: readonly Installation[] = [
   PLAIN,
   {
     name: "claims and demand",
     settings: config([dc1, { ...prod, demand: "reported" }], {
       ...{ ...rest, vips },
-      migration: { allow: [{ registry: "dc1", by: ["shop"] }] },
+      migration: { allow: [{ registry: "dc1", by: ["shop"] }], retireAfter: "60s" },
     }),
-    kinds: { claim: 14, ask: 6 },
+    kinds: { claim: 14, retire: 5, ask: 6 },
   },
   { name: "Istio's VIPs", settings: config([dc1, prod], { ...rest, vips: { mode: "istio" } }), kinds: {} },
+  {
+    name: "names that move",
+    settings: config([dc1, prod], { ...rest, vips }),
+    kinds: { spelling: 6, rename: 8, moveName: 12, halve: 8 },
+    caseless: ["dc1"],
+  },
 ];
 
 export function installationOf(seed: number): Installation {

@@ -7,7 +7,7 @@ import { isMainEntry } from "./witness.ts";
 /** How long a table may be behind what its replica sees. */
 const RENEWAL_MS = 200;
 /** A watch that stalls is found out after 90 s, and then opened anew within 30. */
-const IN_TOUCH_MS = 130_000;
+export const IN_TOUCH_MS = 130_000;
 
 /**
  * (1) Every replica answers every name that it sees standing, whatever the registries and the API server do; (2) and no answer

@@ -1,5 +1,5 @@
 import type { Adapter, ServiceRead, Snapshot } from "../../src/model/adapter.ts";
-import { type Service, serviceKey } from "../../src/model/service.ts";
+import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import { endpoint, port, service } from "../plan/build.ts";
 import type { Clock, Process } from "./clock.ts";
 import type { Effect, Mode } from "./effects.ts";
@@ -15,6 +15,8 @@ export type Said =
 /** A registry of the simulated world. */
 export interface Registry {
   readonly name: string;
+  /** Set where it compares names without case: services by the letters in which it writes them at the moment. */
+  readonly spelt: Map<string, string> | undefined;
   /** What is there, whatever it answers. */
   readonly services: ReadonlyMap<string, Service>;
   mode: Mode;
@@ -33,13 +35,14 @@ export function createRegistry(
   name: string,
   clock: Clock,
   random: () => number,
-  took: (effect: Effect) => void,
+  { isCaseless, took }: { readonly isCaseless: boolean; readonly took: (effect: Effect) => void },
 ): Registry {
   const services = new Map<string, Service>();
   const waiting = new Set<() => void>();
   let revision = 1;
   const registry: Registry = {
     name,
+    spelt: isCaseless ? new Map() : undefined,
     services,
     mode: "well",
     part: 0,
@@ -53,7 +56,7 @@ export function createRegistry(
     },
     adapter: (process, onAnswer) => ({
       registry: name,
-      read: (signal) =>
+      read: (signal, { standing }) =>
         new Promise((resolve, reject) => {
           const askedMs = clock.nowMs();
           const abort = () => reject(signal.reason);
@@ -61,7 +64,7 @@ export function createRegistry(
           signal.addEventListener("abort", abort, { once: true });
           const takesMs = registry.mode === "slow" ? SLOW_MS * (0.5 + random()) : 1 + random() * 20;
           clock.after(takesMs / 2, undefined, () => {
-            const answer = answerOf(registry, revision);
+            const answer = answerOf(registry, revision, standing?.() ?? []);
             if (registry.mode !== "well") took(`a registry answers: ${registry.mode}`);
             clock.after(takesMs / 2, process, () => {
               signal.removeEventListener("abort", abort);
@@ -93,27 +96,48 @@ export function createRegistry(
 }
 
 /** An answer as an adapter gives it: a service that is as it was is the same object. */
-function answerOf({ name, services, mode, part }: Registry, revision: number): Snapshot | Error {
+function answerOf(
+  { name, services, spelt, mode, part }: Registry,
+  revision: number,
+  standing: readonly ServiceKey[],
+): Snapshot | Error {
   if (mode === "refused") return new Error("Cannot read services: connect ECONNREFUSED 192.0.2.1:8500");
   const all = [...services].sort(([a], [b]) => (a < b ? -1 : 1));
   // Which ones: the same as long as the mode lasts.
   const isPicked = (at: number, share: number) => ((at + part) * 7) % 10 < share * 10;
   const reads = all.flatMap<ServiceRead>(([one, said], at) => {
-    const read: ServiceRead = { state: "ok", service: said };
+    const written = spelt?.get(one) ?? one;
+    const read: ServiceRead = { state: "ok", service: called(said, written) };
     if (mode === "empties") return [];
     if (mode === "halves") return isPicked(at, 0.6) ? [] : [read];
     if (mode === "partial") return isPicked(at, 0.2) ? [] : [read]; // so few that no brake would hold
-    if (mode === "some-failed" && isPicked(at, 0.4))
-      return [{ state: "failed", key: serviceKey(name, NAMESPACE, one), cause: new Error("500 No cluster leader") }];
-    if (mode === "drained" && isPicked(at, 0.8)) return [{ state: "ok", service: drained(said) }];
+    const failed = (cause: string): readonly ServiceRead[] => [
+      { state: "failed", key: serviceKey(name, NAMESPACE, written), cause: new Error(cause) },
+    ];
+    if (mode === "some-failed" && isPicked(at, 0.4)) return failed("500 No cluster leader");
+    // One that may no longer be seen is not listed; asked for by the name that stands it is refused.
+    if (mode === "denied" && isPicked(at, 0.4))
+      return standing.some((key) => key.toLowerCase() === serviceKey(name, NAMESPACE, one)) ? failed("403") : [];
+    if (mode === "drained" && isPicked(at, 0.8)) return [{ state: "ok", service: drained(read.service) }];
     return [read];
   });
   return {
     registry: name,
     services: reads,
     revision: `${revision}`,
+    ...(spelt === undefined ? {} : { caseless: true as const }),
     ...(mode === "partial" ? { incomplete: "page 2 answered 503" } : {}),
   };
+}
+
+const CALLED = new WeakMap<Service, Service>();
+
+/** The same service in the letters of the moment. */
+function called(service: Service, name: string): Service {
+  if (service.name === name) return service;
+  const known = CALLED.get(service) ?? { ...service, name };
+  CALLED.set(service, known);
+  return known;
 }
 
 const DRAINED = new WeakMap<Service, Service>();
@@ -127,7 +151,9 @@ function drained(service: Service): Service {
 function saidOf(answer: Snapshot | Error): Said {
   if (answer instanceof Error) return { state: "failed" };
   const services = answer.services.map<readonly [string, Service | "failed"]>((read) =>
-    read.state === "ok" ? [read.service.name, read.service] : [read.key.split("/")[2] ?? "", "failed"],
+    read.state === "ok"
+      ? [read.service.name.toLowerCase(), read.service]
+      : [(read.key.split("/")[2] ?? "").toLowerCase(), "failed"],
   );
   return { state: answer.incomplete === undefined ? "complete" : "incomplete", services: new Map(services) };
 }

@@ -47,7 +47,8 @@ export async function live(
   { log, metrics }: Tools,
   { mutation = {}, installation = installationOf(seed) }: Variant = {},
 ): Promise<Outcome> {
-  const world = createWorld({ seed, settings: installation.settings, mutation, log, metrics });
+  const { settings, caseless = [] } = installation;
+  const world = createWorld({ seed, settings, caseless, mutation, log, metrics });
   let steps = 0;
   try {
     await world.clock.advance(5000);

@@ -15,6 +15,9 @@ const KINDS = {
   change: 10,
   remove: 4,
   empty: 2,
+  halve: 4,
+  rename: 3,
+  moveName: 5,
   mode: 7,
   well: 3,
   hints: 1,
@@ -30,6 +33,8 @@ const KINDS = {
   removed: 2,
   premade: 1,
   ledger: 2,
+  guard: 3,
+  tenant: 4,
   refuse: 2,
   forbid: 3,
   // to the processes
@@ -42,6 +47,8 @@ const KINDS = {
   release: 1,
   // only in some installations
   claim: 0,
+  retire: 0,
+  spelling: 0,
   ask: 0,
 } as const;
 export type Kind = keyof typeof KINDS;

@@ -24,6 +24,8 @@ export interface World {
   readonly settings: ReturnType<typeof config>;
   /** Services that somebody asked for. */
   readonly wanted: Set<ServiceKey>;
+  /** Services that were to have a name of another one: they stand for that name, and go on. */
+  readonly heirs: Set<ServiceKey>;
   /** By service of dc1, what was asked of its claimant last: how it stands is up to the product. */
   readonly claims: Map<string, { readonly stage: string; readonly weight?: number; readonly request: string }>;
   /** A request of someone else; whether it was taken. */

@@ -6,11 +6,15 @@ import {
   GONE_SINCE_ANNOTATION,
   HELD_LOSS_ANNOTATION,
   type Manifest,
+  NAMES_ANNOTATION,
   OWNER_LABEL,
+  SUCCEEDED_BY_ANNOTATION,
 } from "../../src/model/objects.ts";
 import type { Change, Delete, Update } from "../../src/model/plan.ts";
 import { PREMADE_SERVICE_ANNOTATION } from "../../src/model/premade.ts";
+import type { Service } from "../../src/model/service.ts";
 import type { Standing } from "../../src/model/standing.ts";
+import { readNames } from "../../src/plan/names/names-annotation.ts";
 import type { Clock, Process } from "./clock.ts";
 import type { ApiServer, Effect, Kept } from "./cluster/api-server.ts";
 import type { Effect as Took } from "./effects.ts";
@@ -24,6 +28,8 @@ export const INVARIANTS = {
   4: "only the holder of the Lease writes, and what a former one has in flight meets a conflict",
   5: "when the faults end, what stands is what the registries say within two passes",
   6: "calls are led only to a Service that claims them and has something ready",
+  7: "a legacy name that a living service is to have is denied at no moment, and leads to it in the end",
+  8: "what somebody's finalizer keeps is left alone",
 } as const;
 
 export interface Violation {
@@ -38,11 +44,19 @@ interface Decision {
   readonly nowMs: number;
   /** Hosts of Services that claim something and have something ready. */
   readonly ready: ReadonlySet<string>;
+  /** Services of which calls are led inside already. */
+  readonly inside: ReadonlySet<string>;
   /** Entries by registry: their objects' keys with how recently they were marked, and how many endpoints they have. */
-  readonly entries: ReadonlyMap<
-    string,
-    { readonly registry: string; readonly markedMs: number; readonly endpoints: number }
-  >;
+  readonly entries: ReadonlyMap<string, Stood>;
+}
+
+/** An entry as it stood when something was decided. */
+interface Stood {
+  readonly registry: string;
+  readonly markedMs: number;
+  readonly endpoints: number;
+  /** Its service is gone, and another one has its names. */
+  readonly leadsOn: boolean;
 }
 
 /** Looks at every answer, decision, request and write, and knows what must never be. */
@@ -78,10 +92,14 @@ export interface WitnessOptions {
   /** Registries of which only those services stand that someone asked for. */
   readonly reported: ReadonlySet<string>;
   readonly took: (effect: Took) => void;
+  /** Whether nothing has been wrong between a process and the API server for so long that it knows what stands. */
+  readonly isInTouch: (process: Process) => boolean;
 }
 
 /** A server's clock is told in seconds and followed to within one. */
 const TOLERANCE_MS = 3000;
+/** Its own last news may be on the way while it sends again. */
+const MOST_PESTERED = 2;
 /** How long a brake keeps endpoints. */
 const RELEASE_MS = 600_000;
 
@@ -90,6 +108,8 @@ export function createWitness(options: WitnessOptions): Witness {
   const answers = new WeakMap<Process, Map<string, { readonly said: Said; readonly askedMs: number }>>();
   const released = new WeakMap<Process, readonly string[]>();
   const decisions = new WeakMap<Process, Decision>();
+  /** By object that is to go, what a process in touch has sent to it since. */
+  const pestered = new Map<string, number>();
   /** Who has or had an address, and since when nobody has it. */
   const vips = new Map<string, { readonly host: string; readonly freedMs: number | undefined }>();
   let violation: Violation | undefined;
@@ -113,7 +133,7 @@ export function createWitness(options: WitnessOptions): Witness {
   }
 
   /** (6) What leads somewhere new in the cluster. */
-  function checkRoutes(process: Process, change: Change, { ready }: Decision): void {
+  function checkRoutes(process: Process, change: Change, { ready, inside }: Decision): void {
     if (change.kind === "delete") return;
     const before = new Set(change.kind === "update" ? ledInside(change.standing.manifest) : []);
     const name = nameOf(change.object.service);
@@ -121,6 +141,8 @@ export function createWitness(options: WitnessOptions): Witness {
       if (!host.startsWith(`${name}-v2.`)) accuse(6, `${process.name} leads ${change.object.service} to ${host}`);
       // An alias follows calls that are led there already.
       if (change.object.manifest.kind !== "VirtualService" || before.has(host) || ready.has(host)) continue;
+      // What someone took away is put back as its entry says that it stood.
+      if (change.kind === "create" && inside.has(change.object.service)) continue;
       accuse(6, `${process.name} leads ${change.object.service} to ${host}, which has nothing ready`);
     }
   }
@@ -134,7 +156,8 @@ export function createWitness(options: WitnessOptions): Witness {
     if (isNewlyGone && !isCalledGone(answer, name))
       accuse(1, `${process.name} takes ${object.service} for gone, of which ${wordOf(answer, name)}`);
     const left = new Set(placesOf(object.manifest));
-    for (const place of placesOf(standing.manifest)) {
+    // One that has an heir leads to what that has.
+    for (const place of isSucceeded(object.manifest) ? [] : placesOf(standing.manifest)) {
       if (left.has(place) || isCalledGone(answer, name)) continue;
       const service = answer?.state === "failed" ? undefined : answer?.services.get(name);
       if (service === undefined || service === "failed" || service.endpoints.some(({ address }) => address === place))
@@ -150,7 +173,10 @@ export function createWitness(options: WitnessOptions): Witness {
     const { service, registry, manifest } = standing;
     const answer = said.get(registry);
     // A VirtualService goes when the last HTTP port or legacy name does, whether or not someone took the entry away meanwhile.
-    const isLess = entries.has(service ?? "") || isPlain(answer, nameOf(service));
+    const isLess =
+      entries.has(service ?? "") ||
+      isPlain(answer, nameOf(service)) ||
+      isNameless(said.values(), registry, nameOf(service));
     if (manifest.kind === "VirtualService" && (isLess || ledInside(manifest).length > 0)) return;
     // What nobody asks for has no alias and no route: an entry that someone took away tells of nobody any more.
     if (!isMainEntry(manifest) && options.reported.has(registry) && !entries.has(service ?? "")) return;
@@ -168,13 +194,15 @@ export function createWitness(options: WitnessOptions): Witness {
     { said, entries, nowMs }: Decision,
   ): void {
     const isMarked = (manifest: Manifest) =>
+      !isSucceeded(manifest) &&
       [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].some((mark) => markOf(manifest, mark) !== undefined);
+    const isEverMarked = (manifest: Manifest) => isMarked(manifest) || isSucceeded(manifest);
     const fresh = updates.filter(
       ({ object, standing }) =>
-        isMarked(object.manifest) && !isMarked(standing.manifest) && !isMoved(standing.manifest),
+        isMarked(object.manifest) && !isEverMarked(standing.manifest) && !isMoved(standing.manifest),
     );
     const back = new Set(updates.filter((one) => !isMarked(one.object.manifest)).map(({ object }) => object.service));
-    const own = [...entries].filter(([, entry]) => entry.registry === registry);
+    const own = [...entries].filter(([, entry]) => entry.registry === registry && !entry.leadsOn);
     const marked = own.filter(([key, { markedMs }]) => markedMs > nowMs - keepEmptyMs && !back.has(key));
     const lost = fresh.length + marked.length;
     const isPast = lost > options.minDeletes && lost * 100 > options.maxDeletePercent * own.length;
@@ -197,20 +225,26 @@ export function createWitness(options: WitnessOptions): Witness {
       const since = Date.parse(markOf(manifest, HELD_LOSS_ANNOTATION)?.split(" ").at(-1) ?? "");
       return since <= nowMs - RELEASE_MS + TOLERANCE_MS;
     };
-    const had = [...entries.values()].filter((entry) => entry.registry === registry && entry.endpoints > 0).length;
-    let losing = 0;
-    let lost = 0;
+    const had = [...entries.values()].filter(
+      (entry) => entry.registry === registry && entry.endpoints > 0 && !entry.leadsOn,
+    ).length;
+    /** By service, which part it loses: an entry that someone wrote by hand loses it, too. */
+    const losing = new Map<string, number>();
     for (const change of changes) {
       if (change.kind !== "update" || change.object.registry !== registry || isMoved(change.standing.manifest))
         continue;
-      if (isKept(change.standing.manifest)) continue;
+      if (isKept(change.standing.manifest) || isSucceeded(change.object.manifest)) continue;
       const [was, now] = [placesOf(change.standing.manifest).length, placesOf(change.object.manifest).length];
       if (now >= was) continue;
-      losing++;
-      lost += (was - now) / was;
+      const name = nameOf(change.object.service);
+      losing.set(name, Math.max(losing.get(name) ?? 0, (was - now) / was));
     }
-    if (losing >= options.minShrinks && lost * 100 > options.maxShrinkPercent * had)
-      accuse(1, `${process.name} takes away from ${losing} of ${had} services of ${registry} at once`);
+    const lost = [...losing.values()].reduce((sum, share) => sum + share, 0);
+    if (losing.size >= options.minShrinks && lost * 100 > options.maxShrinkPercent * had)
+      accuse(
+        1,
+        `${process.name} takes away from ${[...losing.keys()].join()} of ${had} services of ${registry} at once`,
+      );
   }
 
   function checkEffect(by: string, { kind, before, after }: Effect): void {
@@ -228,10 +262,47 @@ export function createWitness(options: WitnessOptions): Witness {
     }
   }
 
+  /** (7) A name may leave an object only when another has it, or nobody is to. */
+  function checkNames(process: Process, { kind, before, after }: Effect): void {
+    const decision = decisions.get(process);
+    if (kind !== "ServiceEntry" || before === undefined || !isOurs(before) || decision === undefined) return;
+    const left = new Set(after === undefined ? [] : namesOf(after));
+    for (const name of namesOf(before).filter((one) => !left.has(one))) {
+      if (holdersOf(name).length > 0) continue;
+      for (const [registry, answer] of decision.said) {
+        if (answer.state === "failed" || options.reported.has(registry)) continue;
+        for (const [service, said] of answer.services)
+          if (said !== "failed" && said.endpoints.length > 0 && said.legacyNames.includes(name))
+            if (stands(registry, service))
+              accuse(
+                7,
+                `${process.name} takes ${name} from ${before.metadata.name}, and ${registry}/${service} has it not yet`,
+              );
+      }
+    }
+  }
+
+  /** Entries of ours that have a legacy name. */
+  function holdersOf(name: string): readonly Kept[] {
+    return api.objects("serviceentries").filter((entry) => isOurs(entry) && namesOf(entry).includes(name));
+  }
+
+  /** Whether a service has an entry of ours, to which names can be given. */
+  function stands(registry: string, service: string): boolean {
+    const entry = api.get("serviceentries", namespace, `${service}.shop.${registry}.mesh.internal`);
+    return entry !== undefined && isOurs(entry) && entry.metadata.deletionTimestamp == null;
+  }
+
   function noteStage({ kind, before, after }: Effect): void {
     const stageOf = (object: Kept | undefined) => object?.metadata.annotations?.[EFFECTIVE_STAGE_ANNOTATION];
     if (kind === "ServiceEntry" && after !== undefined && stageOf(before) !== undefined && stageOf(after) === undefined)
       options.took("calls are led outside again");
+    if (kind === "ServiceEntry" && after !== undefined && stageOf(before) !== "retired" && stageOf(after) === "retired")
+      options.took("a service is retired");
+    const had = new Set(before === undefined ? [] : namesOf(before));
+    const isMoved = (name: string) => !had.has(name) && holdersOf(name).length > 1;
+    if (kind === "ServiceEntry" && after !== undefined && namesOf(after).some(isMoved))
+      options.took("a legacy name has a new holder");
   }
 
   /** (2) By what stands: who has which address. */
@@ -277,20 +348,25 @@ export function createWitness(options: WitnessOptions): Witness {
     said: (process, registry) => answers.get(process)?.get(registry)?.said,
     onRelease: (process, registries) => void released.set(process, registries),
     onDecision(process, standing, nowMs) {
-      const entries = new Map<string, { registry: string; markedMs: number; endpoints: number }>();
+      const entries = new Map<string, Stood>();
+      const inside = new Set<string>();
       for (const { manifest, service, registry } of standing.objects.values()) {
         if (!isMainEntry(manifest) || service === undefined) continue;
         const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION].map((name) =>
           Date.parse(markOf(manifest, name) ?? ""),
         );
-        // What has moved inside has no use of its endpoints outside: no brake counts it.
-        const lost = isMoved(manifest) ? [] : marks.filter((ms) => !Number.isNaN(ms));
+        // What has moved inside has no use of its endpoints outside, what has an heir leads to that: no brake counts them.
+        const leadsOn = isSucceeded(manifest);
+        const lost = isMoved(manifest) || leadsOn ? [] : marks.filter((ms) => !Number.isNaN(ms));
         const markedMs = Math.max(...lost, Number.NEGATIVE_INFINITY);
-        entries.set(service, { registry, markedMs, endpoints: isMoved(manifest) ? 0 : placesOf(manifest).length });
+        if (markOf(manifest, EFFECTIVE_STAGE_ANNOTATION) !== undefined) inside.add(service);
+        const endpoints = isMoved(manifest) ? 0 : placesOf(manifest).length;
+        entries.set(service, { registry, markedMs, endpoints, leadsOn });
       }
       for (const { key, manifest, registry } of standing.premade.values()) {
         // It carries no mark: how lately it lost its last endpoint is not judged here.
-        entries.set(key, { registry, markedMs: Number.NEGATIVE_INFINITY, endpoints: placesOf(manifest).length });
+        const endpoints = placesOf(manifest).length;
+        entries.set(key, { registry, markedMs: Number.NEGATIVE_INFINITY, endpoints, leadsOn: false });
       }
       const ready = new Set(
         [...(standing.claims?.values() ?? [])].flatMap(({ namespace, name, live }) =>
@@ -298,7 +374,7 @@ export function createWitness(options: WitnessOptions): Witness {
         ),
       );
       const said = new Map([...(answers.get(process) ?? [])].map(([registry, answer]) => [registry, answer.said]));
-      decisions.set(process, { said, released: released.get(process) ?? [], nowMs, entries, ready });
+      decisions.set(process, { said, released: released.get(process) ?? [], nowMs, entries, ready, inside });
     },
     onIntent(process, changes) {
       const decision = decisions.get(process);
@@ -314,6 +390,12 @@ export function createWitness(options: WitnessOptions): Witness {
         ?.holderIdentity;
       if (isMesh && holder !== process.name)
         accuse(4, `${process.name} sends ${method} ${path} while ${holder || "nobody"} holds the Lease`);
+      if (isMesh && then?.metadata.deletionTimestamp != null && options.isInTouch(process)) {
+        const key = `${process.name} ${then.metadata.uid}`;
+        const times = (pestered.get(key) ?? 0) + 1;
+        pestered.set(key, times);
+        if (times > MOST_PESTERED) accuse(8, `${process.name} sends ${method} ${path} for the ${times}th time`);
+      }
       return (effect) => {
         // Whoever wrote in between may be the new leader: what is in flight must meet a conflict.
         if (isMesh && effect.before?.metadata.resourceVersion !== then?.metadata.resourceVersion)
@@ -321,6 +403,7 @@ export function createWitness(options: WitnessOptions): Witness {
         checkEffect(process.name, effect);
         noteStage(effect);
         checkVips(process.name, effect);
+        checkNames(process, effect);
       };
     },
     onOutside: (effect) => checkVips("someone", effect),
@@ -340,6 +423,15 @@ function specOf(manifest: Pick<Manifest, "spec"> | RawObject | undefined): Spec 
 /** Hosts in the cluster that it leads to. */
 function ledInside({ spec }: Manifest): readonly string[] {
   return [...new Set(JSON.stringify(spec).match(/[a-z0-9.-]+\.svc\.cluster\.local/g))];
+}
+
+/** Whether its service is gone and another one has its names. */
+export function isSucceeded({
+  metadata,
+}: {
+  readonly metadata: { readonly annotations?: Kept["metadata"]["annotations"] };
+}): boolean {
+  return metadata.annotations?.[SUCCEEDED_BY_ANNOTATION] !== undefined;
 }
 
 function isMoved({ metadata }: Manifest): boolean {
@@ -364,7 +456,12 @@ function markOf({ metadata }: Manifest, name: string): string | undefined {
 }
 
 function nameOf(service: string | undefined): string {
-  return service?.split("/")[2] ?? "";
+  return (service?.split("/")[2] ?? "").toLowerCase();
+}
+
+/** Legacy names that stand on an entry. */
+export function namesOf({ metadata }: Kept): readonly string[] {
+  return readNames(metadata.annotations?.[NAMES_ANNOTATION]);
 }
 
 function isCalledGone(answer: Said | undefined, name: string): boolean {
@@ -376,6 +473,15 @@ function isPlain(answer: Said | undefined, name: string): boolean {
   const service = answer?.state === "failed" ? undefined : answer?.services.get(name);
   if (service === undefined || service === "failed") return false;
   return service.legacyNames.length === 0 || service.ports.every(({ protocol }) => protocol !== "HTTP");
+}
+
+/** Whether all its legacy names are said to be others', too: one of them has each. */
+function isNameless(answers: Iterable<Said>, registry: string, name: string): boolean {
+  const all = [...answers].flatMap((answer) => (answer.state === "failed" ? [] : [...answer.services.values()]));
+  const services = all.flatMap((one) => (one === "failed" ? [] : [one]));
+  const isOwn = (one: Service) => one.registry === registry && one.name.toLowerCase() === name;
+  const own = services.filter(isOwn).flatMap(({ legacyNames }) => legacyNames);
+  return own.every((legacy) => services.some((one) => !isOwn(one) && one.legacyNames.includes(legacy)));
 }
 
 function wordOf(answer: Said | undefined, name: string): string {

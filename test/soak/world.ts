@@ -6,8 +6,10 @@ import { apiServer } from "./cluster/api-server.ts";
 import { claim, claimantOf, setReady } from "./cluster/claimants.ts";
 import { istioVips } from "./cluster/istio-vips.ts";
 import { goodNetwork, lookAt } from "./cluster/network.ts";
+import { unguard } from "./cluster/tenants.ts";
 import type { Effect } from "./effects.ts";
 import { breakAll, events } from "./events.ts";
+import { IN_TOUCH_MS } from "./names.ts";
 import { randomOf } from "./random.ts";
 import { createRegistry, NAMES, NAMESPACE, serviceOf } from "./registry.ts";
 import { LEASE, MESH, startReplica } from "./replica.ts";
@@ -20,22 +22,31 @@ const TRAPPED_MS = 20_000;
 export interface WorldOptions {
   readonly seed: number;
   readonly settings: ReturnType<typeof config>;
+  readonly caseless: readonly string[];
   readonly mutation: Mutation;
   readonly log: Log;
   readonly metrics: Metrics;
 }
 
-export function createWorld({ seed, settings, mutation, log, metrics }: WorldOptions): World {
+export function createWorld({ seed, settings, caseless, mutation, log, metrics }: WorldOptions): World {
   const random = randomOf(seed);
   const clock = virtualClock(random);
   const api = apiServer(clock.wallMs);
   const effects = new Map<Effect, number>();
   const took = (effect: Effect) => void effects.set(effect, (effects.get(effect) ?? 0) + 1);
-  const registries = settings.registries.map(({ name }) => createRegistry(name, clock, random, took));
+  const registries = settings.registries.map(({ name }) =>
+    createRegistry(name, clock, random, { isCaseless: caseless.includes(name), took }),
+  );
   const { policy, vips, owner } = settings;
   const { quarantineMs } = vips;
   const reported = new Set(settings.registries.filter(({ demand }) => demand === "reported").map(({ name }) => name));
-  const options = { api, clock, owner, namespace: MESH, lease: LEASE, quarantineMs, ...policy, reported, took };
+  const options = {
+    ...{ api, clock, owner, namespace: MESH, lease: LEASE, quarantineMs, ...policy, reported, took },
+    isInTouch(process: Process) {
+      const replica = replicas.find((one) => one.process === process);
+      return replica !== undefined && clock.nowMs() - replica.network.lastBadMs > IN_TOUCH_MS;
+    },
+  };
   const witness = createWitness(options);
   if (vips.mode === "istio")
     api.onKept = istioVips(clock, ({ metadata: { namespace, name } }, value) => {
@@ -64,6 +75,7 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
     replicas,
     settings,
     wanted: new Set(),
+    heirs: new Set(),
     claims: new Map(),
     outside,
     effects,
@@ -94,6 +106,7 @@ export function createWorld({ seed, settings, mutation, log, metrics }: WorldOpt
       forbidden = undefined;
       trap = undefined;
       for (const registry of registries) Object.assign(registry, { mode: "well", hints: true });
+      unguard(api, outside);
       for (const [name, asked] of world.claims) {
         setReady(outside, claimantOf(name), true);
         // Another request, so that what was stepped back goes on.

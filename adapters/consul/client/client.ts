@@ -3,15 +3,16 @@ import { ReadError } from "../../../src/errors.ts";
 import type { Secrets } from "../../../src/secrets.ts";
 import { type AnswerBody, answerBody, answerBudget, type Budget } from "../../answer-body.ts";
 import type { AdapterContext } from "../../context.ts";
+import { type Credentials, credentials } from "../../credentials.ts";
 import { failureOfStatus } from "../../http-status.ts";
 import { digestOf, isHeavy, type Parser, parseApart, parseTurn } from "../../parse.ts";
 import { shorten } from "../../text.ts";
 import type { ConsulMetrics } from "../metrics.ts";
 import { type ConsulOptions, placeParameters } from "../options.ts";
-import { type Credentials, credentials } from "./credentials.ts";
 import { http1 } from "./http1.ts";
 import { http2 } from "./http2.ts";
 import { dial } from "./line.ts";
+import { asReadError } from "./read-error.ts";
 import type { Head, Transport } from "./transport.ts";
 
 /** A good answer of Consul. */
@@ -92,7 +93,7 @@ export function consulClient(
     budget: answerBudget(),
     turn: context.metrics.once(parseTurn),
     secrets: context.secrets,
-    currentCredentials: credentials(options, context),
+    currentCredentials: credentials({ ...options, tokenHeader: "x-consul-token" }, context),
     open: undefined,
     opening: undefined,
     closed: false,
@@ -290,11 +291,4 @@ async function understood<Result>(
   if (!isHeavy(octets, body.values())) return { digest: () => digestOf(octets), result: () => parser.parse(octets) };
   const { result, digest } = await turn(() => parseApart(parser, octets, signal), signal);
   return { digest: () => digest, result: () => result };
-}
-
-function asReadError(path: string, dc: string | undefined, cause: unknown): ReadError {
-  const what = `GET ${path}${dc === undefined ? "" : ` in ${dc}`}`;
-  if (!(cause instanceof ReadError)) return new ReadError("connection", what, { cause });
-  const said = /^(answered|gave)/.test(cause.message) ? ` ${cause.message}` : `: the answer ${cause.message}`;
-  return new ReadError(cause.failure, `${what}${said}`, { cause: cause.cause });
 }

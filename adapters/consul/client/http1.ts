@@ -1,5 +1,5 @@
 import { type Dispatcher, Pool } from "undici";
-import type { Credentials } from "./credentials.ts";
+import type { Credentials } from "../../credentials.ts";
 import { basePath, type Head, type Place, type RawRequest, type Transport, targetOf, truncated } from "./transport.ts";
 
 /** Reads at once; more wait for a connection. */

@@ -1,6 +1,6 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { TLSSocket } from "node:tls";
-import type { Credentials } from "./credentials.ts";
+import type { Credentials } from "../../credentials.ts";
 import { linePool } from "./line-pool.ts";
 import { basePath, type Head, type RawRequest, type Transport, targetOf, truncated } from "./transport.ts";
 

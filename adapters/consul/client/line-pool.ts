@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import type { Credentials } from "./credentials.ts";
+import type { Credentials } from "../../credentials.ts";
 import { dial, type Line, newLine, PING_MS } from "./line.ts";
 
 /** Connections to one server, as many as its limit on streams asks for. */

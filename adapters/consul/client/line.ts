@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { isIP } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import type { Credentials } from "./credentials.ts";
+import type { Credentials } from "../../credentials.ts";
 
 /** Consul allows 250 streams a connection; what the server says counts, up to here. */
 const MAX_STREAMS = 250;

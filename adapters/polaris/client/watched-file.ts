@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { ReadError } from "../../../src/errors.ts";
+import { fileFault, ReadError } from "../../../src/errors.ts";
 import { type FileText, fileText } from "../../file-text.ts";
 
 /** A file is checked for changes this often at most. */
@@ -28,7 +28,7 @@ export function watchedFile(dir: string, path: string): WatchedFile {
         checkedMs = nowMs;
         return kept.text;
       } catch (cause) {
-        throw new ReadError("denied", `Cannot read ${path}`, { cause });
+        throw new ReadError("denied", `Cannot read ${path}: ${fileFault(cause)}`);
       }
     },
   };

@@ -1,3 +1,4 @@
+import type { Hold } from "../../model/plan.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import type { Decision } from "../../plan/decision.ts";
 
@@ -9,6 +10,11 @@ export function hasWrites({ plan, ledger }: Decision): boolean {
 /** Whether a decision is not to be trusted: a registry could not be read, or a brake holds. */
 export function isBlindOrBraked(readings: ReadonlyMap<string, Reading>, { plan }: Decision): boolean {
   return plan.brakes.length > 0 || [...readings.values()].some(isUnread);
+}
+
+/** Whether somebody has to decide about what is held. */
+export function isToDecide({ isLasting }: Hold): boolean {
+  return isLasting !== true;
 }
 
 /** Whether a registry's list is known only in part. */

@@ -1,4 +1,4 @@
-import type { ServiceRead } from "../../model/adapter.ts";
+import type { ServiceRead, Snapshot } from "../../model/adapter.ts";
 import {
   ALIASES_ANNOTATION,
   GONE_SINCE_ANNOTATION,
@@ -8,7 +8,7 @@ import {
   WAYPOINT_LABEL,
   WAYPOINT_NAMESPACE_LABEL,
 } from "../../model/objects.ts";
-import type { Change, Hold, Update } from "../../model/plan.ts";
+import type { Change, Update } from "../../model/plan.ts";
 import type { ServiceKey } from "../../model/service.ts";
 import type { Reading } from "../../plan/catalog/catalog.ts";
 import type { Decision } from "../../plan/decision.ts";
@@ -18,6 +18,7 @@ import { sameValue } from "../../plan/same.ts";
 import { standingStage } from "../../plan/stages/standing-stage.ts";
 import { isCompanion, isExposure } from "../../plan/standing.ts";
 import type { Style } from "../context.ts";
+import { holdRows } from "./holds.ts";
 import { stageLine } from "./stage.ts";
 import { age, count, endpointDetails, endpointsOf, placeText, portsText, table } from "./text.ts";
 
@@ -72,13 +73,22 @@ export function registryLines(
       (sum, read) => sum + (read.state === "ok" ? read.service.endpoints.length : 0),
       0,
     );
+    const skipped = skippedText(reading.snapshot, style);
     const partly = incomplete === undefined ? "" : style("yellow", `; known only in part: ${incomplete}`);
     return [
       registry,
-      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${partly}${refusedText(services, style)}${notes.map((note) => style("yellow", `; ${note}`)).join("")}`,
+      `${count(services.length, "service")}, ${count(endpoints, "endpoint")}   read ${age(readAgoMs)} ago${skipped}${partly}${refusedText(services, style)}${notes.map((note) => style("yellow", `; ${note}`)).join("")}`,
     ];
   });
   return rows.length === 0 ? [style("yellow", "No registry is configured.")] : table(rows);
+}
+
+/** Services that the registry lists and that are not for the mesh: `; 3 skipped (filter 2, kubernetes 1)`. */
+function skippedText({ skipped = {} }: Pick<Snapshot, "skipped">, style: Style): string {
+  const kinds = Object.entries(skipped).filter(([, number]) => number > 0);
+  const sum = kinds.reduce((total, [, number]) => total + number, 0);
+  if (sum === 0) return "";
+  return style("dim", `; ${sum} skipped (${kinds.map(([kind, number]) => `${kind} ${number}`).join(", ")})`);
 }
 
 /** Endpoints that were left out for their address: how many, and the first with its reason. */
@@ -106,11 +116,7 @@ function unreadText(why: string): string {
 export function planLines(decision: Decision, style: Style, keepEmptyMs: number, isDone: boolean): readonly string[] {
   const groups = [...groupByService(decision.plan)].sort(([a], [b]) => (a < b ? -1 : 1));
   const rows = groups.map(([, group]) => serviceRow(group, keepEmptyMs, isDone));
-  const holds = decision.plan.hold.map((hold) => ({
-    sign: "!",
-    cells: [hostOf(hold, decision), holdText(hold)],
-    details: [] as string[],
-  }));
+  const holds = holdRows(decision).map((cells) => ({ sign: "!", cells, details: [] as string[] }));
   const created = table(rows.filter(({ sign }) => sign === "+").map(({ cells }) => cells));
   const others = [...rows.filter(({ sign }) => sign !== "+"), ...holds];
   const changed = table(others.map(({ cells: [subject = "", ...cells] }) => [subject, cells.join("; ")]));
@@ -123,23 +129,6 @@ export function planLines(decision: Decision, style: Style, keepEmptyMs: number,
     ]),
     ...decision.plan.released.map(({ message }) => style("yellow", message)),
   ];
-}
-
-/** A hold's sentence; a held service says so. */
-function holdText({ message, reason }: Hold): string {
-  return / (held|withheld|left alone)\b/.test(message) || reason === "orphan" ? message : `held: ${message}`;
-}
-
-function hostOf(hold: Hold, { standing, naming }: Decision): string {
-  const [host = hold.subject] = standing.premade.get(hold.subject)?.manifest.spec.hosts ?? [];
-  if (hold.service === undefined || host !== hold.subject) return host;
-  const filled = standing.premadeOf.get(hold.service) ?? [];
-  if (filled.some(({ manifest }) => manifest.spec.hosts[0] === hold.subject)) return hold.subject;
-  return (
-    naming.services.get(hold.service)?.host ??
-    standing.entries.get(hold.service)?.manifest.spec.hosts[0] ??
-    hold.service
-  );
 }
 
 interface ServiceGroup {

@@ -10,6 +10,7 @@ import type { CliContext } from "../context.ts";
 import { closeAdapters, createAdapters } from "../setup/adapters.ts";
 import type { OpenTarget } from "../setup/open-target.ts";
 import { openTarget } from "../setup/target.ts";
+import { type KnownRegistries, knownRegistries } from "./known-registries.ts";
 import { type LiveNames, liveNames } from "./live-names.ts";
 import { startTarget } from "./start-target.ts";
 
@@ -23,6 +24,8 @@ export interface Generation {
   /** Undefined until the target has been read for the first time. */
   controller: Controller | undefined;
   readonly names: LiveNames;
+  /** Undefined until the target has been read for the first time. */
+  known: KnownRegistries | undefined;
   /** Nothing of ours stood at the start, and what the first pass wrote is not in the table yet. */
   isFresh: boolean;
   /** By performance.now(). */
@@ -59,6 +62,7 @@ export async function startGeneration(
       leadership,
       controller: undefined,
       names: liveNames(opened.target, config, onTable, () => isPartial(generation)),
+      known: undefined,
       isFresh: false,
       startedMs: performance.now(),
       done: Promise.resolve(),
@@ -89,11 +93,17 @@ async function live(generation: Generation, demand: Demand, signal: AbortSignal,
   const { log, metrics } = context;
   if (!(await startTarget(target, signal, log))) return;
   generation.isFresh = target.standing().objects.size === 0;
+  const known = knownRegistries(config, standingRegistries(target));
+  generation.known = known;
   await generation.names.renew(signal).catch(() => undefined);
   if (signal.aborted) return;
-  const onDecision = generation.names.know;
   const controller = startController({
-    ...{ config, adapters, target, leadership, demand, onDecision, signal, log, metrics },
+    ...{ config, adapters, target, leadership, demand, signal, log, metrics },
+    onDecision(decision, readings) {
+      known.decided(decision, readings);
+      generation.names.know(decision);
+    },
+    onWritten: known.written,
   });
   generation.controller = controller;
   const ttlMs = demandTtls(config.registries);
@@ -123,25 +133,15 @@ function awaitedRegistries(generation: Generation): readonly string[] {
   return unreadRegistries(generation);
 }
 
-/** Registries that were never read and of which nothing stands: nobody knows their names yet, so that none may be denied. */
-function unreadRegistries({ config: { registries, merge }, controller, opened }: Generation): readonly string[] {
+/** Registries that were never read and of which nothing stood. */
+function unreadRegistries({ config: { registries }, controller, known }: Generation): readonly string[] {
   const readAtMs = controller?.readers.readAtMs;
-  const unread = registries.map(({ name }) => name).filter((name) => readAtMs?.has(name) !== true);
-  if (unread.length === 0) return [];
-  const standing = standingRegistries(opened.target);
-  return unread.filter((name) => !standing.has(merge.includes(name) ? (merge[0] ?? name) : name));
+  return registries.map(({ name }) => name).filter((name) => known?.has(name) !== true && readAtMs?.has(name) !== true);
 }
 
-/** Whether names are missing that none may be told not to exist: of a registry that was never read, or of which nothing could be written yet. */
-function isPartial(generation: Generation): boolean {
-  const { config, controller, opened } = generation;
-  if (config.policy.mode === "dry-run") return false;
-  if (unreadRegistries(generation).length > 0) return true;
-  const creates = controller?.latest()?.plan.create ?? [];
-  if (controller !== undefined && creates.length === 0)
-    return !controller.hasPassed() && opened.target.standing().objects.size === 0;
-  const standing = standingRegistries(opened.target);
-  return creates.some(({ object }) => !standing.has(object.registry));
+/** Whether names are missing that none may be told not to exist. */
+function isPartial({ config: { policy, registries }, known }: Generation): boolean {
+  return policy.mode !== "dry-run" && registries.some(({ name }) => known?.has(name) !== true);
 }
 
 /** Registries of which something of ours stands. */

@@ -27,6 +27,14 @@ export function serviceMetrics(metrics: Metrics) {
       name: "x2istio_dns_names_left_out_count",
       help: "Names of the other x2istio that `x2istio dns --from` does not answer, as they are in none of its zones and suffixes.",
     }),
+    configRefused: gauge(metrics, {
+      name: "x2istio_config_refused_timestamp_seconds",
+      help: "Unix time since when the configuration file cannot be used, while an older state of it stays in use; 0 while it can.",
+    }),
+    configDiffers: gauge(metrics, {
+      name: "x2istio_config_differs_count",
+      help: "1 while the leader runs by another configuration than this replica.",
+    }),
     configReloads: counter(metrics, {
       name: "x2istio_config_reloads_total",
       help: "Reloads of the configuration file by result.",

@@ -1,11 +1,15 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Config } from "../../config/config.ts";
+import { configDigest } from "../../config/digest.ts";
 import type { DnsHooks } from "../../dns/observe/hooks.ts";
 import type { DnsServer } from "../../dns/serve/options.ts";
+import { describeError } from "../../errors.ts";
 import { type PublishedNames, publishedNames } from "../../http/names.ts";
 import type { StatusSource } from "../../http/routes.ts";
 import { type HttpServer, httpServer } from "../../http/server.ts";
 import type { NameTable } from "../../model/name-table.ts";
+import { rfc3339 } from "../../model/rfc3339.ts";
+import { plainText } from "../../text.ts";
 import { namedServices } from "../../usage/json.ts";
 import { type UsageSource, usageSource } from "../../usage/source.ts";
 import type { CliContext } from "../context.ts";
@@ -14,6 +18,7 @@ import { type DemandSource, demandSource } from "./demand-source.ts";
 import { serveDns } from "./dns-server.ts";
 import { type Generation, readiness, releaseBrake, startGeneration, stopGeneration } from "./generation.ts";
 import { httpOptions } from "./http-options.ts";
+import { serviceMetrics } from "./metrics.ts";
 import { servicesJson } from "./services-json.ts";
 
 /** All that `x2istio run` runs, one configuration after the other. */
@@ -24,6 +29,8 @@ export interface Runtime {
    * @throws When an address cannot be bound or the target is another process's.
    */
   use(config: Config): Promise<void>;
+  /** Tell that the file's newest state cannot be used, and why; `undefined` once it can be. The configuration in use stays. */
+  refuse(error: unknown): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -40,6 +47,8 @@ interface State {
   http: Running<Config["http"], HttpServer> | undefined;
   /** Answers go on from the old table until a new generation has its own. */
   lastTable: NameTable | undefined;
+  /** What is wrong with the file's newest state. */
+  refused: { readonly error: string; readonly since: string } | undefined;
 }
 
 /** What stays for as long as the process runs, whatever the configuration. */
@@ -52,7 +61,13 @@ interface Parts {
 
 /** Nothing runs before the first `use`. */
 export function createRuntime(context: CliContext): Runtime {
-  const state: State = { current: undefined, dns: undefined, http: undefined, lastTable: undefined };
+  const state: State = {
+    current: undefined,
+    dns: undefined,
+    http: undefined,
+    lastTable: undefined,
+    refused: undefined,
+  };
   const parts = partsOf(state, context);
   return {
     async use(config) {
@@ -67,11 +82,41 @@ export function createRuntime(context: CliContext): Runtime {
         parts.names.refresh();
       });
     },
+    async refuse(error) {
+      await refuse(state, context, error);
+    },
     async stop() {
       // Ports first: whoever asks next is to go elsewhere at once.
       await Promise.all([state.dns?.server.stop(), state.http?.server.stop()]);
       await stopGeneration(state.current, context);
     },
+  };
+}
+
+const MOST_CHARACTERS = 4000;
+
+async function refuse(state: State, context: CliContext, error: unknown): Promise<void> {
+  const { metrics, secrets, signal } = context;
+  const nowMs = Date.now();
+  state.refused =
+    error === undefined
+      ? undefined
+      : { error: plainText(secrets.mask(describeError(error)), MOST_CHARACTERS), since: rfc3339(nowMs) };
+  metrics.once(serviceMetrics).configRefused.set(error === undefined ? 0 : Math.floor(nowMs / 1000));
+  if (state.refused === undefined || state.current?.config.policy.mode === "dry-run") return;
+  const message = `the configuration file has changed and cannot be used, the old one stays in use: ${state.refused.error}`;
+  const notice = { reason: "ConfigRefused", subject: state.refused.error, message };
+  await state.current?.opened.target.report([], { signal, mayWrite: () => true }, [notice]);
+}
+
+/** Which configuration is in use, and what became of a newer one. */
+function configurationJson({ current, refused }: State): object {
+  return {
+    file: current?.config.file ?? null,
+    digest: current === undefined ? null : configDigest(current.config),
+    state: refused === undefined ? "current" : "refused",
+    ...refused,
+    leader: current?.leadership.leaderConfig?.() ?? null,
   };
 }
 
@@ -129,15 +174,26 @@ function statusSource(state: State, { names, usage, context: { metrics, signal }
       return { ready: false, reasons: ["the DNS server has not loaded the names yet"] };
     },
     services: () => servicesJson(latest()),
+    status: () => ({
+      ...readiness(state.current, signal),
+      leader: state.current?.leadership.holder() ?? null,
+      configuration: configurationJson(state),
+    }),
     plan() {
       const decision = latest();
       return decision === undefined
-        ? { registries: [], changes: [], holds: [] }
-        : { ...planJson(decision), leader: state.current?.leadership.holder() ?? null };
+        ? { registries: [], changes: [], holds: [], configuration: configurationJson(state) }
+        : {
+            ...planJson(decision),
+            leader: state.current?.leadership.holder() ?? null,
+            configuration: configurationJson(state),
+          };
     },
     usage: () => usage.json(),
     async metrics() {
       await usage.refreshMetrics();
+      const differs = state.current?.leadership.leaderConfig?.() === "other";
+      metrics.once(serviceMetrics).configDiffers.set(differs ? 1 : 0);
       return metrics.registry.metrics();
     },
     release: (registry) => releaseBrake(state.current, registry),

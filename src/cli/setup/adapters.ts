@@ -5,6 +5,7 @@ import type { Adapter, Snapshot } from "../../model/adapter.ts";
 import { type AdmitEndpoints, admitEndpoints } from "../../plan/catalog/admit-endpoints.ts";
 import { placeInNetworks } from "../../plan/catalog/networks.ts";
 import type { CliContext } from "../context.ts";
+import { withOptions } from "./denied.ts";
 
 /** What the cluster's Services have, as far as it can be told now; it never fails. */
 export type ServiceRanges = () => Promise<readonly string[]>;
@@ -17,7 +18,7 @@ export type ServiceRanges = () => Promise<readonly string[]>;
  */
 export async function createAdapters(
   config: Config,
-  context: Pick<CliContext, "createAdapter" | "log">,
+  context: Pick<CliContext, "createAdapter" | "configContext" | "log">,
   serviceRanges?: ServiceRanges,
   registries: Config["registries"] = config.registries,
 ): Promise<readonly Adapter[]> {
@@ -25,9 +26,12 @@ export async function createAdapters(
   const failed = made.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
   const adapters = made.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
   if (failed.length === 0)
-    return adapters.map((adapter) =>
-      admitting(adapter, endpointsOf(config, adapter.registry), networksOf(config, adapter.registry), serviceRanges),
-    );
+    return adapters.map((adapter, at) => {
+      const { registry: name } = adapter;
+      const admitted = admitting(adapter, endpointsOf(config, name), networksOf(config, name), serviceRanges);
+      const registry = registries[at];
+      return registry === undefined ? admitted : namingOptions(admitted, registry, config, context);
+    });
   await closeAdapters(adapters, context);
   const bug = failed.find((error) => !(error instanceof ConfigError));
   if (bug !== undefined) throw bug;
@@ -44,6 +48,25 @@ export function endpointsOf(config: Config, registry: string): AdmitEndpoints {
   const rules = config.registries.find(({ name }) => name === registry)?.endpoints;
   const zones = config.dns.zones.flatMap(({ name, forward }) => (forward.length === 0 ? [name] : []));
   return admitEndpoints({ ...rules, vips: vipRanges(config), zones, clusterDomain: config.target.clusterDomain });
+}
+
+/** Where a registry refuses who reads it, its error says which options are meant. */
+function namingOptions(
+  adapter: Adapter,
+  registry: Config["registries"][number],
+  config: Config,
+  { configContext }: Pick<CliContext, "configContext">,
+): Adapter {
+  return {
+    ...adapter,
+    async read(signal, options) {
+      try {
+        return await adapter.read(signal, options);
+      } catch (error) {
+        throw await withOptions(error, registry, config, configContext);
+      }
+    },
+  };
 }
 
 /** Which network the endpoints of a registry are in. */

@@ -1,5 +1,6 @@
 import { type Changes, createChanges } from "../../async/changes.ts";
 import type { Config } from "../../config/config.ts";
+import { configDigest } from "../../config/digest.ts";
 import { type Leadership, neverLeads } from "../../controller/leadership.ts";
 import type { KubeClient } from "../../kube/client/client.ts";
 import type { LeaseElector } from "../../kube/lease/lease.ts";
@@ -86,7 +87,7 @@ function claimFinder({ migration: { allow, claims } }: Config): ClaimFinder | un
 
 async function electorOf(
   client: KubeClient,
-  { owner }: Config,
+  config: Config,
   namespace: string,
   changes: Changes,
   { identity, lease, log }: CliContext,
@@ -95,9 +96,10 @@ async function electorOf(
   return leaseElector({
     client,
     namespace,
-    name: `x2istio-${owner}`,
+    name: `x2istio-${config.owner}`,
     identity,
     onChange: () => changes.notify(),
+    config: configDigest(config),
     ...lease,
     log,
   });
@@ -118,6 +120,7 @@ function leaseLeadership(elector: LeaseElector, changes: Changes, target: Target
   return {
     isLeader: () => elector.isLeader(),
     holder: () => elector.holder(),
+    leaderConfig: () => elector.leaderConfig(),
     changes,
     allowDeletes() {
       const mark = elector.allowDeletes();

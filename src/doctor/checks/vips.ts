@@ -1,4 +1,4 @@
-import { ISTIO_VIP_RANGES, overlaps, rangeOf, vipRanges } from "../../istio/ranges.ts";
+import { ISTIO_VIP_RANGES, overlaps, rangeOf, vipRangeDoubt, vipRanges } from "../../istio/ranges.ts";
 import type {
   ClusterFacts,
   EntryFact,
@@ -48,7 +48,12 @@ function ofOurs(
   const sources = takenBy(facts);
   const taken = sources.flatMap((fact) => valueOr(fact, []));
   const unknown = sources.flatMap((fact) => whenKnown(check, { fact }, () => []));
-  const found = [...clashes(taken, facts, settings), ...claimed(installation), ...unknown];
+  const found = [
+    ...clashes(taken, facts, settings),
+    ...doubtful(facts, settings),
+    ...claimed(installation),
+    ...unknown,
+  ];
   if (found.length > 0) return found;
   const message = `${vipRanges(settings).join(" and ")} is outside the addresses of pods, nodes, Services, Istio and other entries`;
   return [{ check, state: "fine", message }];
@@ -82,10 +87,24 @@ function clashes(taken: readonly Taken[], facts: ClusterFacts, settings: DoctorS
         check,
         state: "problem" as const,
         message: `${option} has ${range}, but ${first?.what} ${first?.range}${more}`,
-        fix: `in ${settings.file} write ${example(freeRange(range, facts))}; VIPs that are already allocated stay`,
+        fix: rewriteIn(settings, example(freeRange(range, facts))),
       },
     ];
   });
+}
+
+/** Ranges whose addresses are somebody's, wherever they are. */
+function doubtful(facts: ClusterFacts, settings: DoctorSettings): readonly Finding[] {
+  return rangesOf(settings).flatMap(({ range, option, example }) => {
+    const doubt = vipRangeDoubt(range, true);
+    if (doubt === undefined) return [];
+    const message = `${option} has ${range}, which ${doubt}`;
+    return [{ check, state: "warning" as const, message, fix: rewriteIn(settings, example(freeRange(range, facts))) }];
+  });
+}
+
+function rewriteIn({ file }: DoctorSettings, text: string): string {
+  return `in ${file} write ${text}; VIPs that are already allocated stay`;
 }
 
 /** VIPs that stand and that someone else claims. */

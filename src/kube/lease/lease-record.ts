@@ -4,6 +4,9 @@ import type { RawObject } from "../client/raw.ts";
 /** Annotation of the Lease by which `apply --allow-deletes` reaches a live leader: `<registries>@<time>`. */
 export const ALLOW_DELETES_ANNOTATION = "x2istio.dev/allow-deletes";
 
+/** Annotation of the Lease: the digest of the configuration by which its holder decides. */
+export const CONFIG_ANNOTATION = "x2istio.dev/config";
+
 /** Name of an owner's Lease. */
 export function leaseName(owner: string): string {
   return `x2istio-${owner}`;
@@ -28,11 +31,14 @@ export interface LeaseRecord {
   readonly renewedMs: number | undefined;
   readonly transitions: number;
   readonly allowDeletes: AllowDeletes | undefined;
+  /** Of the configuration of whoever renewed it last; `undefined` from one that does not say it. */
+  readonly config: string | undefined;
 }
 
 /** Read a coordination.k8s.io/v1 Lease. */
 export function parseLease(raw: RawObject): LeaseRecord {
   const { holderIdentity, leaseDurationSeconds, renewTime, acquireTime, leaseTransitions } = fieldsOf(raw.spec);
+  const annotations = stringMapOf(raw.metadata?.annotations);
   return {
     resourceVersion: raw.metadata?.resourceVersion ?? "",
     renewal: JSON.stringify([holderIdentity, renewTime, acquireTime, leaseTransitions]),
@@ -40,7 +46,8 @@ export function parseLease(raw: RawObject): LeaseRecord {
     durationMs: typeof leaseDurationSeconds === "number" ? leaseDurationSeconds * 1000 : 0,
     renewedMs: timeOf(renewTime),
     transitions: typeof leaseTransitions === "number" ? leaseTransitions : 0,
-    allowDeletes: parseAllowDeletes(stringMapOf(raw.metadata?.annotations)[ALLOW_DELETES_ANNOTATION]),
+    allowDeletes: parseAllowDeletes(annotations[ALLOW_DELETES_ANNOTATION]),
+    config: annotations[CONFIG_ANNOTATION],
   };
 }
 

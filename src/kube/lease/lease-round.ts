@@ -1,7 +1,13 @@
 import { hasStatus } from "../client/kube-error.ts";
 import type { RawObject } from "../client/raw.ts";
 import type { LeaseApi } from "./lease-api.ts";
-import { ALLOW_DELETES_ANNOTATION, formatAllowDeletes, type LeaseRecord, parseLease } from "./lease-record.ts";
+import {
+  ALLOW_DELETES_ANNOTATION,
+  CONFIG_ANNOTATION,
+  formatAllowDeletes,
+  type LeaseRecord,
+  parseLease,
+} from "./lease-record.ts";
 import { absenceSeen, isFree, isLeading, type LeaseState, recordSeen, renewed } from "./lease-state.ts";
 
 /** What a round of the election reads, writes and changes. */
@@ -10,6 +16,8 @@ export interface LeaseRound {
   readonly state: LeaseState;
   /** The API server's time: what others read in `renewTime`. */
   readonly serverMs: () => number;
+  /** Digest of our configuration. */
+  readonly config?: string | undefined;
 }
 
 /**
@@ -42,6 +50,13 @@ export async function markLease(round: LeaseRound, registries: readonly string[]
   foldIn(state, await lease.patch("mark", { metadata: { annotations } }));
 }
 
+/** Whether another process leads by the same configuration as ours; `undefined` where none does, or either does not say its own. */
+export function leaderConfig({ state: { seen, identity }, config }: LeaseRound): "same" | "other" | undefined {
+  if (seen === undefined || seen.holder === "" || seen.holder === identity) return undefined;
+  if (config === undefined || seen.config === undefined) return undefined;
+  return seen.config === config ? "same" : "other";
+}
+
 /** Leave the Lease without a holder, if it is still ours: the next one need not wait for it to run out. */
 export async function giveUp(round: LeaseRound): Promise<void> {
   const { lease, state, serverMs } = round;
@@ -64,15 +79,23 @@ async function tryWrite(round: LeaseRound, record: LeaseRecord | undefined): Pro
   }
 }
 
-async function write({ lease, state, serverMs }: LeaseRound, record: LeaseRecord | undefined): Promise<void> {
+async function write(round: LeaseRound, record: LeaseRecord | undefined): Promise<void> {
+  const { lease, state, serverMs, config } = round;
   const sentMs = state.monotonicMs();
   const spec = specOf(state, record, microTime(serverMs()));
   const raw =
     record === undefined
       ? await lease.create(spec)
-      : await lease.patch("renew", { metadata: { resourceVersion: record.resourceVersion }, spec });
+      : await lease.patch("renew", {
+          metadata: { resourceVersion: record.resourceVersion, ...configMark(config, record) },
+          spec,
+        });
   foldIn(state, raw);
   renewed(state, sentMs);
+}
+
+function configMark(config: string | undefined, record: LeaseRecord): object {
+  return config === undefined || config === record.config ? {} : { annotations: { [CONFIG_ANNOTATION]: config } };
 }
 
 function specOf({ identity, times }: LeaseState, record: LeaseRecord | undefined, renewTime: string): object {

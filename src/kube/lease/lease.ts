@@ -3,7 +3,7 @@ import type { Log } from "../../log.ts";
 import type { KubeClient } from "../client/client.ts";
 import { leaseApi } from "./lease-api.ts";
 import type { AllowDeletes } from "./lease-record.ts";
-import { acquireOrRenew, giveUp, type LeaseRound, markLease, readLease } from "./lease-round.ts";
+import { acquireOrRenew, giveUp, type LeaseRound, leaderConfig, markLease, readLease } from "./lease-round.ts";
 import { isFree, isHeldLive, isLeading, leaseState, released, untilNextRoundMs } from "./lease-state.ts";
 
 /** Options of {@link leaseElector}. */
@@ -14,6 +14,8 @@ export interface LeaseOptions {
   readonly name: string;
   /** Who we are; no two processes may share it. */
   readonly identity: string;
+  /** Digest of our configuration, for other replicas to compare with theirs. */
+  readonly config?: string;
   /** How long others wait after the last renewal they saw. Default 15 s. */
   readonly leaseDurationMs?: number;
   /** How long after its start a renewal lets us write. Default 10 s: a write takes at most 4 s and so ends before others take over. */
@@ -42,6 +44,8 @@ export interface LeaseElector {
   isLeader(): boolean;
   /** Who holds the Lease as last seen; `undefined` when nobody does. */
   holder(): string | undefined;
+  /** Whether another process leads by the same configuration; `undefined` where none does, or it does not say. */
+  leaderConfig(): "same" | "other" | undefined;
   /** Whose deletes were allowed, as last seen on the Lease. */
   allowDeletes(): AllowDeletes | undefined;
   /**
@@ -56,7 +60,7 @@ export interface LeaseElector {
 
 /** client-go's rules for leader election (tools/leaderelection): times are measured by our own monotonic clock from what is seen to change. */
 export function leaseElector(options: LeaseOptions): LeaseElector {
-  const { client, namespace, name, identity, onChange, log } = options;
+  const { client, namespace, name, identity, onChange, config, log } = options;
   const { leaseDurationMs = 15_000, renewDeadlineMs = 10_000, retryPeriodMs = 2000 } = options;
   const state = leaseState(
     identity,
@@ -69,7 +73,7 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
       onMark: (leads) => onChange?.(leads),
     },
   );
-  const round: LeaseRound = { lease: leaseApi(client, namespace, name), state, serverMs: () => client.nowMs() };
+  const round: LeaseRound = { lease: leaseApi(client, namespace, name), state, serverMs: () => client.nowMs(), config };
   const stopping = new AbortController();
   let running: Promise<unknown> = Promise.resolve();
 
@@ -89,6 +93,7 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
     },
     isLeader: () => isLeading(state),
     holder: () => (state.seen?.holder === "" ? undefined : state.seen?.holder),
+    leaderConfig: () => leaderConfig(round),
     allowDeletes: () => state.seen?.allowDeletes,
     markAllowDeletes: (registries) => markLease(round, registries),
     async release() {
@@ -113,10 +118,18 @@ async function keepTrying(
   log: LeaseOptions["log"],
 ): Promise<void> {
   let failures = 0;
+  let warnedOf: string | undefined;
   while (!signal.aborted) {
     try {
       await acquireOrRenew(round);
       failures = 0;
+      if (leaderConfig(round) === "other" && warnedOf !== round.state.seen?.config) {
+        warnedOf = round.state.seen?.config;
+        log?.warn(
+          { lease: name, leader: round.state.seen?.holder, config: round.config, leaderConfig: warnedOf },
+          "the leader runs by another configuration than this replica, for the same owner",
+        );
+      }
     } catch (error) {
       failures++;
       if (failures === 1 || failures % 30 === 0)

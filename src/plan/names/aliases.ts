@@ -24,7 +24,10 @@ function mayHaveAlias(state: NamingState, named: Named, alias: AliasName, object
     hold(state, named, { reason, subject, message: `alias ${subject} held: ${why}`, ...(regarding && { regarding }) });
     return false;
   };
-  if (!DNS_LABEL.test(alias.name)) return withhold("invalid", `"${alias.name}" is not a DNS label`);
+  if (!DNS_LABEL.test(alias.name)) {
+    state.neverAliases.push({ named, alias });
+    return false;
+  }
   if (holder !== undefined && holder !== key) return withhold("name", `it belongs to ${holder}`);
   if (standing.foreign.has(object)) return withhold("foreign", "a Service of that name exists and is not ours", object);
   if (barred === "unable" && isOthers) return false;
@@ -34,6 +37,40 @@ function mayHaveAlias(state: NamingState, named: Named, alias: AliasName, object
   heldAliases.add(object);
   const why = phase === undefined ? "does not exist" : "is being deleted";
   return withhold("namespace", `namespace ${alias.namespace} ${why}`);
+}
+
+const MOST_NAMED = 5;
+
+/**
+ * One hold for all aliases of a registry in a namespace that can never be. Nobody has to decide: the services go on, and the rule may leave
+ * their aliases out or rewrite them.
+ */
+export function holdNeverAliases({ neverAliases, holds }: NamingState): void {
+  const rules = Map.groupBy(neverAliases, ({ named, alias }) => `${named.service.registry}/${alias.namespace}`);
+  for (const all of rules.values()) {
+    const [first] = all;
+    if (first === undefined) continue;
+    const { named, alias } = first;
+    const { registry } = named.service;
+    const shown = all.slice(0, MOST_NAMED).map((one) => JSON.stringify(one.alias.name));
+    const more = all.length - shown.length;
+    const names = `${shown.join(", ")}${more === 0 ? "" : ` and ${more} more`}`;
+    const subject = `${alias.namespace}/${alias.name}`;
+    const what =
+      all.length === 1
+        ? `alias ${subject} held: ${names} is not a DNS label`
+        : `${all.length} aliases of registry ${registry} in ${alias.namespace} held: ${names} are not DNS labels`;
+    holds.push({
+      reason: "invalid",
+      subject,
+      registry,
+      message: `${what}: the rule can rewrite such names, as: "{service|dns}", or exclude them`,
+      isLasting: true,
+      ...(all.length === 1
+        ? { service: named.key }
+        : { service: undefined, services: all.map((one) => one.named.key) }),
+    });
+  }
 }
 
 /** Aliases that stand, that no rule gives to their service any more, and that are to go to one which cannot take them yet. */

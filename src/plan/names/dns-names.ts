@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { addressOfLabel } from "../../istio/addresses.ts";
+import { asciiName } from "../../istio/host-names.ts";
 import { lowerCase } from "../../istio/lower-case.ts";
 import { specialNameFault } from "../../istio/special-names.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../model/service.ts";
@@ -63,7 +64,19 @@ export function fill(template: string, service: Named): string {
     namespace: service.namespace,
     registry: service.registry,
   };
-  return template.replace(/\{(service|namespace|registry)\}/g, (_, name: string) => values[name] ?? "");
+  return template.replace(/\{(service|namespace|registry)(\|dns)?\}/g, (_, name: string, filter?: string) => {
+    const value = values[name] ?? "";
+    return filter === undefined ? value : labelOf(value);
+  });
+}
+
+/** A DNS label as people make one of a name: `redis_server` is `redis-server`. Two names may give the same; empty where nothing is left. */
+function labelOf(text: string): string {
+  return lowerCase(text)
+    .replace(/[^a-z0-9]+/gu, "-")
+    .replace(/^-/, "")
+    .slice(0, 63)
+    .replace(/-$/, "");
 }
 
 /** The legacy name that a template gives. */
@@ -74,6 +87,35 @@ export function fillLegacy(template: string, { registry, namespace, name }: Name
 /** Lower case, without a trailing dot; an L5 sid as `modid.cmdid`. */
 export function legacyName(raw: string): string {
   return lowerCase(legacySid(raw).replace(/\.$/, ""));
+}
+
+/**
+ * A name as DNS carries it, of one that a person wrote: labels beyond ASCII in their `xn--` form (RFC 5891, UTS #46). A text that has no such
+ * form stays as it is, and is then no DNS name.
+ */
+export function writtenName(raw: string): string {
+  return legacyName(asciiName(raw));
+}
+
+/** Said of a name that is not asked for as it is written, or `undefined`; reads on from nothing. */
+export function writtenNote(raw: string): string | undefined {
+  const name = writtenName(raw);
+  return asciiName(raw) === raw
+    ? undefined
+    : `legacy name ${JSON.stringify(raw)} is ${name} in DNS, and is answered by that`;
+}
+
+/** Why a text that a person wrote is no name but something around one, and what to write, or `undefined`; reads on from the name. */
+export function writtenFormFault(raw: string): string | undefined {
+  if (/^[a-z][-+.a-z0-9]*:\/\//i.test(raw)) {
+    const host = URL.canParse(raw) ? new URL(raw).hostname : "";
+    return `it is a URL, and has characters that a DNS name cannot have: write the host alone${host === "" ? "" : `, ${host}`}`;
+  }
+  const [, host, port] = /^([^:/]*[^:/\d][^:/]*):(\d+)$/.exec(raw) ?? [];
+  if (host !== undefined && port !== undefined)
+    return `it has a port: write the host alone, ${asciiName(host)}, which is answered for every port of the service`;
+  const [, before = ""] = /^([^/?#]*)[/?#]/.exec(raw) ?? [];
+  return before === "" ? undefined : `it has a path: write the host alone, ${asciiName(before)}`;
 }
 
 /** An L5 sid `modid:cmdid` as DNS can carry it; any other name as it is. */

@@ -4,7 +4,7 @@ import type { Catalog, CatalogService } from "../catalog/catalog.ts";
 import { lazy } from "../lazy.ts";
 import { type PlanMemory, planMemory } from "../memory.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { giveAliases } from "./aliases.ts";
+import { giveAliases, holdNeverAliases } from "./aliases.ts";
 import { foreignHolder, foreignNames, foreignText, notOurs } from "./foreign-names.ts";
 import { type Keeping, namesOn, standingHolders } from "./holders.ts";
 import { keptNames } from "./kept-names.ts";
@@ -48,6 +48,7 @@ export function* nameHosts(
     awaited: lazy(() => awaitedOf(all, named)),
     holds: [],
     heldAliases: new Set(),
+    neverAliases: [],
     moves: [],
   };
   yield* inSlices(all.values(), (one) => {
@@ -55,6 +56,7 @@ export function* nameHosts(
     if (host !== undefined) named.push({ ...one, host });
   });
   const services = yield* giveAllNames(state, named);
+  holdNeverAliases(state);
   const { holds, heldAliases, moves } = state;
   return { services, holds, heldAliases, moves };
 }

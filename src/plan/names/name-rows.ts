@@ -148,8 +148,11 @@ export function waitingRow({ name, host, service }: WaitingName, before: NameRow
   return isSame ? before : { name, host, a: [], aaaa: [], service, waits: true, settledAtMs: 0 };
 }
 
-/** How long a name is answered whose entry was being deleted and is gone now: by then its service, if it has come back, has another one. */
-const MADE_ANEW_MS = 2000;
+/**
+ * How long a name is answered whose entry was being deleted and is gone now: by then its service, if it has come back, has another one, also
+ * where a pass takes seconds or a write has to be sent again.
+ */
+const MADE_ANEW_MS = 10_000;
 
 /** The row of a name that no entry has any more; `undefined` where it is to be denied. */
 export function endingRow(before: NameRow, nowMs: number): NameRow | undefined {

@@ -5,7 +5,7 @@ import type { CatalogService } from "../catalog/catalog.ts";
 import type { PlanMemory } from "../memory.ts";
 import type { KeptNames } from "./kept-names.ts";
 import type { NameGround } from "./name-clashes.ts";
-import type { Move, Wishes } from "./naming.ts";
+import type { AliasName, Move, Wishes } from "./naming.ts";
 
 /** A service, and what it would be called. */
 export interface Wishing {
@@ -32,6 +32,8 @@ export interface NamingState extends NameGround {
   readonly awaited: () => ReadonlySet<string>;
   readonly holds: Hold[];
   readonly heldAliases: Set<ObjectKey>;
+  /** Aliases that can never be, as their names are no DNS labels. */
+  readonly neverAliases: { readonly named: Named; readonly alias: AliasName }[];
   readonly moves: Move[];
 }
 

@@ -19,7 +19,10 @@ import {
   singleLabelFault,
   templateFault,
   valueFault,
+  writtenFormFault,
+  writtenName,
   writtenNameFault,
+  writtenNote,
 } from "./dns-names.ts";
 import type { AliasName, LegacyName, WishedName, Wishes } from "./naming.ts";
 
@@ -50,15 +53,14 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
   const { registry } = service;
   const known = service.aliasesOnly === true ? [] : [service];
   const isSingleAllowed = options.singleLabels?.has(registry) === true;
-  const put = (raw: string, moreFault?: string, more?: Pick<WishedName, "refusal">) => {
-    const name = legacyName(raw);
+  const put = (raw: string, name: string, moreFault?: string, more?: Pick<WishedName, "refusal">) => {
     const dnsOnly = carryFault(name);
     const fault = moreFault ?? dnsFault(name) ?? derivedFault(name) ?? circleFault(name, service);
     if (!legacyNames.has(name))
       legacyNames.set(name, { raw, name, fault, ...more, ...(dnsOnly === undefined ? {} : { dnsOnly }) });
   };
   for (const raw of service.legacyNames)
-    put(raw, undefined, refusal(writtenNameFault(legacyName(raw), isSingleAllowed)));
+    put(raw, writtenName(raw), writtenFormFault(raw), refusal(writtenNameFault(writtenName(raw), isSingleAllowed)));
   for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
     for (const template of templates) {
       const raw = fill(template, { registry, namespace, name: legacySid(name) });
@@ -67,7 +69,7 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
       const further = endpointFault(made) ?? templateFault(made, template, options.clusterDomain);
       // Most services of a template for L5 sids have other names: that is nothing to decide on.
       const single = singleLabelFault(made, isSingleAllowed || specialNameFault(made) !== undefined);
-      put(raw, fault ?? further ?? single, refusal(writtenNameFault(made, true)));
+      put(raw, made, fault ?? further ?? single, refusal(writtenNameFault(made, true)));
     }
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
@@ -82,7 +84,10 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
     legacyNames: [...legacyNames.values()],
     aliases: [...aliases.values()],
     aliasKeys: [...aliases.values()].map(({ namespace, name }) => objectKey("Service", namespace, name)),
-    notes: droppedNotes([...legacyNames.values()]),
+    notes: [
+      ...droppedNotes([...legacyNames.values()]),
+      ...service.legacyNames.flatMap((raw) => writtenNote(raw) ?? []),
+    ],
   };
 }
 
@@ -118,6 +123,7 @@ function ruleMatches(rule: AliasRule, service: CatalogService, isCaseless: boole
   return (
     rule.registry === service.registry &&
     globMatches(rule.namespace, service.namespace) &&
-    globMatches(spelled(rule.service), spelled(service.name))
+    globMatches(spelled(rule.service), spelled(service.name)) &&
+    rule.exclude?.some((glob) => globMatches(spelled(glob), spelled(service.name))) !== true
   );
 }

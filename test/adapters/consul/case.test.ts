@@ -18,7 +18,8 @@ test("names that differ in case only are one service, as for Consul", { skip }, 
   assert.deepEqual(addresses(both, "cache"), ["192.0.2.1", "192.0.2.2"]);
 
   await server.deregister({ id: "192.0.2.2" });
-  const back = await readUntil(registry, both, (now) => addresses(now, "Cache") !== undefined);
+  // The spelling may be seen before the endpoints.
+  const back = await readUntil(registry, both, (now) => addresses(now, "Cache")?.length === 1);
   assert.deepEqual(Object.keys(services(back)), ["Cache"]);
   assert.deepEqual(addresses(back, "Cache"), ["192.0.2.1"]);
 });

@@ -172,7 +172,7 @@ test(
 test("read() throws when the list is not there, or is of another namespace, or endless", async (t) => {
   const server = await serverOf(t);
   fill(server);
-  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"], timeout: "9s" });
+  const adapter = adapterOf(t, { address: server.address, namespaces: ["default"], timeout: "5m" });
   await poll(adapter);
   const name = { namespace: "default", name: "a" };
   for (const edit of [

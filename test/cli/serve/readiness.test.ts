@@ -25,7 +25,7 @@ interface Stage {
   readonly mode?: string;
   /** Registries that have been read; all by default. */
   readonly read?: readonly string[];
-  /** Registries of which something stands. */
+  /** Registries of which something stood at the start. */
   readonly stands?: readonly string[];
   readonly readyWaitMs?: number;
 }
@@ -47,11 +47,11 @@ function generation({
     opened: {
       target: {
         version: () => versions[1],
-        standing: () => ({ objects: new Map(stands.map((registry) => [registry, { registry }])) }),
       },
       markAllowDeletes: async (registries: readonly string[]) => void released.push(...registries),
     },
     controller: { hasPassed: () => hasPassed, readers: { readAtMs: new Map(read.map((name) => [name, 1])) } },
+    known: { has: (name: string) => stands.includes(name) },
     isFresh,
     startedMs: performance.now(),
   } as unknown as Generation;

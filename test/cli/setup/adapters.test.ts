@@ -13,6 +13,7 @@ const listed = snapshot("dc1", [service("a", { endpoints: [endpoint("192.0.2.1")
 /** The adapter of one registry, as the product uses it. */
 async function adapterOf(read: Adapter["read"], serviceRanges?: ServiceRanges): Promise<Adapter> {
   const context = {
+    configContext: { env: {}, adapters: {} },
     createAdapter: () => ({ registry: "dc1", read }),
     log: createLog({ level: "silent", pretty: false }),
   };

@@ -280,7 +280,7 @@ test(
 test("forward asks one question once, however many want to know", async (t) => {
   const { at, upstreams } = await startForwarding(t, [
     async (packet) => {
-      await new Promise((resolve) => setTimeout(resolve, 100));
+      await new Promise((resolve) => setTimeout(resolve, 100)); // the others ask meanwhile; later ones have the cache
       return [good(packet)];
     },
   ]);

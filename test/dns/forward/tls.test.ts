@@ -84,7 +84,7 @@ test("forward connects again when an upstream has closed the connection (RFC 785
   for (let n = 0; n < 3; n++) {
     assert.deepEqual(addresses(await ask(at, query(`n${n}.example.org`))), ["192.0.2.1"]);
     tls.sockets.at(-1)?.end();
-    await new Promise((resolve) => setTimeout(resolve, n * 20));
+    await new Promise((resolve) => setTimeout(resolve, n * 20)); // before, while and after the server hears of it
   }
   assert.equal(tls.sockets.length, 3);
 });

@@ -19,7 +19,8 @@ async function start(t: TestContext) {
   t.after(stop);
   const dropped = new Map<string, number>();
   const { at } = await startServer(t, {
-    ...{ workers: 2, forward: [upstream], limits: { upstreamTimeoutMs: 30_000 } },
+    // An hour: what is under way is bounded by its number alone, however slowly this machine sends.
+    ...{ workers: 2, forward: [upstream], limits: { upstreamTimeoutMs: 3_600_000 } },
     hooks: { onDropped: (what, count = 1) => void dropped.set(what, (dropped.get(what) ?? 0) + count) },
   });
   return { at, dropped };

@@ -160,3 +160,25 @@ test("holder() and allowDeletes() are as last seen", async (t) => {
   await one.release();
   assert.equal(one.holder(), undefined);
 });
+
+test("a replica says once that the leader has another configuration, and what it knows of each", async (t) => {
+  const { api, elector, signal } = setUp(t);
+  const warned: object[] = [];
+  const log = { info: () => undefined, warn: (fields: object) => void warned.push(fields) };
+  const annotations = () => api.objects.get(PATH)?.metadata?.annotations;
+  const leader = elector("leader", { config: "aaaa" });
+  void leader.run(signal);
+  await until(() => annotations()?.["x2istio.dev/config"] === "aaaa");
+  assert.equal(leader.leaderConfig(), undefined, "it is the leader");
+  const same = elector("same", { config: "aaaa" });
+  const other = elector("other", { config: "bbbb", log });
+  const silent = elector("silent");
+  for (const one of [same, other, silent]) void one.run(signal);
+  await until(() => other.leaderConfig() === "other" && same.leaderConfig() === "same" && warned.length > 0);
+  assert.equal(silent.leaderConfig(), undefined);
+  const seen = api.seen.length;
+  await until(() => api.seen.length > seen + 20);
+  assert.deepEqual(warned, [{ lease: "x2istio-east", leader: "leader", config: "bbbb", leaderConfig: "aaaa" }]);
+  await leader.release();
+  await until(() => [same, other, silent].some((one) => one.isLeader()));
+});

@@ -1,34 +1,17 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { suite, test } from "node:test";
 import type { Hold } from "../../../src/model/plan.ts";
-import type { Target } from "../../../src/model/target.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
-import { type Kube, kubeServers } from "../../servers/kube.ts";
+import { kubeServers } from "../../servers/kube.ts";
 import { until } from "../../servers/kube-admin.ts";
 import { entryOf, MESH, SHOP, servicePath } from "../objects.ts";
 import { post } from "../rights.ts";
-import { create, startTarget, type TargetFixture } from "../target.ts";
+import { create, suiteTarget } from "../target.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
-suite("kubernetesTarget() reports", { skip }, () => {
-  let fixture: TargetFixture;
-  let kube: Kube;
-  let target: Target;
-  const ending = new AbortController();
-  const options = { signal: ending.signal, mayWrite: () => true };
-
-  before(async () => {
-    fixture = await startTarget(ending.signal);
-    ({ kube, target } = fixture);
-  });
-  after(async () => {
-    ending.abort();
-    await fixture.stop();
-  });
-
-  const open: TargetFixture["open"] = (further, watch) => fixture.open(further, watch);
-  const standing = (key: string) => fixture.standing(key);
+suite("kubernetesTarget() reports", { skip }, async () => {
+  const { kube, target, open, standing, options } = await suiteTarget();
 
   test("records a hold once, on the object that stands in the way", async () => {
     const { metadata } = await post(kube, servicePath(SHOP), {

@@ -1,38 +1,21 @@
 import assert from "node:assert/strict";
-import { after, before, suite, test } from "node:test";
+import { suite, test } from "node:test";
 import { ConflictError } from "../../../src/errors.ts";
 import type { Change } from "../../../src/model/plan.ts";
 import type { StandingObject } from "../../../src/model/standing.ts";
-import type { Target } from "../../../src/model/target.ts";
 import { faultRow } from "../../faults/row.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
-import { type Kube, kubeServers } from "../../servers/kube.ts";
+import { kubeServers } from "../../servers/kube.ts";
 import { until } from "../../servers/kube-admin.ts";
 import { addedWrites } from "../../servers/kube-writes.ts";
 import { aliasOf, entryOf, entryPath, MESH, SHOP, servicePath } from "../objects.ts";
 import { post } from "../rights.ts";
-import { create, outcomes, startTarget, type TargetFixture } from "../target.ts";
+import { create, outcomes, suiteTarget } from "../target.ts";
 
 const skip = (await ensureServers(kubeServers)) === undefined && noServers;
 
-suite("kubernetesTarget() writes", { skip }, () => {
-  let fixture: TargetFixture;
-  let kube: Kube;
-  let target: Target;
-  const ending = new AbortController();
-  const options = { signal: ending.signal, mayWrite: () => true };
-
-  before(async () => {
-    fixture = await startTarget(ending.signal);
-    ({ kube, target } = fixture);
-  });
-  after(async () => {
-    ending.abort();
-    await fixture.stop();
-  });
-
-  const open: TargetFixture["open"] = (further, watch) => fixture.open(further, watch);
-  const standing = (key: string) => fixture.standing(key);
+suite("kubernetesTarget() writes", { skip }, async () => {
+  const { kube, target, open, standing, options } = await suiteTarget();
   const remove = (key: string): Change => ({ kind: "delete", standing: standing(key), why: "a test" });
 
   test("writes entry and alias, changes and deletes them, one request each", async () => {

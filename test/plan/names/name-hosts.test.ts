@@ -29,6 +29,7 @@ import {
   standing,
 } from "../build.ts";
 
+const REWRITE = `the rule can rewrite such names, as: "{service|dns}", or exclude them`;
 const TEMPLATE = "{service}.{namespace}.{registry}.mesh.internal";
 const hash = (key: string) => createHash("sha256").update(key).digest("hex").slice(0, 16);
 
@@ -149,6 +150,8 @@ const withNames = (...names: string[]) => ({
   annotations: { [NAMES_ANNOTATION]: writeNames(names.map((name) => ({ name }))) },
 });
 const host = (name: string, registry = "dc1") => `${name}.shop.${registry}.mesh.internal`;
+/** Of a service whose name a host cannot have. */
+const madeHost = (name: string) => hostFromTemplate({ registry: "dc1", namespace: "shop", name }, TEMPLATE);
 const dots = { dots: new Set(["dc1"]) };
 const plainTemplate = { template: "{service}.{namespace}.mesh.internal" };
 const clusterService = (id: string, more: Partial<ForeignObject> = {}) => foreign("Service", id, more);
@@ -670,9 +673,36 @@ const cases: Case[] = [
       'legacy name "-a.example.org" was dropped: its label "-a" has characters that a DNS name cannot have',
       'legacy name "a.*.example.org" was dropped: its label "*" has characters that a DNS name cannot have',
       'legacy name "*.org" was dropped: its label "*" has characters that a DNS name cannot have',
-      'legacy name "modid:1" was dropped: its label "modid:1" has characters that a DNS name cannot have',
+      'legacy name "modid:1" was dropped: it has a port: write the host alone, modid, which is answered for every port of the service',
       'legacy name "" was dropped: it has an empty label',
       `legacy name "${Array(5).fill("a".repeat(60)).join(".")}" was dropped: it has 304 characters, 253 are allowed`,
+    ],
+  },
+  {
+    name: "gives names beyond ASCII as DNS has them, and drops what only contains a name",
+    said: {
+      dc1: [
+        named("orders", [
+          "bücher.example.com",
+          "*.BÜCHER.example.org.",
+          "xn--bcher-kva.example.com",
+          "https://orders.example.org:8443/api",
+          "orders.example.org:8080",
+          "orders.example.org/api",
+          "bü cher.example.com",
+        ]),
+      ],
+    },
+    want: {
+      "dc1/shop/orders": `${host("orders")} xn--bcher-kva.example.com [*.xn--bcher-kva.example.org]`,
+    },
+    notes: [
+      'legacy name "https://orders.example.org:8443/api" was dropped: it is a URL, and has characters that a DNS name cannot have: write the host alone, orders.example.org',
+      'legacy name "orders.example.org:8080" was dropped: it has a port: write the host alone, orders.example.org, which is answered for every port of the service',
+      'legacy name "orders.example.org/api" was dropped: it has a path: write the host alone, orders.example.org',
+      'legacy name "bü cher.example.com" was dropped: its label "bü cher" has characters that a DNS name cannot have',
+      'legacy name "bücher.example.com" is xn--bcher-kva.example.com in DNS, and is answered by that',
+      'legacy name "*.BÜCHER.example.org." is *.xn--bcher-kva.example.org in DNS, and is answered by that',
     ],
   },
   {
@@ -814,7 +844,33 @@ const cases: Case[] = [
     said: { dc1: [service("orders.v2"), orders] },
     options: { aliases: [rule(), rule({ as: "x", service: "orders.v2" })] },
     want: { "dc1/shop/orders": `${host("orders")} @shop/orders`, "dc1/shop/orders.v2": `${host("orders.v2")} @shop/x` },
-    holds: ['invalid shop/orders.v2: alias shop/orders.v2 held: "orders.v2" is not a DNS label'],
+    holds: [`invalid shop/orders.v2: alias shop/orders.v2 held: "orders.v2" is not a DNS label: ${REWRITE}`],
+  },
+  {
+    name: "holds all aliases of a rule together that are no DNS labels",
+    said: { dc1: [service("redis_server"), service("orders.v2"), service("mail_out")] },
+    options: { aliases: [rule(), rule({ in: "web", exclude: ["mail_*", "orders.*"] })] },
+    want: {
+      "dc1/shop/mail_out": madeHost("mail_out"),
+      "dc1/shop/orders.v2": host("orders.v2"),
+      "dc1/shop/redis_server": madeHost("redis_server"),
+    },
+    holds: [
+      `invalid shop/mail_out: 3 aliases of registry dc1 in shop held: "mail_out", "orders.v2", "redis_server" are not DNS labels: ${REWRITE}`,
+      `invalid web/redis_server: alias web/redis_server held: "redis_server" is not a DNS label: ${REWRITE}`,
+    ],
+  },
+  {
+    name: "rewrites aliases and leaves them out where their rule says so",
+    said: { dc1: [service("redis_server"), service("redis-server"), service("-Orders.V2_"), service("订单")] },
+    options: { aliases: [rule({ as: "{service|dns}-{namespace|dns}", exclude: ["订*"] })] },
+    want: {
+      "dc1/shop/-Orders.V2_": `${madeHost("-Orders.V2_")} @shop/orders-v2-shop`,
+      "dc1/shop/redis-server": `${host("redis-server")} @shop/redis-server-shop`,
+      "dc1/shop/redis_server": madeHost("redis_server"),
+      "dc1/shop/订单": madeHost("订单"),
+    },
+    holds: ["name shop/redis-server-shop: alias shop/redis-server-shop held: it belongs to dc1/shop/redis-server"],
   },
   {
     name: "holds an alias where someone's Service stands",

@@ -238,17 +238,17 @@ test("buildNameTable() leads a name that moved to an entry which the mesh has th
   assert.deepEqual([after.names.get(NAME)?.a, after.names.get(NAME)?.settledAtMs], [["240.241.0.7"], 0]);
 });
 
-test("buildNameTable() answers the names of an entry that was being deleted for two more seconds, as it may be made anew", () => {
+test("buildNameTable() answers the names of an entry that was being deleted for ten more seconds, as it may be made anew", () => {
   const ending = { object: { terminating: "finalizer example.org/keep keeps it" } };
   const before = table([orders(ending)]);
   assert.equal(before.names.get(HOST)?.ends, true);
   const gone = table([], before);
-  assert.deepEqual([gone.names.get(HOST)?.a, gone.renewAtMs], [["240.241.0.7"], NOW_MS + 2000]);
+  assert.deepEqual([gone.names.get(HOST)?.a, gone.renewAtMs], [["240.241.0.7"], NOW_MS + 10_000]);
   const again = table([orders()], gone, NOW_MS + 500);
   assert.deepEqual([again.names.get(HOST)?.ends, again.names.get(HOST)?.settledAtMs], [undefined, 0]);
-  const still = table([], gone, NOW_MS + 1999);
+  const still = table([], gone, NOW_MS + 9999);
   assert.equal(still.names.get(HOST), gone.names.get(HOST));
-  assert.equal(table([], still, NOW_MS + 2000).names.get(HOST), undefined);
+  assert.equal(table([], still, NOW_MS + 10_000).names.get(HOST), undefined);
   assert.equal(
     table([], table([orders()])).names.get(HOST),
     undefined,

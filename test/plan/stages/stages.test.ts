@@ -798,7 +798,9 @@ test("whatever happens, weights and aliases never change in one pass, and nothin
         for (let at = 0; at < step.passes; at++) {
           const before: Moment = move.place();
           let requests = 0;
-          move.target.fault = () => (step.fails && ++requests % 2 === 0 ? "failed" : undefined);
+          // Of the objects: a pass without a ledger is another matter.
+          const fails = (request: string) => step.fails && !request.startsWith("ledger") && ++requests % 2 === 0;
+          move.target.fault = (request) => (fails(request) ? "failed" : undefined);
           await move.pass();
           const after = move.place();
           assertSafe(before, after, step.isAllowed);

@@ -170,19 +170,29 @@ export function apiServer(wallMs: () => number): ApiServer {
     if (before === undefined) return refusal(404, "NotFound");
     const { uid, resourceVersion } = body.metadata ?? {};
     if (!matches(before, uid, resourceVersion)) return refusal(409, "Conflict");
-    return keep(place, kept, before, merged(before, body) as Kept, onEffect);
+    const after = merged(before, body) as Kept;
+    if (before.metadata.deletionTimestamp != null && !isGuarded(after)) return end(place, kept, before, onEffect);
+    return keep(place, kept, before, after, onEffect);
   }
 
-  function remove(
-    { plural, namespace, name }: Place,
-    kept: Map<string, Kept>,
-    body: unknown,
-    onEffect: (effect: Effect) => void,
-  ): ApiAnswer {
-    const before = kept.get(`${namespace}/${name}`);
+  function remove(place: Place, kept: Map<string, Kept>, body: unknown, onEffect: (effect: Effect) => void): ApiAnswer {
+    const before = kept.get(`${place.namespace}/${place.name}`);
     if (before === undefined) return refusal(404, "NotFound");
     const { uid, resourceVersion } = (body as { preconditions?: RawMetadata } | undefined)?.preconditions ?? {};
     if (!matches(before, uid, resourceVersion)) return refusal(409, "Conflict");
+    if (!isGuarded(before)) return end(place, kept, before, onEffect);
+    // A finalizer keeps it: that it is to go is noted once.
+    const { deletionTimestamp = timeOf(wallMs()) } = before.metadata;
+    const after = { ...before, metadata: { ...before.metadata, deletionTimestamp } };
+    return keep({ ...place, query: new URLSearchParams() }, kept, before, after, onEffect);
+  }
+
+  function end(
+    { plural, namespace, name }: Place,
+    kept: Map<string, Kept>,
+    before: Kept,
+    onEffect: (effect: Effect) => void,
+  ): ApiAnswer {
     kept.delete(`${namespace}/${name}`);
     onEffect({ kind: KINDS[plural] ?? "", before, after: undefined });
     const after = { ...before, metadata: { ...before.metadata, resourceVersion: `${++revision}` } };
@@ -241,6 +251,11 @@ function inform(watch: ApiWatch, { revision, plural, before, after, lines }: Log
   const line = lines.get(type) ?? lineOf(type, after ?? before ?? {});
   lines.set(type, line);
   watch.tell(line);
+}
+
+/** Whether a finalizer keeps it. */
+function isGuarded({ metadata }: Kept): boolean {
+  return (metadata.finalizers ?? []).length > 0;
 }
 
 function lineOf(type: string, object: object): Buffer {

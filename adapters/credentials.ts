@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
-import { ReadError } from "../../../src/errors.ts";
-import type { AdapterContext } from "../../context.ts";
-import { type FileText, fileText } from "../../file-text.ts";
-import type { ConsulOptions } from "../options.ts";
+import { fileFault, ReadError } from "../src/errors.ts";
+import type { AdapterContext } from "./context.ts";
+import { type FileText, fileText } from "./file-text.ts";
 
-/** How to introduce oneself to Consul, as it stands in the files now. */
+/** How to introduce oneself to a registry over HTTP, as it stands in the files now. */
 export interface Credentials {
   /** Request headers. */
   readonly headers: Readonly<Record<string, string>>;
@@ -13,18 +12,37 @@ export interface Credentials {
   readonly tlsVersion: string;
 }
 
+/** What an operator configures; files are relative to the configuration's folder. */
+export interface CredentialOptions {
+  readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
+  /** The token's request header. */
+  readonly tokenHeader?: string;
+  readonly basicAuth?:
+    | { readonly username: string; readonly password?: string | undefined; readonly passwordFile?: string | undefined }
+    | undefined;
+  readonly tls?:
+    | {
+        readonly ca?: string | undefined;
+        readonly cert?: string | undefined;
+        readonly key?: string | undefined;
+        readonly serverName?: string | undefined;
+      }
+    | undefined;
+}
+
 /** Give the credentials of the options; files are read again when they have changed. */
 export function credentials(
-  options: Pick<ConsulOptions, "token" | "tokenFile" | "basicAuth" | "tls">,
+  options: CredentialOptions,
   { dir, secrets }: Pick<AdapterContext, "dir" | "secrets">,
 ): () => Promise<Credentials> {
-  const { token, tokenFile, basicAuth, tls = {} } = options;
+  const { token, tokenFile, tokenHeader = "authorization", basicAuth, tls = {} } = options;
   const files = fileReader(dir);
   return async () => {
     const secret = token ?? (tokenFile === undefined ? undefined : (await files.read(tokenFile)).text.trim());
     const headers: Record<string, string> = {};
     secrets.add(secret);
-    if (secret !== undefined && secret !== "") headers["x-consul-token"] = secret;
+    if (secret !== undefined && secret !== "") headers[tokenHeader] = secret;
     if (basicAuth !== undefined) {
       const { username, password, passwordFile = "" } = basicAuth;
       const pass = password ?? (await files.read(passwordFile)).text.replace(/\r?\n$/, "");
@@ -54,8 +72,7 @@ function fileReader(dir: string) {
       kept.set(path, now);
       return now;
     } catch (cause) {
-      const { code = "" } = cause as NodeJS.ErrnoException;
-      throw new ReadError("denied", `Cannot read ${path}: ${code}`, { cause });
+      throw new ReadError("denied", `Cannot read ${path}: ${fileFault(cause)}`);
     }
   }
   return { read };

@@ -1,0 +1,239 @@
+import { addressAndPort, parseAddress } from "../../src/istio/address.ts";
+import { refusedLabel } from "../../src/istio/labels.ts";
+import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
+import { lowerCase } from "../../src/istio/lower-case.ts";
+import type { Endpoint, LeftOut, Service, ServiceAlias, ServicePort } from "../../src/model/service.ts";
+import type { Intern } from "../intern.ts";
+import {
+  DUPLICATE,
+  endpointOf,
+  fewNotes,
+  judgedTogether,
+  MOST_LEFT_OUT,
+  PAST_LIMIT,
+  type ServicePlace,
+} from "../mapping.ts";
+import { shorten } from "../text.ts";
+import type { EurekaOptions } from "./options.ts";
+import type { RawInstance } from "./reply.ts";
+
+/** The options that say how an instance is read. */
+export type MappingOptions = Pick<
+  EurekaOptions,
+  "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region"
+>;
+
+/** The two ports that an instance can have. */
+const KINDS = ["plain", "secure"] as const;
+type Kind = (typeof KINDS)[number];
+
+interface Instance {
+  readonly id: string;
+  readonly address: string;
+  readonly ports: Readonly<Partial<Record<Kind, number>>>;
+  readonly protocol: string | undefined;
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  readonly region: string | undefined;
+  readonly zone: string | undefined;
+  readonly vips: readonly string[];
+  readonly out?: LeftOut;
+  readonly isUnhealthy?: true;
+}
+
+/** The service that the instances of an application make; their order says nothing. */
+export function toService(
+  place: ServicePlace,
+  raw: readonly RawInstance[],
+  options: MappingOptions,
+  pool: Intern,
+): Service {
+  const notes = new Set<string>();
+  if (raw.some(({ isOverdue }) => isOverdue))
+    notes.add(
+      "instances have not renewed their leases for long and are listed as UP: the server may be in self-preservation, and they may be gone",
+    );
+  const read = raw.map((one) => toInstance(one, options, pool, notes)).sort(byPlace);
+  const instances = judgedTogether(read, options.allUnhealthy, notes);
+  const ports = settlePorts(instances, notes);
+  const endpoints = new Map<string, Endpoint>();
+  const leftOut: LeftOut[] = [];
+  for (const instance of instances) {
+    const out = instance.out ?? addEndpoint(instance, ports, endpoints, pool);
+    if (out !== undefined && leftOut.length < MOST_LEFT_OUT) leftOut.push({ ...out, reason: pool.text(out.reason) });
+  }
+  return {
+    ...place,
+    ports: ports.map(({ port }) => port),
+    endpoints: [...endpoints.values()],
+    leftOut,
+    metadata: {},
+    legacyNames: [],
+    aliases: aliasesOf(place, instances),
+    notes: fewNotes([...notes]),
+  };
+}
+
+function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, notes: Set<string>): Instance {
+  const parsed = placeOf(raw);
+  const ports = {
+    ...(isPort(raw.port) ? { plain: raw.port } : {}),
+    ...(isPort(raw.securePort) ? { secure: raw.securePort } : {}),
+  };
+  const health = whyNotUp(raw);
+  const unusable = whyUnusable(parsed, ports);
+  const out = health ?? unusable;
+  const shown = addressAndPort(raw.ipAddr || raw.hostName, raw.port || raw.securePort);
+  const { [options.protocolMeta]: stated, [options.versionMeta]: version } = raw.metadata;
+  const protocol = stated === undefined ? undefined : protocolOf(stated);
+  if (stated !== undefined && protocol === undefined)
+    notes.add(`protocol ${shorten(stated)} is not known to Istio: HTTP`);
+  return {
+    id: raw.id,
+    address: parsed.address ?? raw.ipAddr,
+    ports,
+    protocol,
+    labels: labelsOf(version, pool, notes),
+    ...localityOf(raw, options, pool, notes),
+    vips: raw.vips.map(lowerCase),
+    ...(out === undefined ? {} : { out: { ...out, address: shorten(shown) } }),
+    ...(health?.kind === "health" && raw.status !== "STARTING" && unusable === undefined ? { isUnhealthy: true } : {}),
+  };
+}
+
+/** Where an instance is: its address, else its host name, which callers' proxies resolve. */
+function placeOf({ ipAddr, hostName }: RawInstance): ReturnType<typeof parseAddress> {
+  const byAddress = parseAddress(ipAddr);
+  if (byAddress.address !== undefined) return byAddress;
+  const byName = parseAddress(hostName);
+  return byName.address === undefined ? byAddress : byName;
+}
+
+function whyNotUp({ status, isOverridden }: RawInstance): Omit<LeftOut, "address"> | undefined {
+  if (status === "UP") return undefined;
+  if (status === "OUT_OF_SERVICE")
+    return { kind: "disabled", reason: `OUT_OF_SERVICE${isOverridden ? ", by an override" : ""}` };
+  return { kind: "health", reason: `${shorten(status)}${isOverridden ? ", by an override" : ""}` };
+}
+
+function whyUnusable(
+  parsed: ReturnType<typeof parseAddress>,
+  ports: Instance["ports"],
+): Omit<LeftOut, "address"> | undefined {
+  if (parsed.address === undefined) return { kind: "address", reason: `its address ${parsed.must}` };
+  return Object.keys(ports).length === 0 ? { kind: "port", reason: "it has no port that is enabled" } : undefined;
+}
+
+function labelsOf(version: string | undefined, pool: Intern, notes: Set<string>): Instance["labels"] {
+  if (version === undefined || version === "") return undefined;
+  const why = refusedLabel("version", version);
+  if (why === undefined) return pool.record({ version });
+  notes.add(`label version: ${shorten(version)} is dropped: ${why}`);
+  return undefined;
+}
+
+function localityOf(
+  { availabilityZone, metadata }: RawInstance,
+  { zoneMeta, region }: MappingOptions,
+  pool: Intern,
+  notes: Set<string>,
+): Pick<Instance, "region" | "zone"> {
+  const none = { region: undefined, zone: undefined };
+  // us-east-1c lies in us-east-1.
+  if (availabilityZone !== undefined && /^[a-z0-9-]{3,40}[a-z]$/.test(availabilityZone))
+    return { region: pool.text(availabilityZone.slice(0, -1)), zone: pool.text(availabilityZone) };
+  const zone = Object.hasOwn(metadata, zoneMeta) ? metadata[zoneMeta] : undefined;
+  if (zone === undefined || zone === "") return { ...none, region };
+  if (!isNamePart(zone)) notes.add(`zone ${shorten(zone)} is dropped: it has characters that a locality cannot have`);
+  else if (region === undefined) notes.add("zones are dropped, as Istio knows none without a region (option region)");
+  else return { region, zone: pool.text(zone) };
+  return { ...none, region };
+}
+
+/** A port of the service, and which port of an instance it is. */
+interface SettledPort {
+  readonly port: ServicePort;
+  readonly kind: Kind;
+}
+
+/**
+ * Istio takes every endpoint of a service to answer on every port of it. So the port stays that most usable instances have, and the
+ * other where all that have the first have it too.
+ */
+function settlePorts(instances: readonly Instance[], notes: Set<string>): readonly SettledPort[] {
+  const usable = instances.filter(({ out }) => out === undefined);
+  const counted = usable.length > 0 ? usable : instances;
+  const having = (kind: Kind) => counted.filter(({ ports }) => ports[kind] !== undefined);
+  const [first, second] = [...KINDS].sort((a, b) => having(b).length - having(a).length); // a stable sort: plain first
+  if (first === undefined || second === undefined || having(first).length === 0) return [];
+  const kept = having(first).every(({ ports }) => ports[second] !== undefined) ? [first, second] : [first];
+  if (kept.length === 1 && having(second).length > 0)
+    notes.add(`the ${second} port is dropped: not all instances with the ${first} one have it`);
+  const settled: SettledPort[] = [];
+  for (const kind of kept) {
+    const number = lowest(instances, kind, settled);
+    if (number === undefined) continue;
+    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, notes);
+    settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
+  }
+  return settled;
+}
+
+function lowest(instances: readonly Instance[], kind: Kind, settled: readonly SettledPort[]): number | undefined {
+  const numbers = instances.flatMap(({ ports }) => ports[kind] ?? []).sort((a, b) => a - b);
+  return numbers.find((number) => settled.every(({ port }) => port.number !== number));
+}
+
+/** What most instances state; HTTP where none does, as Eureka's clients call by URL. */
+function agreed(instances: readonly Instance[], notes: Set<string>): string {
+  const votes = new Map<string, number>();
+  for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
+  const [[winner] = ["HTTP"], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  if (others.length > 0)
+    notes.add(`instances disagree on the protocol: ${winner}, not ${others.map(([one]) => one).join(" or ")}`);
+  return winner;
+}
+
+function nameFor(protocol: string, settled: readonly SettledPort[]): string {
+  const name = protocol.toLowerCase().replaceAll("_", "-");
+  const isFree = settled.every(({ port }) => port.name !== name);
+  return isPortName(name) && isFree ? name : "tls";
+}
+
+function addEndpoint(
+  instance: Instance,
+  settled: readonly SettledPort[],
+  endpoints: Map<string, Endpoint>,
+  pool: Intern,
+): LeftOut | undefined {
+  const { address, labels, region, zone } = instance;
+  const shown = addressAndPort(address, instance.ports.plain ?? instance.ports.secure ?? 0);
+  const overrides: [string, number][] = [];
+  for (const { port, kind } of settled) {
+    const number = instance.ports[kind];
+    if (number === undefined) return { address: shown, kind: "port", reason: `it has no ${kind} port, as others have` };
+    if (number !== port.number) overrides.push([port.name, number]);
+  }
+  const key = JSON.stringify([address, overrides]);
+  if (endpoints.has(key)) return { address: shown, ...DUPLICATE };
+  if (endpoints.size >= MAX_ENDPOINTS) return { address: shown, ...PAST_LIMIT };
+  const ports = overrides.length === 0 ? undefined : pool.record(Object.fromEntries(overrides));
+  endpoints.set(key, endpointOf(address, { ports, labels, region, zone }));
+  return undefined;
+}
+
+/** The names by which most instances say that callers know them: one instance alone cannot take a name for all. */
+function aliasesOf({ namespace, name }: ServicePlace, instances: readonly Instance[]): readonly ServiceAlias[] {
+  const votes = new Map<string, number>();
+  for (const { vips } of instances)
+    for (const vip of new Set(vips)) if (vip !== name && isServiceName(vip)) votes.set(vip, (votes.get(vip) ?? 0) + 1);
+  return [...votes]
+    .filter(([, count]) => 2 * count > instances.length)
+    .map(([vip]) => ({ namespace, name: vip }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function byPlace(a: Instance, b: Instance): number {
+  if (a.address !== b.address) return a.address < b.address ? -1 : 1;
+  const [one, other] = [a, b].map(({ ports }) => ports.plain ?? ports.secure ?? 0) as [number, number];
+  return one - other || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}

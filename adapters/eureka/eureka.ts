@@ -32,7 +32,7 @@ export function eureka(options: EurekaOptions, context: AdapterContext, nowMs = 
       if (trigger === "poll") await changes.look(signal).catch(() => signal.throwIfAborted());
       const apps = await client.apps(signal);
       const isSettling = settlingMs(client, nowMs()) > 0;
-      const { services, filtered } = list(apps, isSettling);
+      const { services, skipped, skippedServices } = list(apps, isSettling);
       if (!isSame(last?.services, services)) version++;
       last = {
         registry,
@@ -40,7 +40,8 @@ export function eureka(options: EurekaOptions, context: AdapterContext, nowMs = 
         revision: `${version}`,
         caseless: true,
         ...(isSettling ? { incomplete: "the server answers since a moment ago, and what it lacks may come back" } : {}),
-        skipped: { filter: filtered },
+        skipped,
+        ...(skippedServices.length === 0 ? {} : { skippedServices }),
       };
       return last;
     },

@@ -13,6 +13,10 @@ import {
   PAST_LIMIT,
   type ServicePlace,
 } from "../mapping.ts";
+import type { Instance as SharedInstance } from "../shapes/instance.ts";
+import { bridgeMark } from "../shapes/marks.ts";
+import type { Rules } from "../shapes/rules.ts";
+import { toService as sharedService } from "../shapes/service.ts";
 import { shorten } from "../text.ts";
 import type { EurekaOptions } from "./options.ts";
 import type { RawInstance } from "./reply.ts";
@@ -20,8 +24,8 @@ import type { RawInstance } from "./reply.ts";
 /** The options that say how an instance is read. */
 export type MappingOptions = Pick<
   EurekaOptions,
-  "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region"
->;
+  "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region" | "labels"
+> & { readonly rules: Rules };
 
 /** The two ports that an instance can have. */
 const KINDS = ["plain", "secure"] as const;
@@ -36,27 +40,44 @@ interface Instance {
   readonly region: string | undefined;
   readonly zone: string | undefined;
   readonly vips: readonly string[];
+  readonly meta: Readonly<Record<string, string>>;
   readonly out?: LeftOut;
   readonly isUnhealthy?: true;
 }
 
-/** The service that the instances of an application make; their order says nothing. */
+/**
+ * The service that the instances of an application make; `undefined` where the operator's rules leave all of them out. Their order says
+ * nothing.
+ */
 export function toService(
   place: ServicePlace,
   raw: readonly RawInstance[],
   options: MappingOptions,
   pool: Intern,
-): Service {
+): Service | undefined {
+  const { rules, allUnhealthy } = options;
+  const own = rules.of(place.name);
   const notes = new Set<string>();
   if (raw.some(({ isOverdue }) => isOverdue))
     notes.add(
       "instances have not renewed their leases for long and are listed as UP: the server may be in self-preservation, and they may be gone",
     );
-  const read = raw.map((one) => toInstance(one, options, pool, notes)).sort(byPlace);
-  const instances = judgedTogether(read, options.allUnhealthy, notes);
-  const ports = settlePorts(instances, notes);
+  const besides = raw.flatMap((one) => besidesOf(one, rules) ?? []);
+  const read = raw
+    .filter((one) => besidesOf(one, rules) === undefined)
+    .map((one) => toInstance(one, options, pool, notes))
+    .sort(byPlace);
+  const isOnlyPods = read.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
+  if (read.length === 0 && raw.length > 0 && !isOnlyPods) return undefined;
+  if (own.apart.length > 0 || own.rest !== undefined) {
+    const shared = read.map((one) => asShared(one, own.protocol));
+    const service = sharedService(place, shared, besides, { pool, rules, allUnhealthy });
+    return { ...service, aliases: aliasesOf(place, read), notes: fewNotes([...notes, ...service.notes]) };
+  }
+  const instances = judgedTogether(read, allUnhealthy, notes);
+  const ports = settlePorts(instances, own.protocol, notes);
   const endpoints = new Map<string, Endpoint>();
-  const leftOut: LeftOut[] = [];
+  const leftOut = besides.slice(0, MOST_LEFT_OUT).sort((a, b) => (a.address < b.address ? -1 : 1));
   for (const instance of instances) {
     const out = instance.out ?? addEndpoint(instance, ports, endpoints, pool);
     if (out !== undefined && leftOut.length < MOST_LEFT_OUT) leftOut.push({ ...out, reason: pool.text(out.reason) });
@@ -70,6 +91,35 @@ export function toService(
     legacyNames: [],
     aliases: aliasesOf(place, instances),
     notes: fewNotes([...notes]),
+    ...(isOnlyPods ? { podsOnly: true as const } : {}),
+  };
+}
+
+/** Why an instance is none of the application's own: a pod, or left out by the operator's rules. */
+function besidesOf(raw: RawInstance, rules: Rules): LeftOut | undefined {
+  const { address = "" } = placeOf(raw);
+  const shown = shorten(addressAndPort(address || raw.ipAddr || raw.hostName, raw.port || raw.securePort));
+  const mark = bridgeMark(raw.metadata);
+  if (mark !== undefined) return { address: shown, kind: "kubernetes", reason: mark };
+  const why = rules.whyOut({ address, tags: [], meta: raw.metadata });
+  return why === undefined ? undefined : { address: shown, kind: "filter", reason: why };
+}
+
+/** Where the operator says what the ports are, the plain one is the instance's own. */
+function asShared(
+  { ports, protocol, labels, region, zone, vips: _, ...rest }: Instance,
+  fallback = "HTTP",
+): SharedInstance {
+  const plain = ports.plain === undefined ? [] : [{ number: ports.plain, protocol: protocol ?? fallback }];
+  const secure = ports.secure === undefined ? [] : [{ name: "https", number: ports.secure, protocol: "HTTPS" }];
+  return {
+    ...rest,
+    ports: [...plain, ...secure],
+    tags: [],
+    notes: [],
+    ...(labels === undefined ? {} : { labels }),
+    ...(region === undefined ? {} : { region }),
+    ...(zone === undefined ? {} : { zone }),
   };
 }
 
@@ -92,7 +142,8 @@ function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, not
     address: parsed.address ?? raw.ipAddr,
     ports,
     protocol,
-    labels: labelsOf(version, pool, notes),
+    labels: labelsOf({ ...chosen(raw.metadata, options.labels), version }, pool, notes),
+    meta: raw.metadata,
     ...localityOf(raw, options, pool, notes),
     vips: raw.vips.map(lowerCase),
     ...(out === undefined ? {} : { out: { ...out, address: shorten(shown) } }),
@@ -123,12 +174,29 @@ function whyUnusable(
   return Object.keys(ports).length === 0 ? { kind: "port", reason: "it has no port that is enabled" } : undefined;
 }
 
-function labelsOf(version: string | undefined, pool: Intern, notes: Set<string>): Instance["labels"] {
-  if (version === undefined || version === "") return undefined;
-  const why = refusedLabel("version", version);
-  if (why === undefined) return pool.record({ version });
-  notes.add(`label version: ${shorten(version)} is dropped: ${why}`);
-  return undefined;
+/** Metadata that the operator wants as labels, by what these are called. */
+function chosen(
+  metadata: RawInstance["metadata"],
+  labels: EurekaOptions["labels"] = {},
+): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([key, label]) => [label, Object.hasOwn(metadata, key) ? metadata[key] : undefined]),
+  );
+}
+
+function labelsOf(
+  given: Readonly<Record<string, string | undefined>>,
+  pool: Intern,
+  notes: Set<string>,
+): Instance["labels"] {
+  const usable = Object.entries(given).filter((one): one is [string, string] => {
+    const [key, value] = one;
+    if (value === undefined || value === "") return false;
+    const why = refusedLabel(key, value);
+    if (why !== undefined) notes.add(`label ${key}: ${shorten(value)} is dropped: ${why}`);
+    return why === undefined;
+  });
+  return usable.length === 0 ? undefined : pool.record(Object.fromEntries(usable));
 }
 
 function localityOf(
@@ -159,7 +227,11 @@ interface SettledPort {
  * Istio takes every endpoint of a service to answer on every port of it. So the port stays that most usable instances have, and the
  * other where all that have the first have it too.
  */
-function settlePorts(instances: readonly Instance[], notes: Set<string>): readonly SettledPort[] {
+function settlePorts(
+  instances: readonly Instance[],
+  fallback: string | undefined,
+  notes: Set<string>,
+): readonly SettledPort[] {
   const usable = instances.filter(({ out }) => out === undefined);
   const counted = usable.length > 0 ? usable : instances;
   const having = (kind: Kind) => counted.filter(({ ports }) => ports[kind] !== undefined);
@@ -172,7 +244,7 @@ function settlePorts(instances: readonly Instance[], notes: Set<string>): readon
   for (const kind of kept) {
     const number = lowest(instances, kind, settled);
     if (number === undefined) continue;
-    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, notes);
+    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback ?? "HTTP", notes);
     settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
   }
   return settled;
@@ -183,11 +255,11 @@ function lowest(instances: readonly Instance[], kind: Kind, settled: readonly Se
   return numbers.find((number) => settled.every(({ port }) => port.number !== number));
 }
 
-/** What most instances state; HTTP where none does, as Eureka's clients call by URL. */
-function agreed(instances: readonly Instance[], notes: Set<string>): string {
+/** What most instances state. @param fallback HTTP where nobody says otherwise, as Eureka's clients call by URL */
+function agreed(instances: readonly Instance[], fallback: string, notes: Set<string>): string {
   const votes = new Map<string, number>();
   for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
-  const [[winner] = ["HTTP"], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  const [[winner] = [fallback], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
   if (others.length > 0)
     notes.add(`instances disagree on the protocol: ${winner}, not ${others.map(([one]) => one).join(" or ")}`);
   return winner;

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { isNamePart } from "../../src/istio/limits.ts";
 import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
+import { ruleFields } from "../shapes/rules.ts";
 
 const text = z.string().min(1);
 const namePart = z
@@ -33,6 +34,7 @@ export const eurekaFields = z.strictObject({
   namespace: namePart.default("default"),
   /** Of applications, in lower case. */
   services: nameGlobs,
+  ...ruleFields,
   basicAuth: basicAuth.optional(),
   /** PEM files, relative to the configuration's folder. */
   tls: z

@@ -4,6 +4,7 @@ import { toService } from "../../../adapters/eureka/mapping.ts";
 import { type EurekaOptions, eurekaOptions } from "../../../adapters/eureka/options.ts";
 import { parseApps } from "../../../adapters/eureka/reply.ts";
 import { intern } from "../../../adapters/intern.ts";
+import { compileRules } from "../../../adapters/shapes/rules.ts";
 import type { Service } from "../../../src/model/service.ts";
 import { registration } from "./registration.ts";
 
@@ -17,7 +18,8 @@ function made(instances: unknown, given: EurekaOptions = options()): Service {
   const [app] = parseApps(json(answer([{ name: "ORDERS", instance: instances }])));
   assert.ok(app?.instances !== undefined, JSON.stringify(app));
   const place = { registry: "spring", namespace: "default", name: "orders", source: "a test" };
-  return toService(place, app.instances, given, intern());
+  const service = toService(place, app.instances, { ...given, rules: compileRules(given, true) }, intern());
+  return service ?? assert.fail("all of its instances are left out");
 }
 
 const http = { name: "http", number: 8080, protocol: "HTTP", observed: true };
@@ -258,4 +260,27 @@ test("an answer: an application that cannot be understood is told alone", () => 
     ],
   );
   assert.match((apps[0] as { readonly fault: string }).fault, /^port of an instance: /);
+});
+
+test("an application: the operator's rules count, as in every registry", () => {
+  const shown = ({ ports, endpoints }: Service) => [
+    ports.map(({ name, number, protocol }) => `${name} ${number} ${protocol}`),
+    endpoints.map(({ address, labels = {} }) => [address, ...Object.entries(labels).flat()].join(" ")),
+  ];
+  const both = [one({ ...SECURE, metadata: { team: "shop" } }), one({}, "192.0.2.2")];
+  assert.deepEqual(
+    shown(made(both, options({ ports: [{ number: 80, name: "api", protocol: "h2c" }], labels: { team: "owner" } }))),
+    [
+      ["api 80 HTTP2", "https 8443 HTTPS"],
+      ["192.0.2.1 owner shop", "192.0.2.2"],
+    ],
+  );
+  assert.deepEqual(shown(made([one()], options({ protocols: [{ service: "ORD*", protocol: "grpc" }] }))), [
+    ["grpc 8080 GRPC"],
+    ["192.0.2.1"],
+  ]);
+  const excluded = made(both, options({ instances: { exclude: [{ meta: "team=shop" }] } }));
+  assert.deepEqual(out(excluded), [["192.0.2.1:8080", "filter", "instances.exclude[0] of the registry leaves it out"]]);
+  const pods = made([one({ metadata: { "external-source": "kubernetes" } })]);
+  assert.deepEqual([pods.podsOnly, pods.endpoints], [true, []]);
 });

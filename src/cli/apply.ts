@@ -1,6 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { msUntilStep } from "../controller/due.ts";
 import { type PassOptions, type PassResult, pass } from "../controller/pass.ts";
 import { describeError } from "../errors.ts";
-import type { Change } from "../model/plan.ts";
+import type { Change, Create, Update } from "../model/plan.ts";
 import type { WriteResult } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
@@ -34,7 +36,11 @@ export async function applyCommand(context: CliContext, options: ApplyOptions): 
         `Cannot release the brake of "${unknown}" as it must be a configured registry: ${config.registries.map(({ name }) => name).join(", ")}`,
       );
     const allowed = new Set(allowDeletes);
-    const first = decide({ allowDeletes: allowed });
+    let first = decide({ allowDeletes: allowed });
+    if (!hasWrites(first)) {
+      await untilStep(first, opened.target, context.signal);
+      first = decide({ allowDeletes: allowed });
+    }
     const isDryRun = config.policy.mode === "dry-run";
     if (isDryRun || !hasWrites(first)) {
       if (!isDryRun) await reportHolds(context, opened, first);
@@ -81,13 +87,50 @@ async function otherLeads(
   return 0;
 }
 
+/** Wait until a step may be taken that waits for clients to know where it leads; false if there is none. */
+async function untilStep({ stages }: Decision, target: PassOptions["target"], signal: AbortSignal): Promise<boolean> {
+  const waitMs = msUntilStep(stages.values(), target.nowMs());
+  if (waitMs === Number.POSITIVE_INFINITY) return false;
+  await delay(waitMs, undefined, { signal });
+  return true;
+}
+
 const MOST_PASSES = 3;
+
+/** One step of each service that is moved: what is announced with the first pass is led to with the next. */
+async function passes(options: PassOptions): Promise<PassResult> {
+  let result = await passAgain(options);
+  for (let round = 1; round < MOST_PASSES; round++) {
+    if (!(await untilStep(result.decision, options.target, options.signal))) return result;
+    result = joined(result, await passAgain(options));
+  }
+  return result;
+}
+
+/** Both passes as one: what stood before the first, and what stands after the second. */
+function joined(first: PassResult, second: PassResult): PassResult {
+  const { create, update } = first.decision.plan;
+  const later = new Map(second.decision.plan.update.map((change) => [keyOf(change), change]));
+  const seen = new Set([...create, ...update].map(keyOf));
+  const withLater = <One extends Create | Update>(change: One): One => ({
+    ...change,
+    object: later.get(keyOf(change))?.object ?? change.object,
+  });
+  const plan = {
+    ...second.decision.plan,
+    create: create.map(withLater),
+    update: [...update.map(withLater), ...[...later.values()].filter((change) => !seen.has(keyOf(change)))],
+    delete: first.decision.plan.delete,
+  };
+  const outcomes = new Map([...first.report.results, ...second.report.results].map((one) => [keyOf(one.change), one]));
+  return { ...second, decision: { ...second.decision, plan }, report: { results: [...outcomes.values()] } };
+}
 
 /**
  * Pass again where something moved between our read and our write: the second look holds what is someone else's by now.
  * The result tells the first pass's changes, what became of each in the end, and the last pass's holds.
  */
-async function passes(options: PassOptions): Promise<PassResult> {
+async function passAgain(options: PassOptions): Promise<PassResult> {
   const first = await pass(options);
   let last = first;
   const outcomes = new Map(first.report.results.map((result) => [keyOf(result.change), result]));

@@ -37,7 +37,7 @@ export async function doctorCommand(context: CliContext, options: DoctorOptions)
     ...options,
     file: context.configFile,
     templateWarnings: foreignTemplates(config),
-    user: options.as,
+    user: options.as ?? (context.kubeconfig === undefined && context.pod !== undefined ? POD : undefined),
   };
   const findings = diagnose(facts, settings, await readInstallation(context), options.skip);
   const isFine = findings.every(({ state }) => state === "fine" || state === "warning");
@@ -46,6 +46,9 @@ export async function doctorCommand(context: CliContext, options: DoctorOptions)
   else for (const text of findingLines(findings, context.out.style)) line(text);
   return isFine ? 0 : 1;
 }
+
+/** In a pod it has the rights of the program's account. */
+const POD = "system:serviceaccount:x2istio-system:x2istio";
 
 async function readFacts(
   config: Config,
@@ -111,6 +114,11 @@ function installationOf({ config, decide, readings }: Once): InstallationFacts {
     ),
     aliases: [...naming.services.values()].flatMap((one) =>
       one.aliases.map(({ namespace, name }) => `${namespace}/${name}`),
+    ),
+    aliasHosts: new Map(
+      [...naming.services.values()].flatMap((one) =>
+        one.aliases.map(({ namespace, name }) => [`${namespace}/${name}`, one.host] as const),
+      ),
     ),
     ports: [...new Set(created.flatMap(({ ports }) => ports.map(({ number }) => number)))],
     crowded: [...catalog.services].flatMap(([service, { registry, endpoints }]) => {

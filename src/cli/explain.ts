@@ -5,7 +5,7 @@ import { isHostName } from "../istio/host-names.ts";
 import { entryPort, isHttp } from "../istio/ports.ts";
 import { sharedAddresses } from "../istio/shared-addresses.ts";
 import type { NameRow } from "../model/name-table.ts";
-import type { ObjectKey, ServiceEntry } from "../model/objects.ts";
+import type { EntryEndpoint, EntryPort, ObjectKey, ServiceEntry } from "../model/objects.ts";
 import { type Change, concerns, type Hold } from "../model/plan.ts";
 import { ownPort, registryOfKey, type ServiceKey } from "../model/service.ts";
 import type { CatalogService } from "../plan/catalog/catalog.ts";
@@ -15,10 +15,9 @@ import { unaskedNote } from "../plan/names/dns-names.ts";
 import { buildNameTable } from "../plan/names/name-table.ts";
 import { AT_OUTSIDE, standingStage } from "../plan/stages/standing-stage.ts";
 import type { CliContext, ExitCode, Format } from "./context.ts";
-import { type EndpointLine, type Explanation, explainLines, type ObjectLine } from "./print/explain.ts";
+import { type ExplainedEndpoint, type Explanation, explainJson, explainLines } from "./print/explain.ts";
 import { type SkippedOf, skippedBy } from "./print/skipped.ts";
-import { stageLine } from "./print/stage.ts";
-import { age, endpointDetails, placeText } from "./print/text.ts";
+import { placeText } from "./print/text.ts";
 import { unknownName } from "./print/unknown-name.ts";
 import { type Once, once } from "./setup/once.ts";
 
@@ -52,11 +51,11 @@ export async function explainCommand(
     const { line } = context.out;
     const answers = table.names;
     const explained = matches.map((match) => explain(match, opened, decision, answers));
-    if (output === "json") line(JSON.stringify({ name, matches: explained }, null, 2));
+    if (output === "json") line(JSON.stringify({ name, matches: explained.map(explainJson) }, null, 2));
     else
       explained.forEach((one, at) => {
         if (at > 0) line("");
-        for (const text of explainLines(name, one)) line(text);
+        for (const text of explainLines(name, one, Date.now())) line(text);
       });
     return 0 as const;
   });
@@ -83,7 +82,7 @@ function explain(match: Match, once: Once, decision: Decision, answers: Readonly
   const stage = decision.stages.get(key);
   return {
     ...match,
-    registry: registryText(key, service, once, decision),
+    registry: registryOf(key, service, once, decision),
     endpoints: service === undefined ? standingEndpoints(entry?.manifest) : readEndpoints(service),
     host,
     vips:
@@ -91,9 +90,10 @@ function explain(match: Match, once: Once, decision: Decision, answers: Readonly
       entry?.manifest.spec.addresses ??
       entry?.statusAddresses ??
       [],
-    objects: objectLines(key, decision, holds, once.target.nowMs()),
-    answers: answerLines(key, host, decision, answers, once),
-    stage: stageLine(stage, entry === undefined ? AT_OUTSIDE : standingStage(entry)),
+    objects: objectStates(key, decision, holds),
+    targetMs: once.target.nowMs(),
+    answers: answersOf(key, host, decision, answers, once),
+    stage: { decision: stage, standing: entry === undefined ? AT_OUTSIDE : standingStage(entry) },
     notes: [
       ...(unasked === undefined || decision.beyond.has(key) ? [] : [UNASKED]),
       ...(service?.notes ?? []),
@@ -135,23 +135,23 @@ function resolved(service: CatalogService | undefined): readonly string[] {
   ];
 }
 
-function registryText(
+function registryOf(
   key: ServiceKey,
   service: CatalogService | undefined,
   { readAtMs }: Once,
   { catalog }: Decision,
-): string {
-  const registry = registryOfKey(key);
-  if (service !== undefined) return `${registry}, ${service.source}; read ${age(Date.now() - readAtMs)} ago`;
-  const authority = catalog.authorities.get(registry);
-  if (authority === undefined) return `${registry}, which is not configured any more`;
-  const failure = catalog.failed.get(key) ?? authority.why;
-  return failure === undefined ? `${registry}, which no longer lists it` : `${registry}: ${failure}`;
+): Explanation["registry"] {
+  const name = registryOfKey(key);
+  if (service !== undefined) return { name, state: "read", source: service.source, readAtMs };
+  const authority = catalog.authorities.get(name);
+  if (authority === undefined) return { name, state: "removed" };
+  const why = catalog.failed.get(key) ?? authority.why;
+  return why === undefined ? { name, state: "unlisted" } : { name, state: "unread", why };
 }
 
-function readEndpoints(service: CatalogService): readonly EndpointLine[] {
+function readEndpoints(service: CatalogService): readonly ExplainedEndpoint[] {
   const ports = service.ports.map(entryPort);
-  const used = service.endpoints.map((endpoint) => {
+  const used = service.endpoints.map((endpoint): ExplainedEndpoint => {
     const { region, zone, subzone, ports: own, ...rest } = endpoint;
     const renamed = Object.fromEntries(
       service.ports.flatMap((port, at) => {
@@ -160,29 +160,40 @@ function readEndpoints(service: CatalogService): readonly EndpointLine[] {
       }),
     );
     const locality = [region, zone, subzone].filter((part) => part !== undefined).join("/");
-    return {
-      place: placeText({ ...rest, ports: renamed }, ports),
-      used: true,
-      details: endpointDetails({ ...rest, ...(locality === "" ? {} : { locality }) }),
-    };
+    const shown = { ...rest, ports: renamed, ...(locality === "" ? {} : { locality }) };
+    return { state: "in", ...withPorts(shown, ports), place: placeText(shown, ports) };
   });
-  return [...used, ...service.leftOut.map(({ address, reason }) => ({ place: address, used: false, details: reason }))];
+  const out = service.leftOut.map(({ address, kind, reason }) => ({ state: "out" as const, address, kind, reason }));
+  return [...used, ...out];
 }
 
-function standingEndpoints(entry: ServiceEntry | undefined): readonly EndpointLine[] {
+function standingEndpoints(entry: ServiceEntry | undefined): readonly ExplainedEndpoint[] {
+  const ports = entry?.spec.ports ?? [];
   return (entry?.spec.endpoints ?? []).map((endpoint) => ({
-    place: placeText(endpoint, entry?.spec.ports ?? []),
-    used: true,
-    details: `as it stands  ${endpointDetails(endpoint)}`.trimEnd(),
+    state: "standing",
+    ...withPorts(endpoint, ports),
+    place: placeText(endpoint, ports),
   }));
 }
 
-function objectLines(
+/** An endpoint with the numbers that all its ports have. */
+function withPorts({ address, ports: own, weight, labels, locality }: EntryEndpoint, ports: readonly EntryPort[]) {
+  return {
+    address,
+    ports: Object.fromEntries(ports.map(({ name, number, targetPort }) => [name, own?.[name] ?? targetPort ?? number])),
+    ...(weight === undefined ? {} : { weight }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(locality === undefined ? {} : { locality }),
+  };
+}
+
+const STATES = { create: "toBeCreated", update: "toBeChanged", delete: "toBeDeleted" } as const;
+
+function objectStates(
   key: ServiceKey,
   { plan, standing, desired }: Decision,
   holds: readonly Hold[],
-  nowMs: number,
-): readonly ObjectLine[] {
+): Explanation["objects"] {
   const pending = new Map<ObjectKey, Change>();
   for (const change of [...plan.create, ...plan.update, ...plan.delete])
     pending.set(change.kind === "delete" ? change.standing.key : change.object.key, change);
@@ -193,12 +204,10 @@ function objectLines(
   ]);
   return [...keys].sort(byKind).map((object) => {
     const change = pending.get(object);
-    const written = (standing.objects.get(object) ?? standing.premade.get(object))?.writtenMs;
-    const since = written === undefined ? "" : `, written ${age(nowMs - written)} ago`;
-    const verb = { create: "to be created", update: "to be changed", delete: "to be deleted" };
-    if (change !== undefined) return { object, state: verb[change.kind] };
+    if (change !== undefined) return { object, state: STATES[change.kind] };
+    const writtenMs = (standing.objects.get(object) ?? standing.premade.get(object))?.writtenMs;
     const held = holds.find((hold) => hold.subject === object || desired.kept.has(key));
-    return { object, state: held === undefined ? `in step${since}` : `held${since}` };
+    return { object, state: held === undefined ? "inStep" : "held", ...(writtenMs === undefined ? {} : { writtenMs }) };
   });
 }
 
@@ -208,37 +217,35 @@ function byKind(a: ObjectKey, b: ObjectKey): number {
   return rank(a) - rank(b) || (a < b ? -1 : 1);
 }
 
-function answerLines(
+function answersOf(
   key: ServiceKey,
   host: string | undefined,
   { naming, catalog }: Decision,
-  answers: ReadonlyMap<string, NameRow>,
+  rows: ReadonlyMap<string, NameRow>,
   { config }: Once,
-): readonly string[] {
+): Explanation["answers"] {
   const names = naming.services.get(key)?.legacyNames ?? [];
   const wished = new Set([host, ...names.map(({ name }) => name)]);
   // What stands is answered, also where nobody is to have it any more.
-  const standing = [...answers.values()].filter(({ service, name }) => service === key && !wished.has(name));
+  const standing = [...rows.values()].filter(({ service, name }) => service === key && !wished.has(name));
   const hasHttp = (catalog.services.get(key)?.ports ?? []).some(({ protocol }) => isHttp(protocol));
   const xds = config.registries.find(({ name }) => name === registryOfKey(key))?.xds === true;
-  const rows: string[] = [];
-  for (const { name, dnsOnly } of [
+  const all = [
     ...(host === undefined ? [] : [{ name: host, dnsOnly: undefined }]),
     ...names,
     ...standing.map(({ name }) => ({ name, dnsOnly: undefined })),
-  ]) {
-    const row = answers.get(name);
-    const dns =
-      row === undefined
-        ? "no answer yet"
-        : `A ${row.a.join(" ") || "none"}, AAAA ${row.aaaa.join(" ") || "none"}, TTL ${config.dns.ttlSeconds} s`;
-    const http = name === host || !hasHttp ? "" : `; ${routingText(dnsOnly, xds)}`;
-    rows.push(`${name}  ${dns}${http}`);
-  }
-  return rows;
-}
-
-function routingText(dnsOnly: string | undefined, xds: boolean): string {
-  if (dnsOnly !== undefined) return `HTTP by this name is not routed: ${dnsOnly}`;
-  return `HTTP by this name is routed, gRPC xds:/// by this name is ${xds ? "too" : "not (xds: false)"}`;
+  ];
+  return all.map(({ name, dnsOnly }) => {
+    const row = rows.get(name);
+    return {
+      name,
+      ...(row === undefined
+        ? { state: "waiting" as const }
+        : { state: "answered" as const, a: row.a, aaaa: row.aaaa, ttlSeconds: config.dns.ttlSeconds }),
+      ...(name === host || !hasHttp
+        ? {}
+        : { http: dnsOnly === undefined ? ("routed" as const) : ("dnsOnly" as const), xds }),
+      ...(name === host || !hasHttp || dnsOnly === undefined ? {} : { why: dnsOnly }),
+    };
+  });
 }

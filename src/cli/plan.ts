@@ -84,7 +84,7 @@ export function planJson(decision: Decision, readings: ReadonlyMap<string, Readi
       name,
       state,
       services: listed,
-      ...skippedJson(readings.get(name)),
+      ...readingJson(readings.get(name)),
       ...(why === undefined ? {} : { why }),
     })),
     changes: [...plan.create, ...plan.update, ...plan.delete].map(changeJson),
@@ -116,7 +116,7 @@ function changeJson(change: Change): object {
   return { action: change.kind, object: key, service, manifest };
 }
 
-function skippedJson(reading: Reading | undefined): object {
+function readingJson(reading: Reading | undefined): object {
   if (reading?.state !== "read") return {};
   const { skipped = {}, skippedServices = [] } = reading.snapshot;
   return { skipped, skippedServices };

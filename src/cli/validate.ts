@@ -34,7 +34,9 @@ export async function validateCommand(context: CliContext, { output }: { readonl
   const files: FileRegistry[] = [];
   for (const registry of config.registries.filter(({ kind }) => kind === "static"))
     files.push(await checkFiles(context, config, registry));
-  const faults = files.flatMap(({ registry, faults: own }) => own.map((fault) => ({ registry, fault })));
+  const faults = files.flatMap(({ registry, faults: own }) =>
+    own.map((fault) => ({ registry, ...placeOf(fault), fault })),
+  );
   const warnings = [...(await placedWarnings(context, config, files)), ...files.flatMap(({ notes }) => notes)];
   const { line, style } = context.out;
   if (output === "json")
@@ -163,6 +165,12 @@ function oddNames({ services }: Snapshot): readonly string[] {
       return [...(note === undefined ? [] : [`${source}: ${note}`]), ...[unaskedNote(writtenName(raw)) ?? []].flat()];
     });
   });
+}
+
+/** The file and line that a fault begins with. */
+function placeOf(fault: string): { readonly place?: string } {
+  const [, place] = /^(\S+:\d+(?::\d+)?): /.exec(fault) ?? [];
+  return place === undefined ? {} : { place };
 }
 
 /** One line for each place in a file; a read's error names them all. */

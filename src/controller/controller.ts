@@ -15,12 +15,14 @@ import { demandTtls, isStillNews, knows } from "../plan/known.ts";
 import { type PlanMemory, planMemory } from "../plan/memory.ts";
 import { decidePartly } from "../plan/partial.ts";
 import { standingServices } from "../plan/standing-services.ts";
+import { type Asked, askedOf, obeyed } from "./asked.ts";
 import { type Bookkeeping, createBookkeeping } from "./bookkeeping.ts";
 import { createDemand, type Demand } from "./demand.ts";
 import {
   dueAfter,
   dueNow,
   type Happened,
+  msUntilStep,
   type PartialOutcome,
   type Schedule,
   SETTLING_MS,
@@ -145,16 +147,8 @@ function tickMsOf({ keepEmptyMs, releaseAfterMs = keepEmptyMs }: Settings["polic
 }
 
 /** Wait until something changes, or everything is due again. */
-async function nextTurn({
-  readers,
-  target,
-  leadership,
-  demand,
-  seen,
-  unfinished,
-  schedule,
-  signal,
-}: State): Promise<void> {
+async function nextTurn(state: State): Promise<void> {
+  const { readers, target, leadership, demand, seen, unfinished, schedule, signal } = state;
   await firstOf(
     signal,
     (inner) => readers.changes.wait(seen.readings, inner),
@@ -195,7 +189,7 @@ async function passAll(state: State): Promise<void> {
   state.schedule = { ...state.schedule, isAllDue: true };
   seen.leadership = leadership.changes.version();
   const isLeader = leadership.isLeader();
-  const released = leadership.allowDeletes();
+  const asked = askedOf(leadership);
   const isAnswered = [...readers.readings.values()].every(({ state: reading }) => reading !== "unread");
   const { decision, report, ledgerWrites } = await pass({
     ...passOptions(state, isLeader),
@@ -205,7 +199,7 @@ async function passAll(state: State): Promise<void> {
       seen.target = target.version();
       seen.demand = demand.changes.version();
       const readings = new Map(readers.readings);
-      const decided = await yielding(decideInSlices(config, inputOf(state, released), memory), signal);
+      const decided = await yielding(decideInSlices(config, inputOf(state, asked), memory), signal);
       decidedMs += performance.now() - beganMs;
       state.onDecision?.(decided, readings);
       return { ...decided, plan: books.refusals.sift(decided.plan) };
@@ -214,13 +208,14 @@ async function passAll(state: State): Promise<void> {
   state.onWritten?.(report);
   state.latest = decision;
   state.decidedReadings = seen.readings;
-  state.schedule = scheduleAfterAll(performance.now(), decidedMs, state.tickMs);
+  const tickMs = Math.min(state.tickMs, msUntilStep(decision.stages.values(), target.nowMs()));
+  state.schedule = scheduleAfterAll(performance.now(), decidedMs, tickMs);
   demand.keep((service) => knows(decision, service));
   books.decided(decision, leadership.isLeader());
   await conclude(state, decision, report, ledgerWrites, startedMs);
   const allDueMs = Math.min(state.schedule.allDueMs, performance.now() + books.refusals.msUntilDue());
   state.schedule = { ...state.schedule, allDueMs };
-  if (isLeader && released.length > 0) leadership.releaseDone();
+  if (isLeader) obeyed(asked, leadership, target);
   // Before every registry has answered, well or not, there is nothing to write for it: that is no first pass yet.
   state.hasPassed ||= isAnswered;
 }
@@ -231,7 +226,7 @@ async function passPartly(state: State): Promise<PartialOutcome> {
   const changed = target.changesSince(seen.target);
   seen.readings = readers.changes.version();
   seen.target = target.version();
-  const partial = decidePartly(config, inputOf(state, leadership.allowDeletes()), changed, memory);
+  const partial = decidePartly(config, inputOf(state, askedOf(leadership)), changed, memory);
   if (partial === undefined) return "impossible";
   const startedMs = performance.now();
   const decision = { ...partial.decision, plan: books.refusals.sift(partial.decision.plan) };
@@ -273,13 +268,14 @@ function passOptions(
   };
 }
 
-function inputOf({ target, readers, demand }: State, released: readonly string[]): DecisionInput {
+function inputOf({ target, readers, demand }: State, { released, pruned }: Asked): DecisionInput {
   const nowMs = target.nowMs();
   return {
     readings: readers.readings,
     standing: target.standing(),
     nowMs,
     allowDeletes: new Set(released),
+    prune: new Set(pruned),
     asked: demand.demands(),
   };
 }

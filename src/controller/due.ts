@@ -1,3 +1,5 @@
+import type { StageDecision } from "../model/claim.ts";
+
 /** When everything is decided again. Times are of the monotonic clock. */
 export interface Schedule {
   /** Nothing may be decided in part before everything was decided. */
@@ -51,6 +53,14 @@ export const SETTLING_MS = 50;
 
 /** What keeps changing in the target is decided as a whole in a fifth of the time at most. */
 const REST = 4;
+
+/** How long until the first step of a move may be taken that waits for clients; `nowMs` is of the target's clock. */
+export function msUntilStep(stages: Iterable<Pick<StageDecision, "settlesAtMs">>, nowMs: number): number {
+  let soonestMs = Number.POSITIVE_INFINITY;
+  for (const { settlesAtMs } of stages)
+    if (settlesAtMs !== undefined) soonestMs = Math.min(soonestMs, Math.max(0, settlesAtMs - nowMs));
+  return soonestMs;
+}
 
 /** The schedule after everything was decided, which took `decidedMs`. */
 export function scheduleAfterAll(nowMs: number, decidedMs: number, tickMs: number): Schedule {

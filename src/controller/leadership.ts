@@ -14,18 +14,25 @@ export interface Leadership {
   allowDeletes(): readonly string[];
   /** The pass that obeyed the release has been written. */
   releaseDone(): void;
+  /** Registries that have left the configuration and of which nothing is to stand any more, until `pruneDone`. */
+  prunes(): readonly string[];
+  /** Nothing of them stands any more. */
+  pruneDone(): void;
 }
 
 /** Leadership of a process that no other takes it from. */
 export interface SoleWriter extends Leadership {
   /** Release the brakes of these registries with the next pass. */
   release(registries: readonly string[]): void;
+  /** Delete what stands of these registries, which have left the configuration, with the next pass. */
+  prune(registries: readonly string[]): void;
 }
 
 /** For a target that is locked for as long as this process runs. */
 export function soleWriter(identity: string): SoleWriter {
   const changes = createChanges();
   let released: readonly string[] = [];
+  let pruned: readonly string[] = [];
   return {
     isLeader: () => true,
     holder: () => identity,
@@ -36,6 +43,14 @@ export function soleWriter(identity: string): SoleWriter {
     },
     release(registries) {
       released = [...new Set([...released, ...registries])];
+      changes.notify();
+    },
+    prunes: () => pruned,
+    pruneDone() {
+      pruned = [];
+    },
+    prune(registries) {
+      pruned = [...new Set([...pruned, ...registries])];
       changes.notify();
     },
   };
@@ -50,5 +65,7 @@ export function neverLeads(): Leadership {
     changes,
     allowDeletes: () => [],
     releaseDone: () => undefined,
+    prunes: () => [],
+    pruneDone: () => undefined,
   };
 }

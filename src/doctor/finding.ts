@@ -24,4 +24,6 @@ export interface Finding {
   readonly message: string;
   /** Shell command that fixes it, or what to write in which file; on every problem and warning. */
   readonly fix?: string;
+  /** What `fix` changes in a file or ConfigMap of others, to be reviewed before: a unified diff. */
+  readonly diff?: string;
 }

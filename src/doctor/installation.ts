@@ -10,6 +10,8 @@ export interface InstallationFacts {
   readonly vipClashes: readonly { readonly object: ObjectKey; readonly message: string }[];
   /** Every alias, `namespace/name`. */
   readonly aliases: readonly string[];
+  /** What each alias leads to, by `namespace/name`. */
+  readonly aliasHosts: ReadonlyMap<string, string>;
   /** Numbers of the ports of entries that would be created. */
   readonly ports: readonly number[];
   /** Services with several endpoints on one address, the first such address of each; `waypoint` as its registry says. */

@@ -6,6 +6,9 @@ export interface DoctorSettings {
   readonly registries: readonly {
     readonly name: string;
     readonly exportTo: readonly string[];
+    readonly xds?: boolean;
+    /** Templates. */
+    readonly legacyNames?: readonly string[];
     readonly demand?: "all" | "reported";
     /** Of its own VIPs. */
     readonly ranges?: readonly string[] | undefined;

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import type { Access } from "./access.ts";
-import { CONFIRM_HEADER } from "./brakes.ts";
+import { CONFIRM_HEADER } from "./asks.ts";
 import { clientOf, isForwarded, isThisMachine } from "./limits/clients.ts";
 import type { PerClient } from "./limits/per-client.ts";
 import type { SharedReplies } from "./limits/shared-replies.ts";

@@ -1,4 +1,4 @@
-import { registryToRelease, releaseBrake } from "./brakes.ts";
+import { answerAsk, askedBy } from "./asks.ts";
 import { jsonText } from "./json.ts";
 import type { PublishedNames } from "./names.ts";
 import { isNonce, NONCE_HEADER, PROOF_HEADER, proveNames } from "./names-proof.ts";
@@ -20,6 +20,8 @@ export interface StatusSource {
   usage?(): unknown;
   /** Let the next pass write what the brake of a registry holds. Rejects when there is no such registry, or nobody may write. */
   release?(registry: string): Promise<void>;
+  /** Let the next pass delete what stands of a registry that has left the configuration. Rejects when it has not, or nobody may write. */
+  prune?(registry: string): Promise<void>;
   /** Answers whoever reports that it calls a service. */
   readonly reports?: AnswerReports | undefined;
   /** Prometheus text format 0.0.4. */
@@ -95,7 +97,7 @@ const ROUTES: ReadonlyMap<string, Route> = new Map<string, Route>([
   ["/", { about: "this list", answer: () => text(200, index()) }],
 ]);
 
-/** The answer to one request line. Only GET and HEAD are known, and POST to release a brake. */
+/** The answer to one request line. Only GET and HEAD are known, and POST to release a brake or prune a registry. */
 export async function answerFor(
   method: string | undefined,
   url: string | undefined,
@@ -103,8 +105,8 @@ export async function answerFor(
   details: RequestDetails = {},
 ): Promise<Reply> {
   const [path = "/", query = ""] = (url ?? "/").replace(/#.*/s, "").split(/\?(.*)/s);
-  const braked = registryToRelease(path);
-  if (braked !== undefined) return releaseBrake(braked, method, source.release, details);
+  const asked = askedBy(path);
+  if (asked !== undefined) return answerAsk(asked, method, source[asked.ask], details);
   const route = ROUTES.get(path);
   if (route === undefined) return text(404, `There is nothing at this path. ${index()}`);
   if (method !== "GET" && method !== "HEAD")
@@ -174,6 +176,7 @@ function index(): string {
   const others = [
     `  POST ${REPORTS_PATH}, if configured: report the services that you call`,
     "  POST /api/brakes/REGISTRY/release, from the same machine",
+    "  POST /api/registries/REGISTRY/prune, from the same machine",
   ];
   return ["X2Istio answers:", ...routes, ...others].join("\n");
 }

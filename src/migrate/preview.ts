@@ -4,6 +4,7 @@ import type { ServiceKey } from "../model/service.ts";
 import type { Standing, StandingObject } from "../model/standing.ts";
 import type { Decision } from "../plan/decision.ts";
 import { sameValue } from "../plan/same.ts";
+import { isAnnouncement } from "../plan/stages/stage-routes.ts";
 import { standingStage } from "../plan/stages/standing-stage.ts";
 import { stageShareText } from "./moves.ts";
 
@@ -34,7 +35,11 @@ const MOST_PASSES = 5;
 /** Decide as if `claim` were what it says, pass by pass, and tell what becomes of the objects of its service. Writes nothing. */
 export function previewClaim(standing: Standing, decide: DecideFor, service: ServiceKey, claim: Claim): Preview {
   const key = objectKey("Service", claim.namespace, claim.name);
-  let next: Standing = { ...standing, claims: new Map([...(standing.claims ?? []), [key, claim]]) };
+  // As if all of it had stood for long: the times between the passes are not foreseen.
+  const objects = new Map(
+    [...standing.objects].map(([id, one]) => [id, one.service === service ? { ...one, writtenMs: undefined } : one]),
+  );
+  let next: Standing = { ...standing, objects, claims: new Map([...(standing.claims ?? []), [key, claim]]) };
   let last = decide(next);
   let passes = 0;
   for (; passes < MOST_PASSES && !isRefused(last, service) && hasWrites(last, service); passes++) {
@@ -116,7 +121,7 @@ function differenceText(had: Manifest, has: Manifest): string {
 function routesText(manifest: Manifest): string {
   if (manifest.kind !== "VirtualService") return "";
   const { http = [], tcp = [], tls = [] } = manifest.spec;
-  const routes = [...http, ...tcp, ...tls];
+  const routes = [...http.filter((rule) => !isAnnouncement(rule)), ...tcp, ...tls];
   const texts = routes.map(({ route }) =>
     route.map(({ destination, weight = 100 }) => `${weight} % to ${destination.host}`).join(", "),
   );

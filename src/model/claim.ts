@@ -180,6 +180,10 @@ export interface StageDecision {
   readonly weight: number;
   /** The Service that calls are led to; `undefined` at `outside`. */
   readonly claimant: ClaimantRef | undefined;
+  /** Services that routes name beside where they lead, so that all clients know them before a call is led there. */
+  readonly announced: readonly ClaimantRef[];
+  /** When the next step may be taken, if it waits until all clients know where it leads. */
+  readonly settlesAtMs: number | undefined;
   /** The claim that counts; `undefined` without one, or with two. */
   readonly claim: Claim | undefined;
   /** Where the steps lead that are still to be taken, each in a pass of its own; `undefined` once it is there. */

@@ -25,6 +25,8 @@ export interface ClusterFacts {
   readonly sidecars: Fact<readonly SidecarFact[]>;
   /** DestinationRules for more than one host, and for all workloads of their namespace. */
   readonly tlsRules: Fact<readonly TlsRuleFact[]>;
+  /** VirtualServices and DestinationRules of others, by the hosts that they are for. */
+  readonly hostRules: Fact<readonly HostRuleFact[]>;
   /** Of the namespace of the cluster's DNS, those with a Corefile or a part of one. */
   readonly corefiles: Fact<readonly ConfigMapFact[]>;
   /** Ready endpoints of those Services that may be X2Istio's DNS, by `namespace/name`. */
@@ -138,6 +140,14 @@ export interface TlsRuleFact {
   readonly mode: string | undefined;
   /** Other namespaces see it. */
   readonly isExported: boolean;
+}
+
+export interface HostRuleFact {
+  readonly kind: "VirtualService" | "DestinationRule";
+  readonly namespace: string;
+  readonly name: string;
+  /** As written, in lower case: a name without dots is a Service of the rule's namespace. */
+  readonly hosts: readonly string[];
 }
 
 export interface ConfigMapFact {

@@ -104,6 +104,9 @@ export interface VirtualServiceSpec {
     readonly match?: readonly {
       readonly uri?: { readonly exact: string } | { readonly prefix: string };
       readonly port?: number;
+      /** An empty value asks for no more than that the header is there. */
+      readonly headers?: Readonly<Record<string, Readonly<Record<string, never>>>>;
+      readonly withoutHeaders?: Readonly<Record<string, Readonly<Record<string, never>>>>;
     }[];
     readonly route: readonly RouteDestination[];
   }[];

@@ -1,4 +1,5 @@
 import type { Delete } from "../model/plan.ts";
+import type { Settings } from "../model/settings.ts";
 import type { Standing } from "../model/standing.ts";
 
 /** The registries of a configuration, by name. */
@@ -6,6 +7,18 @@ export interface ConfiguredRegistries {
   readonly names: readonly string[];
   /** Those that are merged into the first of them. */
   readonly merge: readonly string[];
+}
+
+export function configuredRegistries({
+  registries,
+  merge,
+}: Pick<Settings, "registries" | "merge">): ConfiguredRegistries {
+  return { names: registries.map(({ name }) => name), merge };
+}
+
+/** Whether a registry has left the configuration. The members of a merge group but the first make no objects: what stands under their name is from before. */
+export function hasLeft(registry: string, { names, merge }: ConfiguredRegistries): boolean {
+  return !names.includes(registry) || merge.indexOf(registry) >= 1;
 }
 
 /**
@@ -16,10 +29,9 @@ export interface ConfiguredRegistries {
 export function orphansOf(
   { objects }: Pick<Standing, "objects">,
   registry: string,
-  { names, merge }: ConfiguredRegistries,
+  configured: ConfiguredRegistries,
 ): readonly Delete[] {
-  // The members of a merge group but the first make no objects: what stands under their name is from before.
-  if (names.includes(registry) && merge.indexOf(registry) < 1)
+  if (!hasLeft(registry, configured))
     throw new Error(
       `Cannot prune "${registry}" as it must have left the configuration: its services go when it no longer lists them`,
     );

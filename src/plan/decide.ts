@@ -46,7 +46,7 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
     weightScales(settings.merge, settings.registries),
   );
   yield;
-  const listed = keepMoved(merged, indexed, memory);
+  const listed = withPruned(keepMoved(merged, indexed, memory), input.prune);
   yield;
   const ground = { standing: withAliased(indexed, listed), listed, undemanded: before?.undemanded ?? new Map() };
   const unable = new Set<ServiceKey>();
@@ -61,6 +61,12 @@ export function* decideInSlices(settings: Settings, input: DecisionInput, memory
     // What they would have taken over stays where it is.
     for (const key of more) unable.add(key);
   }
+}
+
+/** The catalog with the registries that are to be pruned; never one that speaks for services. */
+function withPruned(catalog: Catalog, prune: ReadonlySet<string> = new Set()): Catalog {
+  const pruned = new Set([...prune].filter((registry) => !catalog.authorities.has(registry)));
+  return pruned.size === 0 ? catalog : { ...catalog, pruned };
 }
 
 /** What is listed and what stands. */

@@ -18,6 +18,8 @@ export interface DecisionInput {
   readonly nowMs: number;
   /** Registries whose brake is released. */
   readonly allowDeletes: ReadonlySet<string>;
+  /** Registries that have left the configuration and of which nothing is to stand any more. */
+  readonly prune?: ReadonlySet<string>;
   /** Who asked for services lately, beside what their entries say. */
   readonly asked?: Demands;
 }

@@ -18,6 +18,8 @@ import type { IndexedStanding } from "./standing.ts";
 import { withTurns } from "./turns.ts";
 import type { VipLedger } from "./vips/ledger.ts";
 
+const NONE: ReadonlySet<string> = new Set();
+
 /** What the stages over all services gave. */
 export interface Judged {
   readonly standing: IndexedStanding;
@@ -65,7 +67,8 @@ export function* decideByService(
   const own = yield* plan(wanted, standing, memory);
   const whole = withFilling(own, fillPremade(catalog, standing, memory));
   yield;
-  const policyOptions = { ...policy, allowDeletes, nowMs };
+  const { pruned = NONE } = catalog;
+  const policyOptions = { ...policy, allowDeletes: new Set([...allowDeletes, ...pruned]), pruned, nowMs };
   const policed = applyPolicy(whole, standing, catalog.authorities, policyOptions);
   return { desired, plan: withTurns(policed, naming.moves) };
 }

@@ -137,6 +137,7 @@ function objectText(key: ObjectKey): string {
 function whyGone(object: StandingObject, desired: Desired, standing: IndexedStanding): string {
   if (isExposure(object) && standing.entries.has(object.service ?? "")) return "no exposure asks for it any more";
   const goes = object.service === undefined || !desired.built.has(object.service);
+  if (desired.pruned?.has(object.registry) === true) return "its registry was pruned";
   if (goes) {
     const { annotations } = standing.entries.get(object.service ?? "")?.manifest.metadata ?? {};
     const since = annotations?.["x2istio.dev/gone-since"];

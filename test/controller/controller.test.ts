@@ -48,6 +48,8 @@ function election(isLeader: boolean) {
       state.released = [];
       state.done++;
     },
+    prunes: () => [],
+    pruneDone: () => undefined,
   };
   const set = (fields: Partial<typeof state>) => {
     Object.assign(state, fields);

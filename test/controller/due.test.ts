@@ -4,6 +4,7 @@ import {
   dueAfter,
   dueNow,
   type Happened,
+  msUntilStep,
   type PartialOutcome,
   type Schedule,
   scheduleAfterAll,
@@ -122,4 +123,11 @@ test("scheduleAfterAll() decides everything again after a tick, and for the targ
     allDueMs: NOW_MS + TICK_MS,
     restedMs: NOW_MS + 100,
   });
+});
+
+test("msUntilStep() is the time until the first step that waits for clients", () => {
+  const at = (settlesAtMs?: number) => ({ settlesAtMs });
+  assert.equal(msUntilStep([at(), at(NOW_MS + 700), at(NOW_MS + 300)], NOW_MS), 300);
+  assert.equal(msUntilStep([at(NOW_MS - 1)], NOW_MS), 0);
+  assert.equal(msUntilStep([at()], NOW_MS), Number.POSITIVE_INFINITY);
 });

@@ -10,7 +10,7 @@ import { planMemory } from "../../src/plan/memory.ts";
 import { decidePartly, type PartialDecision } from "../../src/plan/partial.ts";
 import { endpoints, foreign, MESH, port, readings, service } from "../plan/build.ts";
 import { config, type MemoryTarget, memoryTarget } from "../plan/memory.ts";
-import { claimOf, RULES } from "../plan/moving.ts";
+import { BETWEEN_MS, claimOf, RULES } from "../plan/moving.ts";
 
 const CLAIM = "Service/shop/orders-v2";
 const signal = new AbortController().signal;
@@ -34,7 +34,8 @@ async function atSplit(): Promise<{
   const all = (one: Service) => decide(settings, input(one), memory);
   const partly = (one: Service, changed: ReadonlySet<string>) => decidePartly(settings, input(one), changed, memory);
   const settle = async () => {
-    for (let at = 0; at < 4; at++)
+    for (let at = 0; at < 4; at++) {
+      target.clockMs += BETWEEN_MS;
       await pass({
         target,
         signal,
@@ -42,6 +43,8 @@ async function atSplit(): Promise<{
         mayWrite: () => true,
         decide: () => all(ORDERS),
       });
+    }
+    target.clockMs += BETWEEN_MS;
   };
   target.foreign.set(CLAIM, foreign("Service", "shop/orders-v2"));
   setClaim(target, { stage: "split", weight: 10 });

@@ -728,7 +728,10 @@ const cases: readonly Case[] = [
     name: "a zone that a block answers itself",
     check: "dns",
     facts: { corefiles: known(corefiles(corefile("mesh.internal consul {\n template ANY ANY\n}"))) },
-    want: [/sent nowhere/],
+    want: [
+      /sent nowhere/,
+      /^241\.240\.in-addr\.arpa is not sent to X2Istio by .*, so that VIPs have no names ⇒ kubectl get/s,
+    ],
   },
   {
     name: "forwards within the block for everything",
@@ -803,7 +806,9 @@ const cases: readonly Case[] = [
     name: "a part to be imported",
     check: "dns",
     facts: { corefiles: known(corefiles(corefile("import custom/*.server"))) },
-    want: [/⇒ kubectl create configmap -n kube-system coredns-custom '?--from-literal=/],
+    want: [
+      /⇒ kubectl get configmap -n kube-system coredns-custom --ignore-not-found .* && kubectl create configmap -n kube-system coredns-custom '?--from-literal=/s,
+    ],
   },
   {
     name: "a Corefile that cannot be read",
@@ -966,6 +971,98 @@ for (const { name, check, want, ...given } of cases)
     for (const [at, text] of texts.entries()) assert.match(text, want[at] ?? /^$/);
     if (want.length === 0) assert.ok(found.length > 0, "what is fine is said, too");
   });
+
+const dnsAlone = CHECKS.filter((one) => one !== "dns");
+const dnsFindings = (facts: Partial<ClusterFacts>) =>
+  diagnose({ ...soundFacts, ...facts }, settings, known(installation), dnsAlone).filter(
+    ({ state }) => state !== "fine",
+  );
+
+test("doctor shows what a Corefile would become as a diff, and keeps what stands before it changes it", () => {
+  const before = corefile("");
+  const [missing] = dnsFindings({ corefiles: known(corefiles(before)) });
+  const lines = missing?.diff?.split("\n") ?? [];
+  assert.deepEqual(lines.slice(0, 2), ["--- kube-system/coredns Corefile", "+++ kube-system/coredns Corefile"]);
+  assert.match(lines[2] ?? "", /^@@ -\d+,3 \+\d+,\d+ @@$/);
+  const added = lines.filter((line) => /^\+(?!\+\+)/.test(line)).join("\n");
+  assert.match(added, /^\+mesh\.internal:53 consul:53 241\.240\.in-addr\.arpa:53 \{$/m);
+  assert.match(added, /^\+ {4}forward \. 10\.96\.0\.53 \{$/m);
+  assert.ok(
+    lines.slice(2).every((line) => !line.startsWith("-")),
+    "nothing is taken away",
+  );
+  assert.match(
+    missing?.fix ?? "",
+    /^kubectl get configmap -n kube-system coredns .* > "coredns-backup-\$\(date \+%s\)\.yaml" && kubectl get/,
+  );
+});
+
+test("doctor shows a forward that leads elsewhere as one line of a diff", () => {
+  const [wrong] = dnsFindings({ corefiles: known(corefiles(corefile(STUB.replaceAll("10.96.0.53", "192.0.2.9")))) });
+  const changed = (wrong?.diff ?? "").split("\n").filter((line) => /^[-+](?![-+])/.test(line));
+  assert.equal(changed.length, 2);
+  assert.match(changed[0] ?? "", /^-\s+forward \. 192\.0\.2\.9/);
+  assert.match(changed[1] ?? "", /^\+\s+forward \. 10\.96\.0\.53/);
+});
+
+test("doctor shows before the installation what CoreDNS will need", () => {
+  const found = dnsFindings({
+    corefiles: known(corefiles(corefile(""))),
+    services: known(services.filter(({ isOurs }) => !isOurs)),
+  });
+  const [first] = found;
+  assert.match(first?.diff ?? "", /^\+ {4}forward \. CLUSTER-IP-OF-X2ISTIO \{$/m);
+  assert.match(first?.fix ?? "", /^kubectl apply -k deploy\/kustomize\/example/);
+  assert.ok(found.some(({ message }) => message.startsWith("no Service leads to X2Istio's DNS")));
+});
+
+const rule = (kind: "VirtualService" | "DestinationRule", ...hosts: readonly string[]) => ({
+  kind,
+  namespace: "shop",
+  name: "canary",
+  hosts,
+});
+for (const [host, isAlias] of [
+  ["orders.shop.svc.cluster.local", true],
+  ["orders.shop.svc", true],
+  ["orders.shop", true],
+  ["orders", true],
+  ["stock.shop.svc.cluster.local", false],
+  ["orders.shop.vms.mesh.internal", false],
+  ["orders.web.svc.cluster.local", false],
+] as const)
+  test(`doctor, names: a rule of someone for ${host}`, () => {
+    for (const kind of ["VirtualService", "DestinationRule"] as const) {
+      const facts = { ...soundFacts, hostRules: known([rule(kind, "other.example.org", host)]) };
+      const skip = CHECKS.filter((one) => one !== "names");
+      const found = diagnose(facts, settings, known(installation), skip).filter(({ state }) => state === "warning");
+      assert.equal(found.length, isAlias ? 1 : 0);
+      if (!isAlias) continue;
+      assert.match(
+        found[0]?.message ?? "",
+        new RegExp(`^${kind} shop/canary is for ${host}, which is an alias: .* orders.shop.vms.mesh.internal$`),
+      );
+      assert.match(found[0]?.fix ?? "", /write orders\.shop\.vms\.mesh\.internal instead of/);
+    }
+  });
+
+test("doctor, ambient: xds: true beside ambient callers", () => {
+  const skip = CHECKS.filter((one) => one !== "ambient");
+  const registries = [{ name: "vms", exportTo: ["*"], xds: true, legacyNames: ["{service}.consul"] }];
+  const namespaces = known(
+    new Map([["shop", { labels: { "istio.io/dataplane-mode": "ambient" }, isTerminating: false }]]),
+  );
+  const wrong = (facts: Partial<ClusterFacts>, own: Partial<DoctorSettings>) =>
+    diagnose({ ...soundFacts, ...facts }, { ...settings, ...own }, known(installation), skip).filter(
+      ({ state }) => state !== "fine",
+    );
+  const [found, ...more] = wrong({ namespaces }, { registries });
+  assert.match(found?.message ?? "", /^registry vms has xds: true, and pods in shop are ambient/);
+  assert.match(found?.fix ?? "", /write xds: false for registry vms/);
+  assert.deepEqual(more, []);
+  assert.deepEqual(wrong({}, { registries }), []);
+  assert.deepEqual(wrong({ namespaces }, { registries: registries.map((one) => ({ ...one, xds: false })) }), []);
+});
 
 test("doctor.md describes every check", async () => {
   const text = await readFile(join(import.meta.dirname, "../../deploy/docs/doctor.md"), "utf8");

@@ -40,6 +40,7 @@ export const settings: DoctorSettings = {
   },
   istioNamespace: "istio-system",
   dnsNamespace: "kube-system",
+  user: "system:serviceaccount:x2istio-system:x2istio",
 };
 
 export function pod(name: string, fields: Partial<PodFact> = {}): PodFact {
@@ -139,6 +140,7 @@ export const soundFacts: ClusterFacts = {
   entries: known([entry("orders.shop.vms.mesh.internal")]),
   sidecars: known([]),
   tlsRules: known([]),
+  hostRules: known([]),
   corefiles: known([{ namespace: "kube-system", name: "coredns", data: { Corefile: corefile(STUB) } }]),
   dnsBackends: known(new Map([["x2istio-system/x2istio-dns", 2]])),
   rights: known(neededRights(settings).map((right) => ({ right, isAllowed: true }))),
@@ -149,6 +151,7 @@ export const installation: InstallationFacts = {
   clashes: [],
   vipClashes: [],
   aliases: ["shop/orders"],
+  aliasHosts: new Map([["shop/orders", "orders.shop.vms.mesh.internal"]]),
   ports: [],
   crowded: [],
   newForAll: 0,

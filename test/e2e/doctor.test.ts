@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { globSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -183,7 +184,11 @@ test("x2istio doctor", { skip }, async (t) => {
     assert.deepEqual(written, []);
   });
 
-  await t.test("its commands fix what a command can fix", { skip: kubectl }, async () => {
+  await t.test("its commands fix what a command can fix", { skip: kubectl }, async (fixing) => {
+    // They keep what stood.
+    fixing.after(() => {
+      for (const file of globSync("*-backup-*.yaml", { cwd: root })) rmSync(join(root, file));
+    });
     // What is fixed may bring to light what it hid.
     for (let round = 1; round <= 3; round++) {
       const fixes = withState(await look(), "problem").map(({ fix = "" }) => fix);

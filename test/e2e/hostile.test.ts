@@ -68,7 +68,14 @@ const metadata: Readonly<Record<string, string>> = {
 
 interface Explained {
   readonly matches: readonly {
-    readonly endpoints: readonly { readonly place: string; readonly used: boolean; readonly details: string }[];
+    readonly endpoints: readonly {
+      readonly state: "in" | "out" | "standing";
+      readonly address: string;
+      readonly ports?: object;
+      readonly weight?: number;
+      readonly labels?: object;
+      readonly reason?: string;
+    }[];
     readonly notes: readonly string[];
   }[];
 }
@@ -111,10 +118,12 @@ async function assertLeftOut(t: TestContext, registry: Hostile): Promise<void> {
   assert.ok(applied.code === 0 || applied.code === 3, applied.stderr + applied.stdout);
   const { stdout } = await runCli(["--config", place.config, "explain", registry.service, "-o", "json"]);
   const [{ endpoints = [], notes = [] } = {}] = (JSON.parse(stdout) as Explained).matches;
-  const used = endpoints.filter((one) => one.used).map((one) => `${one.place} ${one.details}`);
-  assert.deepEqual(used.length, 1, used.join());
-  assert.match(used[0] ?? "", /^192\.0\.2\.1:80 .*weight \d+ {2}team=shop$/);
-  const out = endpoints.filter((one) => !one.used).map(({ details }) => details);
+  const [used, ...more] = endpoints.filter(({ state }) => state === "in");
+  assert.deepEqual(more, []);
+  assert.deepEqual([used?.address, used?.labels], ["192.0.2.1", { team: "shop" }]);
+  assert.deepEqual(Object.values(used?.ports ?? {}), [80]);
+  assert.ok((used?.weight ?? 0) > 0);
+  const out = endpoints.filter(({ state }) => state === "out").map(({ reason = "" }) => reason);
   for (const [, why] of [
     ...registry.addresses,
     ...ports.map((port) => ["", new RegExp(registry.badPort(port))] as const),

@@ -4,7 +4,20 @@ import { Agent, createServer, request } from "node:http";
 import { createRequire } from "node:module";
 import { connect, isIP } from "node:net";
 import { text } from "node:stream/consumers";
-import type { Call, GrpcCall, HttpCall, Load, LoadTally, LookUp, Reply, TcpCall } from "./calls.ts";
+import {
+  type Call,
+  ECHO_PATH,
+  ECHO_RESPONSE,
+  type GrpcCall,
+  type HttpCall,
+  type Load,
+  type LoadTally,
+  type LookUp,
+  type Reply,
+  type TcpCall,
+  versionIn,
+} from "./calls.ts";
+import { decode, textOf } from "./protobuf.ts";
 
 const TIMEOUT_MS = 10_000;
 /** Of a load's calls: a question to DNS that gets lost is asked again after 5 s, and a busy machine loses two. */
@@ -64,10 +77,14 @@ function callGrpc({ target }: GrpcCall, _: Agent, timeoutMs: number): Promise<Re
   const same = (bytes: Buffer) => bytes;
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + timeoutMs };
-    client.makeUnaryRequest("/test.Who/Ask", same, same, Buffer.alloc(0), options, (error, answer) =>
-      resolve(error === null ? { who: answer?.toString() ?? "" } : { failed: error.message }),
+    client.makeUnaryRequest(ECHO_PATH, same, same, Buffer.alloc(0), options, (error, answer) =>
+      resolve(error === null ? { who: whoOf(answer) } : { failed: error.message }),
     );
   });
+}
+
+function whoOf(answer: Buffer | undefined): string {
+  return answer === undefined ? "" : versionIn(textOf(decode(answer), ECHO_RESPONSE.message));
 }
 
 function newChannel(target: string): GrpcClient {

@@ -2,11 +2,13 @@ import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Stream } from "node:http2";
 import { createServer as createTcpServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { ECHO_RESPONSE } from "./calls.ts";
+import { encode } from "./protobuf.ts";
 
 /** A server outside the mesh that says who it is. */
 export interface Backend {
   readonly protocol: "http" | "tcp" | "grpc";
-  /** What it answers: an HTTP body, a line of TCP, a gRPC message. */
+  /** What it answers: an HTTP body, a line of TCP; in gRPC as the version of Istio's echo server. */
   readonly who: string;
   /** Of the ranges that are outside the cluster; `0.0.0.0` for all there are. */
   readonly address: string;
@@ -76,13 +78,12 @@ const makers: Readonly<Record<Backend["protocol"], (who: string, count: () => vo
       stream.on("error", () => {});
       stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
       stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
-      stream.end(grpcMessage(who));
+      stream.end(grpcMessage(encode([[ECHO_RESPONSE.message, `ServiceVersion=${who}`]])));
     }),
 };
 
 /** One message as gRPC frames it: uncompressed, length, bytes. */
-function grpcMessage(text: string): Buffer {
-  const body = Buffer.from(text);
+function grpcMessage(body: Buffer): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(body.length, 1);
   return Buffer.concat([head, body]);

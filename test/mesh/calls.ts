@@ -12,7 +12,7 @@ export interface TcpCall {
   readonly port: number;
 }
 
-/** A unary call; all calls to one target share a channel. */
+/** A unary call of Istio's echo service; all calls to one target share a channel. */
 export interface GrpcCall {
   readonly target: string;
 }
@@ -58,4 +58,13 @@ export interface LoadTally {
   readonly longestPauseMs: number;
   /** When each of them was first heard of since then; milliseconds since the epoch. */
   readonly firstMs: Readonly<Record<string, number>>;
+}
+
+/** What gRPC calls ask, and the fields of its answer. @see istio/istio pkg/test/echo/proto/echo.proto */
+export const ECHO_PATH = "/proto.EchoTestService/Echo";
+export const ECHO_RESPONSE = { message: 1 } as const;
+
+/** Who answered, in the message of an echo server of Istio's: the version that it was started with. */
+export function versionIn(message: string): string {
+  return /^ServiceVersion=(.*)$/m.exec(message)?.[1] ?? message;
 }

@@ -15,7 +15,7 @@ import { startCoreDns } from "./coredns.ts";
 import { type Envoy, startEnvoy, type Workload } from "./envoy.ts";
 import { type Istiod, type IstiodOptions, type StartContext, startIstiod } from "./istiod.ts";
 import { type Manifest, pathOf } from "./manifests.ts";
-import { CLUSTER_DNS, dropPodNetwork, meshServers, podNetwork, redirectToSidecar } from "./network.ts";
+import { CLUSTER_DNS, dropPodNetwork, meshServers, type PodNetwork, podNetwork, redirectToSidecar } from "./network.ts";
 import { type App, startApp } from "./pod.ts";
 
 /** Options of {@link startMesh}. */
@@ -45,6 +45,17 @@ export interface PodOptions {
   readonly metadata?: Workload["metadata"];
 }
 
+/** A pod without a program. */
+export interface Pod {
+  readonly network: PodNetwork;
+  /** Who it is to istiod. */
+  readonly workload: Workload;
+  /** Where the mesh keeps configurations and logs. */
+  readonly dir: string;
+  /** Told of each process in it, which then ends with the mesh. */
+  onChild(child: Child, name: string): void;
+}
+
 /** A whole mesh: API server, istiod, the cluster's DNS and x2istio. */
 export interface Mesh {
   readonly kube: Kube;
@@ -55,6 +66,8 @@ export interface Mesh {
   withSidecar(name: string, options?: PodOptions): Promise<App & { readonly envoy: Envoy }>;
   /** Start a program in a pod without sidecar; its gRPC client knows istiod. */
   withoutSidecar(name: string, options?: PodOptions): Promise<App>;
+  /** Make the network of a pod, for a program that the test starts itself. */
+  pod(name: string, options?: PodOptions): Promise<Pod>;
   /** Start a gateway; Gateways choose it by its labels. Its address is what callers of it need. */
   gateway(name: string, options?: PodOptions): Promise<{ readonly address: string; readonly envoy: Envoy }>;
   /** Start servers outside the cluster, until the end of the test or their `stop`. */
@@ -137,15 +150,8 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
   ]);
   t.diagnostic(`the mesh stood after ${Math.round(performance.now() - startedMs)} ms`);
 
-  async function pod(name: string, options: PodOptions) {
-    const {
-      namespace = SHOP,
-      labels = { app: name },
-      locality = {},
-      bothFamilies = false,
-      metadata = {},
-      nameserver = CLUSTER_DNS,
-    } = options;
+  async function pod(name: string, options: PodOptions = {}): Promise<Pod> {
+    const { namespace = SHOP, labels = { app: name }, locality = {}, bothFamilies = false, metadata = {} } = options;
     pods.push(`${name}-${namespace}`);
     const network = await podNetwork(`${name}-${namespace}`, pods.length);
     const workload: Workload = {
@@ -156,9 +162,12 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
       addresses: bothFamilies ? [network.address, network.addressV6] : [network.address],
       metadata,
     };
+    return { network, workload, dir, onChild: (child, of) => children.set(`${of} of ${name}.${namespace}`, child) };
+  }
+  async function appIn({ network, workload, onChild }: Pod, { nameserver = CLUSTER_DNS }: PodOptions): Promise<App> {
     const { child, ...app } = await startApp(dir, network, workload, nameserver);
-    children.set(`program of ${name}.${namespace}`, child);
-    return { network, workload, app };
+    onChild(child, "program");
+    return app;
   }
   const entry = async (host: string) => {
     await until(`${host} has its entry`, async () => (await get(kube, `${entriesPath()}/${host}`)) !== undefined);
@@ -170,10 +179,11 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     replica,
     fixture: place,
     async withSidecar(name, podOptions = {}) {
-      const { network, workload, app } = await pod(name, podOptions);
-      await redirectToSidecar(network, paths.redirect);
-      const envoy = await startEnvoy(context(paths.envoy), network, workload, "sidecar");
-      envoys.set(`${name}.${workload.namespace}`, envoy);
+      const made = await pod(name, podOptions);
+      const app = await appIn(made, podOptions);
+      await redirectToSidecar(made.network, paths.redirect);
+      const envoy = await startEnvoy(context(paths.envoy), made.network, made.workload, "sidecar");
+      envoys.set(`${name}.${made.workload.namespace}`, envoy);
       return { ...app, envoy };
     },
     async gateway(name, podOptions = {}) {
@@ -182,7 +192,8 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
       envoys.set(`${name}.${workload.namespace}`, envoy);
       return { address: network.address, envoy };
     },
-    withoutSidecar: async (name, podOptions = {}) => (await pod(name, podOptions)).app,
+    withoutSidecar: async (name, podOptions = {}) => appIn(await pod(name, podOptions), podOptions),
+    pod,
     async backends(...wanted) {
       return Promise.all(
         wanted.map(async (backend) => {

@@ -15,8 +15,8 @@ export const ORDERS = { key: "dc1/default/orders", host: "orders.default.dc1.mes
 export const LEGACY = "orders.corp.example.com";
 /** Its address on the VMs, and that of the pod that takes over. */
 const OUTSIDE = "192.0.2.11";
-const INSIDE = "198.51.100.11";
-const PORTS = { http: 8080, tcp: 3306, grpc: 9090 } as const;
+export const INSIDE = "198.51.100.11";
+export const PORTS = { http: 8080, tcp: 3306, grpc: 9090 } as const;
 const PROTOCOLS = ["http", "tcp", "grpc"] as const;
 const ISTIOD = "http://127.0.0.1:8085";
 const TOKEN = "a-token-of-those-who-report";
@@ -49,7 +49,7 @@ export async function startMove(t: TestContext): Promise<Move> {
       migration: { allow: [{ registry: "dc1", by: ["shop"] }], retireAfter: "1s" },
       http: { reports: { tokenFile } },
     },
-    manifests: replacement,
+    manifests: [replacement, ...slicesAt(INSIDE)],
   });
   const at = (who: string, address: string) =>
     PROTOCOLS.map((protocol) => ({ protocol, who, address, port: PORTS[protocol] }));
@@ -78,23 +78,29 @@ export async function startMove(t: TestContext): Promise<Move> {
 
 const names = Object.entries(PORTS).map(([name, port]) => ({ name, port }));
 
-/** A Service in the cluster, as a team would write it, and what its controllers would make of it. */
-const replacement: readonly Manifest[] = [
-  {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: "orders-v2", namespace: "shop", annotations: { "x2istio.dev/replaces": ORDERS.key } },
-    spec: { selector: { app: "orders" }, ports: names },
-  },
-  {
+/** A Service in the cluster, as a team would write it. */
+const replacement: Manifest = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "orders-v2", namespace: "shop", annotations: { "x2istio.dev/replaces": ORDERS.key } },
+  spec: { selector: { app: "orders" }, ports: names },
+};
+
+/** What its controllers would make of it: where each of its ports is answered. */
+export function slicesAt(address: string, grpcAddress = address): readonly Manifest[] {
+  return PROTOCOLS.map((name) => ({
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: { name: "orders-v2-1", namespace: "shop", labels: { "kubernetes.io/service-name": "orders-v2" } },
+    metadata: {
+      name: `orders-v2-${name}`,
+      namespace: "shop",
+      labels: { "kubernetes.io/service-name": "orders-v2" },
+    },
     addressType: "IPv4",
-    endpoints: [{ addresses: [INSIDE], conditions: { ready: true } }],
-    ports: names.map((port) => ({ ...port, protocol: "TCP" })),
-  },
-];
+    endpoints: [{ addresses: [name === "grpc" ? grpcAddress : address], conditions: { ready: true } }],
+    ports: [{ name, port: PORTS[name], protocol: "TCP" }],
+  }));
+}
 
 /** The callers: two with a sidecar that know the legacy name, one without that asks istiod. */
 export interface Callers {

@@ -58,7 +58,7 @@ export async function startApp(
 }
 
 /** What pilot-agent writes for a proxyless gRPC client. */
-function grpcBootstrap(workload: Workload): object {
+export function grpcBootstrap(workload: Workload): object {
   return {
     xds_servers: [
       { server_uri: `${XDS.address}:${XDS.port}`, channel_creds: [{ type: "insecure" }], server_features: ["xds_v3"] },

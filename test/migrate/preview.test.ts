@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { changesBetween } from "../../src/migrate/preview.ts";
+import { changesBetween, previewClaim } from "../../src/migrate/preview.ts";
 import type { Manifest } from "../../src/model/objects.ts";
+import { ask, BETWEEN_MS, claimOf, HOST, INSIDE, KEY, moving } from "../plan/moving.ts";
 
 const metadata = { name: "orders", namespace: "shop" };
 const entry = (annotations: Readonly<Record<string, string>>): Manifest => ({
@@ -77,5 +78,27 @@ test("changesBetween() tells in words what a step does to each object", () => {
   assert.deepEqual(
     changesBetween(has, had).map(({ action }) => action),
     ["update", "update", "delete"],
+  );
+});
+
+test("previewClaim() foresees all passes of a step, whenever what stands was written, and shows no announcement", async () => {
+  const move = moving();
+  move.claim(ask("outside"));
+  await move.settle();
+  move.target.clockMs -= 2 * BETWEEN_MS - 100; // a moment after it was announced
+  const { refused, changes, passes } = previewClaim(
+    move.target.standing(),
+    (standing) => move.decide(standing),
+    KEY,
+    claimOf(ask("inside")),
+  );
+  assert.deepEqual([refused, passes], [[], 2]);
+  assert.deepEqual(
+    changes.map(({ object, what }) => `${object.split("/")[0]} ${what}`),
+    [
+      `Service leads to ${HOST} → ${INSIDE}`,
+      "ServiceEntry stage outside → inside",
+      `VirtualService 100 % to ${INSIDE}`,
+    ],
   );
 });

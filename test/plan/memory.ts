@@ -164,7 +164,8 @@ export function memoryTarget(
     const { kind, metadata } = manifest;
     // What is written comes back as another value, as over a wire.
     const copy = structuredClone(manifest);
-    const object = standingObject(copy, { ...fields, resourceVersion: `${++version}` });
+    const writtenMs = namespaces === undefined ? undefined : memory.clockMs; // a folder does not know
+    const object = standingObject(copy, { ...fields, writtenMs, resourceVersion: `${++version}` });
     objects.set(objectKey(kind, metadata.namespace, metadata.name), object);
   }
 }

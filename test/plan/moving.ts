@@ -2,7 +2,9 @@ import { type PassResult, pass } from "../../src/controller/pass.ts";
 import type { Claim, LiveClaimant, Stage } from "../../src/model/claim.ts";
 import { type Manifest, objectKey, type VirtualServiceSpec } from "../../src/model/objects.ts";
 import type { Service } from "../../src/model/service.ts";
+import type { Standing } from "../../src/model/standing.ts";
 import type { Decision } from "../../src/plan/decision.ts";
+import { isAnnouncement } from "../../src/plan/stages/stage-routes.ts";
 import { decider } from "./at-once.ts";
 import { foreign, MESH, readings, type Said, service } from "./build.ts";
 import { config, type MemoryTarget, memoryTarget } from "./memory.ts";
@@ -12,6 +14,9 @@ export const HOST = "orders.shop.dc1.mesh.internal";
 export const INSIDE = "orders-v2.shop.svc.cluster.local";
 export const LEGACY = "orders.old.example.org";
 export const RULES = { allow: [{ registry: "dc1", by: ["shop"] }] };
+
+/** Between passes: so long that all clients know what the one before wrote. */
+export const BETWEEN_MS = 6000;
 
 /** One service, its claimant, and all that is asked of it. */
 export interface Moving {
@@ -24,7 +29,8 @@ export interface Moving {
   /** Have a Service claim the service; `undefined` takes the claim, and the Service, away. */
   claim(fields: Partial<Claim> | undefined, name?: string): void;
   pass(): Promise<PassResult>;
-  decide(): Decision;
+  /** From what stands, or as if `standing` did. */
+  decide(standing?: Standing): Decision;
   /** Passes until nothing changes any more; gives all of them. */
   settle(): Promise<readonly PassResult[]>;
   /** Where the service stands: `split 10`, with where its alias and its routes lead. */
@@ -82,8 +88,11 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       if (claim.live === undefined) target.foreign.delete(key);
       else target.foreign.set(key, foreign("Service", `${claim.namespace}/${name}`));
     },
-    decide: () => computeOf()(),
-    pass: () => pass({ target, signal, isDryRun: false, mayWrite: () => true, decide: async () => computeOf()() }),
+    decide: (standing) => computeOf()(standing),
+    pass() {
+      target.clockMs += BETWEEN_MS;
+      return pass({ target, signal, isDryRun: false, mayWrite: () => true, decide: async () => computeOf()() });
+    },
     async settle() {
       const done: PassResult[] = [];
       for (let at = 0; at < 12; at++) {
@@ -99,7 +108,8 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       const alias = manifestOf("Service");
       const route = manifestOf("VirtualService");
       const spec: Partial<VirtualServiceSpec> = route?.kind === "VirtualService" ? route.spec : {};
-      const [first] = [...(spec.http ?? []), ...(spec.tcp ?? []), ...(spec.tls ?? [])];
+      const taken = (spec.http ?? []).filter((rule) => !isAnnouncement(rule));
+      const [first] = [...taken, ...(spec.tcp ?? []), ...(spec.tls ?? [])];
       const routes = (first?.route ?? []).map((one) => [one.destination.host, one.weight ?? 100] as const);
       return {
         stage: weight === undefined ? stage : `${stage} ${weight}`,
@@ -117,7 +127,7 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       ?.manifest;
   }
 
-  function computeOf(): () => Decision {
+  function computeOf(): (standing?: Standing) => Decision {
     const settings = config([{ name: "dc1", legacyNames: ["{service}.old.example.org"], ...move.registry }], {
       migration: move.rules,
       target: { kind: "kubernetes" },
@@ -125,10 +135,10 @@ export function moving(services: readonly Service[] = [service()], where: "clust
       ...move.rest,
     });
     const compute = decider(settings);
-    return () =>
+    return (standing = target.standing()) =>
       compute({
         readings: readings({ dc1: move.said }),
-        standing: target.standing(),
+        standing,
         nowMs: target.clockMs,
         allowDeletes: new Set<string>(),
       });

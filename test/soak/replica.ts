@@ -96,6 +96,8 @@ export function startReplica(options: ReplicaOptions): Replica {
       world.took("a brake is released");
       obeyedAtMs = elector.allowDeletes()?.atMs;
     },
+    prunes: () => [],
+    pruneDone: () => undefined,
   };
   const target = mutation.target?.(inner) ?? inner;
   const watched: Target = {

@@ -8,12 +8,13 @@ export function stageLine(decision: StageDecision | undefined, at: StandingStage
   const led = at.claimant === undefined ? "" : `, led to ${nameOf(at.claimant)}`;
   const where = `${stageText(at)}${led}`;
   if (decision === undefined) return where;
-  const { claim, refusedTo, towards, blockers } = decision;
+  const { claim, refusedTo, towards, blockers, settlesAtMs } = decision;
   const claims = claim === undefined || isLed(claim, at) ? "" : `; ${nameOf(claim)} claims it`;
   const why = blockers.map(({ message }) => message).join("; ");
   if (refusedTo !== undefined) return `${where}${claims}, ${stageText(refusedTo)} refused: ${why}`;
   if (stageText(decision) !== stageText(at)) return `${where}${claims}; the next pass makes it ${stageText(decision)}`;
-  if (towards !== undefined) return `${where}${claims}, on its way to ${stageText(towards)}`;
+  const settling = settlesAtMs === undefined ? "" : ", once all clients know where that leads";
+  if (towards !== undefined) return `${where}${claims}, on its way to ${stageText(towards)}${settling}`;
   return why === "" ? `${where}${claims}` : `${where}${claims}; before a next step: ${why}`;
 }
 

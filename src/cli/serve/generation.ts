@@ -5,6 +5,7 @@ import { relayDemand } from "../../controller/demand-relay.ts";
 import type { Leadership } from "../../controller/leadership.ts";
 import type { Adapter } from "../../model/adapter.ts";
 import type { Target } from "../../model/target.ts";
+import { configuredRegistries, hasLeft } from "../../ownership/prune.ts";
 import { demandTtls } from "../../plan/known.ts";
 import type { CliContext } from "../context.ts";
 import { closeAdapters, createAdapters } from "../setup/adapters.ts";
@@ -124,6 +125,17 @@ export async function releaseBrake(generation: Generation | undefined, registry:
     throw new Error(`${why} as it must be a configured registry`);
   if (config.policy.mode === "dry-run") throw new Error(`${why} as policy.mode is dry-run`);
   await opened.markAllowDeletes([registry]);
+}
+
+/** @throws When the registry has not left the configuration, or nothing may be written. */
+export async function pruneRegistry(generation: Generation | undefined, registry: string): Promise<void> {
+  const why = `Cannot prune "${registry}"`;
+  if (generation === undefined) throw new Error(`${why} as the target has not been opened yet`);
+  const { config, opened } = generation;
+  if (!hasLeft(registry, configuredRegistries(config)))
+    throw new Error(`${why} as it must have left the configuration`);
+  if (config.policy.mode === "dry-run") throw new Error(`${why} as policy.mode is dry-run`);
+  await opened.askToPrune(registry);
 }
 
 /** Registries of which nothing is known yet, for as long as they are waited for. */

@@ -16,7 +16,14 @@ import type { CliContext } from "../context.ts";
 import { planJson } from "../plan.ts";
 import { type DemandSource, demandSource } from "./demand-source.ts";
 import { serveDns } from "./dns-server.ts";
-import { type Generation, readiness, releaseBrake, startGeneration, stopGeneration } from "./generation.ts";
+import {
+  type Generation,
+  pruneRegistry,
+  readiness,
+  releaseBrake,
+  startGeneration,
+  stopGeneration,
+} from "./generation.ts";
 import { httpOptions } from "./http-options.ts";
 import { serviceMetrics } from "./metrics.ts";
 import { servicesJson } from "./services-json.ts";
@@ -197,6 +204,7 @@ function statusSource(state: State, { names, usage, context: { metrics, signal }
       return metrics.registry.metrics();
     },
     release: (registry) => releaseBrake(state.current, registry),
+    prune: (registry) => pruneRegistry(state.current, registry),
     names,
   };
 }

@@ -1,7 +1,7 @@
 import type { Config } from "../../config/config.ts";
 import { neverLeads, type SoleWriter, soleWriter } from "../../controller/leadership.ts";
 import type { CliContext } from "../context.ts";
-import { askToRelease } from "./ask-to-release.ts";
+import { askReplica } from "./ask-replica.ts";
 import { targetMetrics } from "./metrics.ts";
 import type { OpenTarget } from "./open-target.ts";
 import { premadeRule } from "./premade-rule.ts";
@@ -42,8 +42,13 @@ export async function openDirectory(
       return sole;
     },
     async markAllowDeletes(names) {
-      if (sole === undefined) await askToRelease(config.http, names);
+      if (sole === undefined) for (const name of names) await askReplica(config.http, "release", name);
       else sole.release(names);
+    },
+    async askToPrune(registry) {
+      if (sole === undefined) await askReplica(config.http, "prune", registry);
+      else sole.prune([registry]);
+      return async () => false;
     },
     async close() {
       await target.close();

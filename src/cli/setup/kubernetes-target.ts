@@ -4,8 +4,11 @@ import { configDigest } from "../../config/digest.ts";
 import { type Leadership, neverLeads } from "../../controller/leadership.ts";
 import type { KubeClient } from "../../kube/client/client.ts";
 import type { LeaseElector } from "../../kube/lease/lease.ts";
+import type { Mark } from "../../kube/lease/lease-record.ts";
 import type { ClaimFinder } from "../../kube/watch/claim-stores.ts";
+import type { Log } from "../../log.ts";
 import type { Target, WriteRight } from "../../model/target.ts";
+import { configuredRegistries, hasLeft } from "../../ownership/prune.ts";
 import { globMatches } from "../../plan/glob.ts";
 import type { CliContext } from "../context.ts";
 import { clashRules } from "./clash-rules.ts";
@@ -37,9 +40,10 @@ export async function openKubernetes(config: Config, place: Place, context: CliC
     async elect(signal) {
       if (config.policy.mode === "dry-run") return neverLeads();
       void elector.run(signal);
-      return leaseLeadership(elector, changes, target);
+      return leaseLeadership(elector, changes, target, config, log);
     },
     markAllowDeletes: (registries) => elector.markAllowDeletes(registries),
+    askToPrune: (registry) => elector.markPrune([registry]),
     editor: createObjectEditor(client, namespace),
     demand: demandChannel({ client, owner: config.owner, namespace, log }),
     serviceRanges: serviceRanges(client, log),
@@ -114,9 +118,22 @@ async function acquireLease(elector: LeaseElector, signal: AbortSignal): Promise
   };
 }
 
-/** Leadership of whoever holds the Lease. A mark to release brakes is obeyed once. */
-function leaseLeadership(elector: LeaseElector, changes: Changes, target: Target): Leadership {
+/** Leadership of whoever holds the Lease. A mark to release brakes is obeyed once, one to prune until nothing is left. */
+function leaseLeadership(
+  elector: LeaseElector,
+  changes: Changes,
+  target: Target,
+  config: Config,
+  log: Log,
+): Leadership {
   let obeyedAtMs: number | undefined;
+  let prunedAtMs: number | undefined;
+  // It is for the leader of the next minutes, not for one of next week.
+  const isYoung = ({ atMs }: Mark) => target.nowMs() - atMs < MARK_LIVES_MS;
+  const answer = (refused?: Mark) =>
+    void elector
+      .answerPrune(refused)
+      .catch((error: unknown) => log.warn({ error }, "what became of a request to prune cannot be told"));
   return {
     isLeader: () => elector.isLeader(),
     holder: () => elector.holder(),
@@ -124,12 +141,27 @@ function leaseLeadership(elector: LeaseElector, changes: Changes, target: Target
     changes,
     allowDeletes() {
       const mark = elector.allowDeletes();
-      // It is for the leader of the next minutes, not for one of next week.
-      const isDue = mark !== undefined && mark.atMs !== obeyedAtMs && target.nowMs() - mark.atMs < MARK_LIVES_MS;
-      return isDue ? mark.registries : [];
+      return mark !== undefined && mark.atMs !== obeyedAtMs && isYoung(mark) ? mark.registries : [];
     },
     releaseDone() {
       obeyedAtMs = elector.allowDeletes()?.atMs;
+    },
+    prunes() {
+      const mark = elector.prune();
+      if (mark === undefined || mark.atMs === prunedAtMs || !isYoung(mark)) return [];
+      if (mark.registries.every((registry) => hasLeft(registry, configuredRegistries(config)))) return mark.registries;
+      if (!elector.isLeader()) return [];
+      prunedAtMs = mark.atMs;
+      log.warn(
+        { registries: mark.registries },
+        "asked to prune a registry that is configured here: nothing is deleted",
+      );
+      answer(mark);
+      return [];
+    },
+    pruneDone() {
+      prunedAtMs = elector.prune()?.atMs;
+      answer();
     },
   };
 }

@@ -21,6 +21,13 @@ export interface OpenTarget {
    * @throws When it cannot be told.
    */
   markAllowDeletes(registries: readonly string[]): Promise<void>;
+  /**
+   * Ask the live leader, which may be this process, to delete what stands of a registry that has left the configuration. Gives whether it has
+   * refused since, as it has the registry itself.
+   *
+   * @throws When it cannot be asked, or refuses at once.
+   */
+  askToPrune(registry: string): Promise<() => Promise<boolean>>;
   /** For single objects of anyone; a folder's are edited by hand. */
   readonly editor?: ObjectEditor;
   /** Where replicas tell the leader what was asked for; of a folder there is one process. */

@@ -13,7 +13,10 @@ export const ambient: Check = ({ namespaces, pods }, settings, installation) =>
     const places = ambientNamespaces(known.namespaces, known.pods);
     if (places.length === 0) return [{ check, state: "fine", message: "no pod is ambient" }];
     const target = known.namespaces.get(settings.target.namespace);
-    return whenKnown(check, { installation }, (read) => findingsOf(read.installation, settings, target, places));
+    const ofXds = companions(settings, places);
+    const found = whenKnown(check, { installation }, (read) => findingsOf(read.installation, settings, target, places));
+    // What is fine is said only where nothing else is to be said.
+    return ofXds.length > 0 ? [...ofXds, ...found.filter(({ state }) => state !== "fine")] : found;
   });
 
 function findingsOf(
@@ -30,6 +33,26 @@ function findingsOf(
   });
   if (found.length > 0) return found;
   return [{ check, state: "fine", message: `ambient callers reach every endpoint (in ${someOf(places)})` }];
+}
+
+/**
+ * The companion entry that `xds: true` makes for legacy names has no endpoints. ztunnel answers the DNS of ambient pods, too, and gives each
+ * host of an entry an address: calls by a legacy name then go to one without endpoints, and are reset.
+ */
+function companions({ registries, file }: DoctorSettings, places: readonly string[]): readonly Finding[] {
+  const names = registries
+    .filter(({ xds, legacyNames = [] }) => xds === true && legacyNames.length > 0)
+    .map(({ name }) => name);
+  const [first] = names;
+  if (first === undefined) return [];
+  return [
+    {
+      check,
+      state: "problem",
+      message: `registry ${names.join(" and ")} ${names.length === 1 ? "has" : "have"} xds: true, and pods in ${someOf(places)} are ambient: DNS capture there gives legacy names an address without endpoints, so that calls by them are reset`,
+      fix: `in ${file} write xds: false for registry ${names.join(" and ")}, or take those namespaces out of ambient; gRPC without a proxy then calls by the host`,
+    },
+  ];
 }
 
 function ambientNamespaces(

@@ -1,15 +1,17 @@
 import { type Check, whenKnown } from "../check.ts";
 import type { Finding } from "../finding.ts";
 import { counted, shellWord, someOf } from "../text.ts";
+import { aliasRules } from "./alias-rules.ts";
 
 const check = "names";
 /** The rest is counted. */
 const MOST_SHOWN = 10;
 
 /** A name or alias that someone else has, or is also Kubernetes' `service.namespace`, is withheld; whoever uses it should know. */
-export const names: Check = ({ version }, settings, installation) => [
+export const names: Check = (facts, settings, installation) => [
   ...templates(settings),
-  ...nameFindings(version, settings, installation),
+  ...aliasRules(facts, settings, installation),
+  ...nameFindings(facts.version, settings, installation),
 ];
 
 /** They are in the configuration, whatever can be read. */

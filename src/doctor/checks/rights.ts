@@ -117,7 +117,7 @@ function rightsOf({ resources, verbs, ...rest }: Grant): readonly Right[] {
 /** The program must be allowed to do all that it does. */
 export const rights: Check = (facts, settings) =>
   whenKnown(check, { rights: facts.rights }, ({ rights: judged }) => {
-    const who = settings.user ?? "this user";
+    const who = settings.user ?? "the user who runs doctor";
     const entries = valueOr(facts.entries, []);
     const filled = new Set(entries.flatMap(({ namespace, isPremade }) => (isPremade ? [namespace] : [])));
     const missing = judged.filter(
@@ -151,8 +151,18 @@ function finding(
     check,
     state: "problem",
     message: `${who} may not ${what.join("; ")} in ${namespace === undefined ? "the cluster" : `namespace ${namespace}`}`,
-    fix: applied(namespace, new Set(missing.map(({ right }) => manifestOf(right, settings))), settings),
+    fix: isProgram(settings.user)
+      ? applied(namespace, new Set(missing.map(({ right }) => manifestOf(right, settings))), settings)
+      : OWN_RIGHTS,
   };
+}
+
+/** A person's rights are no reason to grant the program's account more. */
+const OWN_RIGHTS =
+  "run it as an administrator, or check the program's account instead: x2istio doctor --as system:serviceaccount:x2istio-system:x2istio; kubectl auth whoami says who you are";
+
+function isProgram(user: string | undefined): boolean {
+  return user?.startsWith("system:serviceaccount:") === true;
 }
 
 function resourceOf({ group, resource, name }: Right): string {

@@ -1,31 +1,75 @@
+import type { Finding } from "../finding.ts";
 import { shellWord } from "../text.ts";
+import { diffOf } from "./diff.ts";
 import { type DnsServer, stubBlock } from "./servers.ts";
 
-/** Command that gives a server a block which sends zones to `address`, beside all that it has. */
-export function appendBlock(server: DnsServer, zones: readonly string[], address: string): string {
-  const { namespace, configMap, port, additions, isNodeCache, blocks } = server;
+/** How a server's configuration is changed: the change, to be reviewed, and the commands that keep what stands and make it. */
+export type Repair = Required<Pick<Finding, "fix">> & Pick<Finding, "diff">;
+
+/** Stands for the address of a Service that is not there yet. */
+const UNKNOWN_ADDRESS = "CLUSTER-IP-OF-X2ISTIO";
+
+/** Before the installation: what will have to be changed after it. */
+export function laterBlock(server: DnsServer, zones: readonly string[], install: string): Repair {
+  const { diff } = appendBlock(server, zones, UNKNOWN_ADDRESS);
+  return { fix: install, ...(diff === undefined ? {} : { diff }) };
+}
+
+/** Give a server a block which sends zones to `address`, beside all that it has. */
+export function appendBlock(server: DnsServer, zones: readonly string[], address: string): Repair {
+  const { namespace, configMap, port, additions, isNodeCache, blocks, corefile } = server;
   const block = stubBlock(zones, port, address, isNodeCache ? bindOf(blocks) : []);
   if (additions !== undefined)
-    return `kubectl create configmap -n ${shellWord(namespace)} ${additions} --from-literal=${shellWord(`x2istio.server=${block}`)} --dry-run=client -o yaml | ${APPLY}`;
-  return edit(namespace, configMap, `{ cat; echo; echo ${shellWord(block)}; }`);
+    return {
+      diff: diffOf(`${namespace}/${additions} x2istio.server`, "", block),
+      fix: `${backup(namespace, additions)} && ${addPart(namespace, additions, block)}`,
+    };
+  return {
+    diff: diffOf(`${namespace}/${configMap} Corefile`, corefile, `${corefile.replace(/\n$/, "")}\n\n${block}\n`),
+    fix: `${backup(namespace, configMap)} && ${edit(namespace, configMap, `{ cat; echo; echo ${shellWord(block)}; }`)}`,
+  };
+}
+
+function addPart(namespace: string, additions: string, block: string): string {
+  return `kubectl create configmap -n ${shellWord(namespace)} ${additions} --from-literal=${shellWord(`x2istio.server=${block}`)} --dry-run=client -o yaml | ${APPLY}`;
+}
+
+/** Keep what stands: `kubectl replace --force -f` brings it back. One that is not there yet leaves an empty file. */
+function backup(namespace: string, configMap: string): string {
+  return `kubectl get configmap -n ${shellWord(namespace)} ${shellWord(configMap)} --ignore-not-found -o yaml > "${configMap}-backup-$(date +%s).yaml"`;
 }
 
 /**
- * Command that sends these zones to `to` instead of `from`. By hand where that is no single address, or where the server sends
+ * Send these zones to `to` instead of `from`. By hand where that is no single address, or where the server sends
  * other zones there, too.
  */
-export function redirectBlock(server: DnsServer, zones: readonly string[], from: string, to: string): string {
-  const { namespace, configMap, blocks } = server;
+export function redirectBlock(server: DnsServer, zones: readonly string[], from: string, to: string): Repair {
+  const { namespace, configMap, blocks, corefile } = server;
   const isMeant = blocks.every(
     ({ zones: keys, plugins }) =>
       keys.every(({ name }) => zones.includes(name)) ||
       !plugins.some(({ name, args }) => name === "forward" && args.slice(1).join(" ") === from),
   );
   if (from === "" || from.includes(" ") || !isMeant)
-    return `kubectl edit configmap -n ${shellWord(namespace)} ${shellWord(configMap)}, and write "forward . ${to}" in the block of ${zones.join(" and ")}`;
+    return {
+      fix: `kubectl edit configmap -n ${shellWord(namespace)} ${shellWord(configMap)}, and write "forward . ${to}" in the block of ${zones.join(" and ")}`,
+    };
   const space = "[[:space:]]";
   const pattern = `^\\(${space}*forward${space}${space}*[^[:space:]]*${space}\\)${space}*${escaped(from)}\\(${space}.*\\)\\{0,1\\}$`;
-  return edit(namespace, configMap, `sed ${shellWord(`s|${pattern}|\\1${to}\\2|`)}`);
+  const command = edit(namespace, configMap, `sed ${shellWord(`s|${pattern}|\\1${to}\\2|`)}`);
+  const after = corefile.replace(forwardTo(from), (_, before: string, behind = "") => `${before}${to}${behind}`);
+  return {
+    diff: diffOf(`${namespace}/${configMap} Corefile`, corefile, after),
+    fix: `${backup(namespace, configMap)} && ${command}`,
+  };
+}
+
+/** Lines that forward to one address alone; what sed changes by the same pattern. */
+function forwardTo(from: string): RegExp {
+  return new RegExp(
+    `^([^\\S\\n]*forward[^\\S\\n]+\\S*[^\\S\\n])[^\\S\\n]*${from.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}([^\\S\\n].*)?$`,
+    "gm",
+  );
 }
 
 // Only the Corefile becomes ours, whatever else the ConfigMap has.

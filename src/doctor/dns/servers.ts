@@ -9,6 +9,8 @@ export interface DnsServer {
   /** NodeLocal DNSCache, which asks CoreDNS for the cluster's own names only. */
   readonly isNodeCache: boolean;
   readonly blocks: readonly ServerBlock[];
+  /** Its text. */
+  readonly corefile: string;
   /** On which pods ask it. */
   readonly port: number;
   /** A ConfigMap from which its Corefile imports whole blocks, `*.server`. */
@@ -37,6 +39,7 @@ export function dnsServers(configMaps: readonly ConfigMapFact[], clusterDomain: 
         configMap: name,
         isNodeCache,
         blocks,
+        corefile: text,
         port: portOf(blocks, clusterDomain),
         additions: imports ? CUSTOM_MAP : undefined,
       },

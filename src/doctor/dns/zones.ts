@@ -7,7 +7,7 @@ import type { DoctorSettings } from "../settings.ts";
 import { counted, shellWord, someOf } from "../text.ts";
 import { isWithin } from "./corefile.ts";
 import { isFine, type Places } from "./places.ts";
-import { appendBlock, redirectBlock } from "./repair.ts";
+import { appendBlock, laterBlock, type Repair, redirectBlock } from "./repair.ts";
 import { type DnsServer, type Route, routeOf } from "./servers.ts";
 
 const check = "dns";
@@ -47,7 +47,9 @@ export function zoneFindings(server: DnsServer, places: Places, settings: Doctor
             check,
             state: "problem",
             message: `${missing.join(" and ")} ${missing.length === 1 ? "is" : "are"} not sent to X2Istio, so that hosts and aliases have no address: ${where} has no block for ${missing.length === 1 ? "it" : "them"}`,
-            fix: address === undefined ? INSTALL : appendBlock(server, [...missing, ...reverse], address),
+            ...(address === undefined
+              ? laterBlock(server, [...missing, ...reverse], INSTALL)
+              : appendBlock(server, [...missing, ...reverse], address)),
           } as const,
         ]),
     ...[...Map.groupBy(misrouted, ({ route }) => route.to.join(" "))].map(([to, zones]): Finding => {
@@ -57,9 +59,13 @@ export function zoneFindings(server: DnsServer, places: Places, settings: Doctor
         check,
         state: "problem",
         message: `${names.join(" and ")} ${names.length === 1 ? "is" : "are"} sent ${to === "" ? "nowhere" : `to ${to}, which is not X2Istio`} by ${where}`,
-        fix: address === undefined ? INSTALL : redirectBlock(server, [...names, ...sameWay], to, address),
+        ...(address === undefined ? { fix: INSTALL } : redirectBlock(server, [...names, ...sameWay], to, address)),
       };
     }),
+    // Whatever the fixes above do not change as well is told now, and not when they have been made.
+    ...(missing.length + unsure.length > 0
+      ? []
+      : reverseFindings(server, places, settings, fixedWith(misrouted, reverse, server))),
   ];
 }
 
@@ -71,17 +77,32 @@ function missingReverse(server: DnsServer, places: Places, settings: DoctorSetti
   return zones.filter((name) => !isFine(routeOf(name, server), server, places));
 }
 
+/** Zones of VIPs' names that go the same wrong way as others, and are sent elsewhere together with them. */
+function fixedWith(
+  misrouted: readonly { readonly route: Route }[],
+  reverse: readonly string[],
+  server: DnsServer,
+): ReadonlySet<string> {
+  const ways = new Set(misrouted.map(({ route }) => route.to.join(" ")));
+  return new Set(reverse.filter((name) => ways.has(routeOf(name, server).to.join(" "))));
+}
+
 /** Where hosts have addresses, addresses should have hosts. */
-function reverseFindings(server: DnsServer, places: Places, settings: DoctorSettings): readonly Finding[] {
-  const missing = missingReverse(server, places, settings);
+function reverseFindings(
+  server: DnsServer,
+  places: Places,
+  settings: DoctorSettings,
+  told: ReadonlySet<string> = new Set(),
+): readonly Finding[] {
+  const missing = missingReverse(server, places, settings).filter((name) => !told.has(name));
   if (missing.length === 0) return [];
   const { address } = places;
   const message = `${someOf(missing)} ${missing.length === 1 ? "is" : "are"} not sent to X2Istio by ConfigMap ${server.namespace}/${server.configMap}, so that VIPs have no names`;
-  const fix = address === undefined ? INSTALL : reverseFix(server, missing, address);
-  return [{ check, state: "warning", message, fix }];
+  const repair = address === undefined ? laterBlock(server, missing, INSTALL) : reverseFix(server, missing, address);
+  return [{ check, state: "warning", message, ...repair }];
 }
 
-function reverseFix(server: DnsServer, missing: readonly string[], address: string): string {
+function reverseFix(server: DnsServer, missing: readonly string[], address: string): Repair {
   const [first = ""] = missing;
   const hasBlock = server.blocks.some(({ zones }) => zones.some(({ name }) => missing.includes(name)));
   const from = routeOf(first, server).to.join(" ");

@@ -21,6 +21,7 @@ import { readyCount } from "../watch/claims.ts";
 import {
   toConfigMap,
   toEntry,
+  toHostRule,
   toIstio,
   toIstiodPod,
   toNode,
@@ -78,12 +79,18 @@ export async function readClusterFacts(client: KubeClient, options: FactsOptions
     serviceRanges: await known(() => readServiceRanges(list)),
     entries: await known(() => list("serviceentries", collectionPath(RESOURCES.ServiceEntry), toEntry)),
     sidecars: await known(() => list("sidecars", collectionPath(RESOURCES.Sidecar), toSidecar)),
-    tlsRules: await known(() => list("destinationrules", "/apis/networking.istio.io/v1/destinationrules", toTlsRule)),
+    tlsRules: await known(() => list("destinationrules", DESTINATION_RULES, toTlsRule)),
+    hostRules: await known(async () => [
+      ...(await list("virtualservices", collectionPath(RESOURCES.VirtualService), toHostRule("VirtualService"))),
+      ...(await list("destinationrules", DESTINATION_RULES, toHostRule("DestinationRule"))),
+    ]),
     corefiles: await known(() => readCorefiles(list, options)),
     dnsBackends: await known(() => readDnsBackends(list, services)),
     rights: await known(() => judge(client, options)),
   };
 }
+
+const DESTINATION_RULES = "/apis/networking.istio.io/v1/destinationrules";
 
 /** Lists everything at a path, in pages, and keeps what `toValue` makes of each object. */
 type Lister = <Value>(

@@ -3,6 +3,7 @@ import type {
   ConfigMapFact,
   ElectionFact,
   EntryFact,
+  HostRuleFact,
   IstiodPod,
   IstioFacts,
   NodeFact,
@@ -184,5 +185,19 @@ export function toTlsRule({ metadata = {}, spec }: RawObject): TlsRuleFact | und
     // A section without a mode has the first one of the API's.
     mode: fieldsOf(trafficPolicy).tls === undefined ? undefined : typeof mode === "string" ? mode : "DISABLE",
     isExported: seenBy.length === 0 || seenBy.includes("*"),
+  };
+}
+
+/** The hosts of a VirtualService for sidecars, or of a DestinationRule, of someone else; `undefined` for one of ours, and where there are none. */
+export function toHostRule(kind: HostRuleFact["kind"]): (raw: RawObject) => HostRuleFact | undefined {
+  return ({ metadata = {}, spec }) => {
+    if (metadata.labels?.[MANAGED_BY_LABEL] === MANAGED_BY) return undefined;
+    const { host, hosts, gateways } = fieldsOf(spec);
+    const named = kind === "VirtualService" ? stringsOf(hosts) : stringsOf([host]);
+    const bound = stringsOf(gateways);
+    // One for gateways alone says nothing of callers in the mesh.
+    if (named.length === 0 || (bound.length > 0 && !bound.includes("mesh"))) return undefined;
+    const { namespace = "", name = "" } = metadata;
+    return { kind, namespace, name, hosts: named.map((one) => one.toLowerCase()) };
   };
 }

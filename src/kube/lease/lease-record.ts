@@ -3,6 +3,10 @@ import type { RawObject } from "../client/raw.ts";
 
 /** Annotation of the Lease by which `apply --allow-deletes` reaches a live leader: `<registries>@<time>`. */
 export const ALLOW_DELETES_ANNOTATION = "x2istio.dev/allow-deletes";
+/** The same for `prune`. */
+export const PRUNE_ANNOTATION = "x2istio.dev/prune";
+/** The leader's answer to a `prune` of registries that it still has: the very mark. */
+export const PRUNE_REFUSED_ANNOTATION = "x2istio.dev/prune-refused";
 
 /** Annotation of the Lease: the digest of the configuration by which its holder decides. */
 export const CONFIG_ANNOTATION = "x2istio.dev/config";
@@ -12,8 +16,8 @@ export function leaseName(owner: string): string {
   return `x2istio-${owner}`;
 }
 
-/** A released brake: the deletes of these registries may go ahead. */
-export interface AllowDeletes {
+/** What an operator asked the leader for, about these registries. */
+export interface Mark {
   readonly registries: readonly string[];
   /** Milliseconds since the epoch by the API server's clock: when it was asked for. */
   readonly atMs: number;
@@ -30,15 +34,19 @@ export interface LeaseRecord {
   /** By the API server's clock, as far as its holder follows that. */
   readonly renewedMs: number | undefined;
   readonly transitions: number;
-  readonly allowDeletes: AllowDeletes | undefined;
+  /** A released brake: the deletes of these registries may go ahead. */
+  readonly allowDeletes: Mark | undefined;
+  /** What stands of these registries, which have left the configuration, is to go. */
+  readonly prune?: Mark | undefined;
+  readonly pruneRefused?: Mark | undefined;
   /** Of the configuration of whoever renewed it last; `undefined` from one that does not say it. */
   readonly config: string | undefined;
 }
 
 /** Read a coordination.k8s.io/v1 Lease. */
 export function parseLease(raw: RawObject): LeaseRecord {
-  const { holderIdentity, leaseDurationSeconds, renewTime, acquireTime, leaseTransitions } = fieldsOf(raw.spec);
   const annotations = stringMapOf(raw.metadata?.annotations);
+  const { holderIdentity, leaseDurationSeconds, renewTime, acquireTime, leaseTransitions } = fieldsOf(raw.spec);
   return {
     resourceVersion: raw.metadata?.resourceVersion ?? "",
     renewal: JSON.stringify([holderIdentity, renewTime, acquireTime, leaseTransitions]),
@@ -46,18 +54,20 @@ export function parseLease(raw: RawObject): LeaseRecord {
     durationMs: typeof leaseDurationSeconds === "number" ? leaseDurationSeconds * 1000 : 0,
     renewedMs: timeOf(renewTime),
     transitions: typeof leaseTransitions === "number" ? leaseTransitions : 0,
-    allowDeletes: parseAllowDeletes(annotations[ALLOW_DELETES_ANNOTATION]),
+    allowDeletes: parseMark(annotations[ALLOW_DELETES_ANNOTATION]),
+    prune: parseMark(annotations[PRUNE_ANNOTATION]),
+    pruneRefused: parseMark(annotations[PRUNE_REFUSED_ANNOTATION]),
     config: annotations[CONFIG_ANNOTATION],
   };
 }
 
 /** The annotation's text. */
-export function formatAllowDeletes({ registries, atMs }: AllowDeletes): string {
+export function formatMark({ registries, atMs }: Mark): string {
   return `${registries.join(",")}@${new Date(atMs).toISOString()}`;
 }
 
 /** Read the annotation; `undefined` when it is missing or malformed. */
-export function parseAllowDeletes(text: string | undefined): AllowDeletes | undefined {
+export function parseMark(text: string | undefined): Mark | undefined {
   const at = text?.lastIndexOf("@") ?? -1;
   const atMs = timeOf(text?.slice(at + 1));
   const registries =

@@ -1,13 +1,7 @@
 import { hasStatus } from "../client/kube-error.ts";
 import type { RawObject } from "../client/raw.ts";
 import type { LeaseApi } from "./lease-api.ts";
-import {
-  ALLOW_DELETES_ANNOTATION,
-  CONFIG_ANNOTATION,
-  formatAllowDeletes,
-  type LeaseRecord,
-  parseLease,
-} from "./lease-record.ts";
+import { CONFIG_ANNOTATION, formatMark, type LeaseRecord, type Mark, parseLease } from "./lease-record.ts";
 import { absenceSeen, isFree, isLeading, type LeaseState, recordSeen, renewed } from "./lease-state.ts";
 
 /** What a round of the election reads, writes and changes. */
@@ -43,11 +37,13 @@ export async function readLease({ lease, state }: LeaseRound): Promise<LeaseReco
   return undefined;
 }
 
-/** Put a mark on the Lease that lets its holder delete, whoever that is. */
-export async function markLease(round: LeaseRound, registries: readonly string[]): Promise<void> {
-  const { lease, state, serverMs } = round;
-  const annotations = { [ALLOW_DELETES_ANNOTATION]: formatAllowDeletes({ registries, atMs: serverMs() }) };
-  foldIn(state, await lease.patch("mark", { metadata: { annotations } }));
+/** Put marks on the Lease for its holder, whoever that is, or take them off. */
+export async function markLease(
+  { lease, state }: LeaseRound,
+  marks: Readonly<Record<string, Mark | undefined>>,
+): Promise<void> {
+  const texts = Object.entries(marks).map(([name, mark]) => [name, mark === undefined ? null : formatMark(mark)]);
+  foldIn(state, await lease.patch("mark", { metadata: { annotations: Object.fromEntries(texts) } }));
 }
 
 /** Whether another process leads by the same configuration as ours; `undefined` where none does, or either does not say its own. */

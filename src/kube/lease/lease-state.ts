@@ -11,7 +11,7 @@ export interface LeaseTimes {
 export interface LeaseListener {
   /** We lead from now on, or no more. */
   readonly onLeadership: (leads: boolean) => void;
-  /** The Lease carries another mark that allows deletes. */
+  /** The Lease carries another mark that asks its holder for something. */
   readonly onMark: (leads: boolean) => void;
 }
 
@@ -65,7 +65,9 @@ export function isLeading({ leadsUntilMs, monotonicMs }: LeaseState): boolean {
 export function recordSeen(state: LeaseState, record: LeaseRecord): void {
   const { seen, listener, identity, monotonicMs } = state;
   if (record.renewal !== seen?.renewal) state.renewalSeenMs = monotonicMs();
-  const isMarked = record.allowDeletes !== undefined && record.allowDeletes.atMs !== seen?.allowDeletes?.atMs;
+  const isMarked =
+    (record.allowDeletes !== undefined && record.allowDeletes.atMs !== seen?.allowDeletes?.atMs) ||
+    (record.prune !== undefined && record.prune.atMs !== seen?.prune?.atMs);
   state.seen = record;
   if (isMarked) listener.onMark(isLeading(state));
   if (record.holder !== identity) leadUntil(state, Number.NEGATIVE_INFINITY);

@@ -2,7 +2,7 @@ import { pause } from "../../async/back-off.ts";
 import type { Log } from "../../log.ts";
 import type { KubeClient } from "../client/client.ts";
 import { leaseApi } from "./lease-api.ts";
-import type { AllowDeletes } from "./lease-record.ts";
+import { ALLOW_DELETES_ANNOTATION, type Mark, PRUNE_ANNOTATION, PRUNE_REFUSED_ANNOTATION } from "./lease-record.ts";
 import { acquireOrRenew, giveUp, type LeaseRound, leaderConfig, markLease, readLease } from "./lease-round.ts";
 import { isFree, isHeldLive, isLeading, leaseState, released, untilNextRoundMs } from "./lease-state.ts";
 
@@ -47,13 +47,23 @@ export interface LeaseElector {
   /** Whether another process leads by the same configuration; `undefined` where none does, or it does not say. */
   leaderConfig(): "same" | "other" | undefined;
   /** Whose deletes were allowed, as last seen on the Lease. */
-  allowDeletes(): AllowDeletes | undefined;
+  allowDeletes(): Mark | undefined;
   /**
    * Ask the leader to let the deletes of these registries go ahead.
    *
    * @throws When the Lease cannot be written.
    */
   markAllowDeletes(registries: readonly string[]): Promise<void>;
+  /** What is to be pruned, as last seen on the Lease. */
+  prune(): Mark | undefined;
+  /**
+   * Ask the leader to delete what stands of these registries. Gives whether it has refused that since.
+   *
+   * @throws When the Lease cannot be read or written.
+   */
+  markPrune(registries: readonly string[]): Promise<() => Promise<boolean>>;
+  /** Take the mark to prune off, as that is done, or refused: then with that very mark. @throws When the Lease cannot be written. */
+  answerPrune(refused?: Mark): Promise<void>;
   /** Stop and let the next one take over at once. A failure is only logged: the Lease then runs out by itself. */
   release(): Promise<void>;
 }
@@ -95,7 +105,17 @@ export function leaseElector(options: LeaseOptions): LeaseElector {
     holder: () => (state.seen?.holder === "" ? undefined : state.seen?.holder),
     leaderConfig: () => leaderConfig(round),
     allowDeletes: () => state.seen?.allowDeletes,
-    markAllowDeletes: (registries) => markLease(round, registries),
+    markAllowDeletes: (registries) =>
+      markLease(round, { [ALLOW_DELETES_ANNOTATION]: { registries, atMs: round.serverMs() } }),
+    prune: () => state.seen?.prune,
+    async markPrune(registries) {
+      // As the annotation has it, so that the answer can be told from one to an earlier mark.
+      const atMs = Math.trunc(round.serverMs());
+      await markLease(round, { [PRUNE_ANNOTATION]: { registries, atMs } });
+      return async () => (await readLease(round))?.pruneRefused?.atMs === atMs;
+    },
+    // What is answered is not obeyed by who leads next, or with another configuration.
+    answerPrune: (refused) => markLease(round, { [PRUNE_ANNOTATION]: undefined, [PRUNE_REFUSED_ANNOTATION]: refused }),
     async release() {
       stopping.abort(new Error("the Lease is being released"));
       released(state);

@@ -33,6 +33,8 @@ export interface Catalog {
    * whole group; its other members make no objects and are not here.
    */
   readonly authorities: ReadonlyMap<string, Authority>;
+  /** Registries that are not among them, and of which nothing is to stand any more. */
+  readonly pruned?: ReadonlySet<string>;
   /**
    * Services past stage `outside` that no registry names in this pass, as they stand: why they could not be read, or `undefined` when
    * a complete read does not list them.

@@ -7,9 +7,11 @@ import { type IndexedStanding, isExposure } from "../standing.ts";
 /** Whether a complete read no longer lists a service. What could not be read is not gone, nor is what no configured registry speaks for. */
 export function isGone(
   key: ServiceKey,
-  { services, failed, authorities }: Pick<Catalog, "services" | "failed" | "authorities">,
+  { services, failed, authorities, pruned }: Pick<Catalog, "services" | "failed" | "authorities" | "pruned">,
 ): boolean {
-  return !services.has(key) && !failed.has(key) && authorities.get(registryOfKey(key))?.state === "complete";
+  const registry = registryOfKey(key);
+  const isKnown = authorities.get(registry)?.state === "complete" || pruned?.has(registry) === true;
+  return isKnown && !services.has(key) && !failed.has(key);
 }
 
 /**

@@ -82,7 +82,7 @@ export function* buildObjects(
     // Nothing stands of it yet, so nothing is kept; but it must not go unsaid.
     if (!standing.byService.has(key)) holds.push(serviceHold(key, registryOfKey(key), "unread", why));
   }
-  return { objects, kept, keptObjects, holds, built };
+  return { objects, kept, keptObjects, holds, built, ...(catalog.pruned && { pruned: catalog.pruned }) };
 }
 
 function addListed(state: State, key: ServiceKey, service: CatalogService): void {

@@ -35,6 +35,8 @@ export interface ObjectOptions {
 
 /** What should stand, and what is to be left alone. */
 export interface Desired {
+  /** Registries of which nothing is to stand any more. */
+  readonly pruned?: ReadonlySet<string>;
   /** By service, its entry first. */
   readonly objects: ReadonlyMap<ServiceKey, readonly OwnedObject[]>;
   /** Services whose objects all stay as they stand, with the reason (one hold each, also in `holds`). */

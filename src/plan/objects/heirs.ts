@@ -20,7 +20,7 @@ export interface Heir {
 
 /** What heirs are found by. */
 export interface HeirGround {
-  readonly catalog: Pick<Catalog, "services" | "failed" | "authorities">;
+  readonly catalog: Pick<Catalog, "services" | "failed" | "authorities" | "pruned">;
   readonly standing: Pick<IndexedStanding, "entries">;
   /** By service, what is another's with this pass. */
   readonly movesFrom: ReadonlyMap<ServiceKey, readonly Move[]>;

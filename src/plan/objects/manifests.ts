@@ -71,7 +71,7 @@ export function manifestsOf(
   const isRouted = common.carried.length > 0 && common.httpPorts.length > 0;
   return [
     entryOf(common, addresses),
-    ...(isRouted || isMoving(parts) ? [virtualServiceOf(common)] : []),
+    ...(isRouted || isMoving(parts) || isAnnouncing(common) ? [virtualServiceOf(common)] : []),
     ...(isRouted && common.rules.xds ? [companionOf(common)] : []),
     ...names.aliases.map((alias) => aliasOf(common, alias)),
   ];
@@ -79,6 +79,11 @@ export function manifestsOf(
 
 function isMoving({ stage }: Parts): boolean {
   return stage !== undefined && stage.stage !== "outside" && stage.claimant !== undefined;
+}
+
+/** Whether clients are to know a Service before any call is led there. */
+function isAnnouncing({ parts: { stage }, httpPorts }: Common): boolean {
+  return stage !== undefined && stage.announced.length > 0 && httpPorts.length > 0;
 }
 
 function entryOf(common: Common, addresses: readonly string[]): ServiceEntry {
@@ -111,10 +116,10 @@ function entryOf(common: Common, addresses: readonly string[]): ServiceEntry {
 function virtualServiceOf(common: Common): VirtualService {
   const { parts, rules, name, namespace, labels, annotations, ports, httpPorts, carried, clusterDomain } = common;
   const { host } = parts.names;
-  const { claimant, weight = 0, sni = [] } = parts.stage ?? {};
+  const { claimant, weight = 0, announced = [], sni = [] } = parts.stage ?? {};
   const routes = isMoving(parts)
-    ? stageRoutes(host, ports, { weight, claimant, sni }, clusterDomain)
-    : stageRoutes(host, httpPorts, { weight: 0, claimant: undefined, sni: [] }, clusterDomain);
+    ? stageRoutes(host, ports, { weight, claimant, announced, sni }, clusterDomain)
+    : stageRoutes(host, httpPorts, { weight: 0, claimant: undefined, announced, sni: [] }, clusterDomain);
   return {
     apiVersion: API_VERSIONS.VirtualService,
     kind: "VirtualService",

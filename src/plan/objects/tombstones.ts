@@ -41,6 +41,7 @@ export function unlistedService(
   const authority = catalog.authorities.get(registry);
   const failure = catalog.failed.get(key);
   if (authority === undefined) {
+    if (catalog.pruned?.has(registry) === true) return [];
     const message = `registry ${registry} is not configured any more, or merged into another; x2istio prune --registry ${registry} removes its objects`;
     return serviceHold(key, registry, "orphan", message, subject);
   }

@@ -14,6 +14,8 @@ import { isCompanion } from "../standing.ts";
 export interface PolicyOptions extends PolicySettings {
   /** Registries whose brake is released. */
   readonly allowDeletes: ReadonlySet<string>;
+  /** Registries of which nothing is to stand any more, whatever the mode. */
+  readonly pruned?: ReadonlySet<string>;
   readonly nowMs: number;
 }
 

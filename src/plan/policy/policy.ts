@@ -24,7 +24,7 @@ export function applyPolicy(
   options: PolicyOptions,
 ): PolicedPlan {
   const lists = { brakes: [] as Brake[], released: [] as Brake[] };
-  const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing) : plan;
+  const upserts = options.mode === "upsert-only" ? upsertOnly(plan, standing, options) : plan;
   const doubtful = doubtfulServices(upserts, standing, options);
   const { plan: braked, kept } = brakeServices(upserts, standing, authorities, doubtful, options, lists);
   const policed = brakeEndpoints(braked, standing, kept, options, lists);
@@ -43,12 +43,12 @@ function doubtfulServices(plan: Plan, standing: IndexedStanding, options: Policy
 }
 
 /** What goes with a service that vanished stays. An alias or a route that a listed service no longer asks for goes. */
-function upsertOnly(plan: Plan, standing: IndexedStanding): Plan {
+function upsertOnly(plan: Plan, standing: IndexedStanding, { pruned }: PolicyOptions): Plan {
   const vanishing = plan.update.filter(isVanishing);
   const entries = new Set([...standing.entries.values()].map(({ key }) => key));
   const ending = new Set(plan.delete.filter((change) => entries.has(change.standing.key)).map(serviceOf));
   const gone = plan.delete.filter((change) => {
-    if (isExposure(change.standing)) return false;
+    if (isExposure(change.standing) || pruned?.has(change.standing.registry) === true) return false;
     const service = serviceOf(change);
     return service === undefined || ending.has(service) || !standing.entries.has(service);
   });

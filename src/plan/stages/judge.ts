@@ -4,8 +4,8 @@ import type { ServiceKey } from "../../model/service.ts";
 import type { ForeignObject } from "../../model/standing.ts";
 import { isOlder } from "../names/foreign-names.ts";
 import { mayRoute } from "../objects/foreign-routes.ts";
-import { isInPlace, leadsIn, leadsOut } from "./in-place.ts";
-import { isForward, isSame, isSamePlace, nextPlace, OUTSIDE, type Place } from "./places.ts";
+import { isInPlace, knownAtMs, leadsIn, leadsOut } from "./in-place.ts";
+import { isForward, isSame, isSamePlace, leadsElsewhere, nextPlace, OUTSIDE, type Place } from "./places.ts";
 import { blockersOf, nameOf } from "./preconditions.ts";
 import { retireBlockers } from "./retire.ts";
 import type { Judged, StageState, Verdict } from "./stage-state.ts";
@@ -126,7 +126,18 @@ function stepOf(one: Case, request: StageRequest, next: Place): Verdict {
       return stay(one, request, [noWayOut(input), ...notReady], request);
     if (!leadsOut(input, standing)) return stay(one, request, shown);
   }
+  const settlesAtMs = settlesAt(one, next);
+  if (settlesAtMs > options.nowMs) return { ...stay(one, request, shown), settlesAtMs };
   return { next, request, blockers: shown, steppedBackFrom, refusedTo: undefined };
+}
+
+/** When calls may be led to `next` without a client that does not know it yet; at once where calls fail as long as they are not. */
+function settlesAt({ state, input, stepsBack }: Case, next: Place): number {
+  const { standing, options } = state;
+  const { at, claims } = input;
+  if (stepsBack || isAbandoned(state, at, claims) || !leadsElsewhere(at, next)) return options.nowMs;
+  const { clusterDomain, nowMs } = options;
+  return knownAtMs(input, standing, { next, isForward: isForward(at, next), clusterDomain, nowMs });
 }
 
 function unread({ catalog }: StageState, key: ServiceKey): readonly Blocker[] {

@@ -27,6 +27,11 @@ export function isForward(at: Place, next: Place): boolean {
   return isNew || next.weight > at.weight || STAGES.indexOf(next.stage) > STAGES.indexOf(at.stage);
 }
 
+/** Whether weights lead calls to something else, or in other shares. */
+export function leadsElsewhere(at: Place, next: Place): boolean {
+  return at.weight !== next.weight || (at.weight > 0 && !isSame(at.claimant, next.claimant));
+}
+
 /** Whether both are the same place. */
 export function isSamePlace(a: Place, b: Place): boolean {
   return a.stage === b.stage && a.weight === b.weight && (a.claimant === b.claimant || isSame(a.claimant, b.claimant));

@@ -143,7 +143,7 @@ function routeBlockers({ route, names: { host }, claim, clusterDomain }: StepInp
   const { kind, namespace, name } = route;
   return blocker(
     "route",
-    `${kind} ${namespace}/${name} routes ${host} already, and Istio uses only the older one: take ${host} out of it, or add ${serviceHost(claim, clusterDomain)} to its routes and move by it`,
+    `${kind} ${namespace}/${name} routes ${host} already, and Istio uses only the older one: take ${host} out of it, or add ${serviceHost(claim, clusterDomain)} to its routes, at first to one that no call takes, and move by it`,
   );
 }
 

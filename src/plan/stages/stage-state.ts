@@ -50,4 +50,6 @@ export interface Verdict {
   readonly blockers: readonly Blocker[];
   readonly refusedTo: StageRequest | undefined;
   readonly steppedBackFrom: string | undefined;
+  /** Set where the next step waits until all clients know where it leads. */
+  readonly settlesAtMs?: number;
 }

@@ -153,7 +153,7 @@ interface Known {
 function decisionOf(
   key: ServiceKey,
   { claim, entry, names }: Known,
-  { next, request, blockers, refusedTo, steppedBackFrom }: Verdict,
+  { next, request, blockers, refusedTo, steppedBackFrom, settlesAtMs }: Verdict,
 ): StageDecision {
   const { stage, weight, claimant } = next;
   const live = isSame(claim, claimant) ? claim?.live : undefined;
@@ -170,6 +170,20 @@ function decisionOf(
         : { stage: request.stage, weight: request.weight },
     addresses: isPast(stage) ? inside : [],
     sni: claimant === undefined ? [] : sni,
-    steppedBackFrom,
+    announced: entry === undefined ? [] : announcedOf(next, claim, blockers),
+    ...{ steppedBackFrom, settlesAtMs },
   };
+}
+
+/** From its claim until it is retired: whom calls are led to, or may be with the next step. */
+function announcedOf(
+  { stage, claimant }: Pick<StageDecision, "stage" | "claimant">,
+  claim: Claim | undefined,
+  blockers: readonly Blocker[],
+): readonly ClaimantRef[] {
+  if (stage === "retired") return [];
+  const led = claimant === undefined ? [] : [claimant];
+  // A registry that cannot be read for a while says nothing against the Service.
+  const isNext = claim !== undefined && !isSame(claim, claimant) && blockers.every(({ kind }) => kind === "registry");
+  return isNext ? [...led, { namespace: claim.namespace, name: claim.name }] : led;
 }

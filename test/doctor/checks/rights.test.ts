@@ -154,7 +154,7 @@ for (const { name, resource, verb, fix, namespace, only, owner = "main" } of mis
       found.map((one) => one.fix),
       [fix],
     );
-    assert.match(found[0]?.message ?? "", new RegExp(`^this user may not ${verb} ${resource}`));
+    assert.match(found[0]?.message ?? "", new RegExp(`^${settings.user} may not ${verb} ${resource}`));
   });
 
 test("doctor misses the right to fill entries written by hand only where there are some", () => {
@@ -168,4 +168,22 @@ test("doctor misses the right to fill entries written by hand only where there a
     return diagnose({ ...soundFacts, rights: known(judged), entries }, settings, known(installation), skip)[0]?.state;
   });
   assert.deepEqual(states, ["fine", "problem"]);
+});
+
+test("doctor says that the user who runs it lacks a right, and grants nobody else more", () => {
+  const rights = neededRights(settings).map((right) => ({ right, isAllowed: right.verb !== "delete" }));
+  const skip = CHECKS.filter((one) => one !== "rights");
+  for (const [user, who] of [
+    [undefined, "the user who runs doctor"],
+    ["jane@example.org", "jane@example.org"],
+  ] as const) {
+    const found = diagnose({ ...soundFacts, rights: known(rights) }, { ...settings, user }, known(installation), skip);
+    assert.ok(found.length > 0);
+    for (const { state, message, fix = "" } of found) {
+      assert.equal(state, "problem");
+      assert.ok(message.startsWith(`${who} may not delete `), message);
+      assert.doesNotMatch(fix, /kubectl apply/);
+      assert.match(fix, /as an administrator, or .*doctor --as system:serviceaccount:x2istio-system:x2istio/);
+    }
+  }
 });

@@ -145,6 +145,22 @@ test("tryAcquireOnce() ends with its signal while it watches", async (t) => {
   await assert.rejects(trying, /stop/);
 });
 
+test("markPrune() asks the holder, and tells whether that very question was refused", async (t) => {
+  const { api, elector, held } = setUp(t);
+  held("other", api.nowMs);
+  const [asks, leads] = [elector("asks"), elector("leads")];
+  const first = await asks.markPrune(["metal"]);
+  assert.deepEqual(asks.prune(), { registries: ["metal"], atMs: api.nowMs });
+  assert.equal(await first(), false);
+  await leads.answerPrune(asks.prune());
+  assert.deepEqual([await first(), asks.prune()], [true, undefined]);
+  api.nowMs += 1000;
+  const second = await asks.markPrune(["metal"]);
+  assert.deepEqual([await first(), await second()], [true, false]);
+  await leads.answerPrune();
+  assert.deepEqual([await first(), await second(), asks.prune()], [false, false, undefined]);
+});
+
 test("holder() and allowDeletes() are as last seen", async (t) => {
   const { api, elector, held, signal } = setUp(t);
   held("other", api.nowMs);

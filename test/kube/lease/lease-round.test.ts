@@ -3,7 +3,7 @@ import { type TestContext, test } from "node:test";
 import { KubeStatusError } from "../../../src/kube/client/kube-error.ts";
 import type { RawObject } from "../../../src/kube/client/raw.ts";
 import type { LeaseApi } from "../../../src/kube/lease/lease-api.ts";
-import { parseLease } from "../../../src/kube/lease/lease-record.ts";
+import { ALLOW_DELETES_ANNOTATION, parseLease } from "../../../src/kube/lease/lease-record.ts";
 import { acquireOrRenew, giveUp, type LeaseRound, markLease, readLease } from "../../../src/kube/lease/lease-round.ts";
 import { isFree, isLeading, leaseState, released } from "../../../src/kube/lease/lease-state.ts";
 
@@ -159,8 +159,9 @@ test("a mark on the Lease is no renewal of its holder", async (t) => {
   const us = world.member("us");
   assert.equal(await acquireOrRenew(us), false);
   world.ms += 10_000;
-  await markLease(us, ["dc1", "prod"]);
-  assert.deepEqual(us.state.seen?.allowDeletes, { registries: ["dc1", "prod"], atMs: SERVER_MS + world.ms });
+  const mark = { registries: ["dc1", "prod"], atMs: SERVER_MS + world.ms };
+  await markLease(us, { [ALLOW_DELETES_ANNOTATION]: mark });
+  assert.deepEqual(us.state.seen?.allowDeletes, mark);
   assert.equal(us.state.seen?.holder, "gone");
   world.ms += 5001;
   assert.equal(await acquireOrRenew(us), true);
@@ -271,7 +272,7 @@ test("giveUp() leaves the Lease to the next one at once, with its mark", async (
   const [us, next] = [world.member("us"), world.member("next")];
   await acquireOrRenew(us);
   assert.equal(await acquireOrRenew(next), false);
-  await markLease(next, ["dc1"]);
+  await markLease(next, { [ALLOW_DELETES_ANNOTATION]: { registries: ["dc1"], atMs: SERVER_MS } });
   await giveUp(us);
   assert.equal(isLeading(us.state), false);
   const { holderIdentity, leaseDurationSeconds } = world.spec();

@@ -120,8 +120,9 @@ test("untilNextRoundMs() renews on time, and does not wait long past the end of 
 test("recordSeen() tells of each mark once", (t) => {
   const { state, marks } = stateAt(t);
   const marked = (atMs: number) => ({ ...lease("other"), allowDeletes: { registries: ["dc1"], atMs } });
-  for (const record of [lease("other"), marked(1), marked(1), marked(2)]) recordSeen(state, record);
-  assert.deepEqual(marks, [false, false]);
+  const pruning = { ...marked(2), prune: { registries: ["metal"], atMs: 3 } };
+  for (const record of [lease("other"), marked(1), marked(1), marked(2), pruning, pruning]) recordSeen(state, record);
+  assert.deepEqual(marks, [false, false, false]);
 });
 
 const now = Date.UTC(2026, 0, 1);

@@ -707,7 +707,7 @@ test("buildObjects() makes the objects of an unchanged service anew when a mark 
   const stage: StageDecision = {
     ...{ service: KEY, registry: "dc1", stage: "split", weight: 10, claim: undefined, towards: undefined },
     ...{ claimant: { namespace: "shop", name: "orders-v2" }, refusedTo: undefined, blockers: [], addresses: [] },
-    ...{ sni: [], steppedBackFrom: undefined },
+    ...{ sni: [], announced: [], settlesAtMs: undefined, steppedBackFrom: undefined },
   };
   const third = buildObjects(catalog, naming, vips, never, { ...options, stages: new Map([[KEY, stage]]) }, memory);
   assert.deepEqual(keys(third), [`ServiceEntry/${MESH}/${HOST}`, `VirtualService/${MESH}/${HOST}`]);

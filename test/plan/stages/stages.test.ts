@@ -5,13 +5,14 @@ import type { BlockerKind, Claim, LiveClaimant } from "../../../src/model/claim.
 import { writeDemand } from "../../../src/model/demand.ts";
 import type { NameTable } from "../../../src/model/name-table.ts";
 import type { Manifest } from "../../../src/model/objects.ts";
+import { isAnnouncement } from "../../../src/plan/stages/stage-routes.ts";
 import { stageText } from "../../../src/plan/stages/stage-text.ts";
 import { decideStages } from "../../../src/plan/stages/stages.ts";
 import { securityRow } from "../../security/row.ts";
 import { sized } from "../../size.ts";
 import { buildNameTable, remembering } from "../at-once.ts";
 import { endpoints, foreign, HOUR_MS, MESH, NOW_MS, port, service } from "../build.ts";
-import { ask, claimOf, HOST, INSIDE, KEY, LEGACY, LIVE, type Moving, moving, RULES } from "../moving.ts";
+import { ask, BETWEEN_MS, claimOf, HOST, INSIDE, KEY, LEGACY, LIVE, type Moving, moving, RULES } from "../moving.ts";
 
 const OUTSIDE = { stage: "outside", alias: HOST, routes: { [HOST]: 100 } };
 const ALL_IN = { stage: "split 100", alias: HOST, routes: { [INSIDE]: 100 } };
@@ -63,6 +64,125 @@ for (const { from, to, by } of ways)
     move.claim(to);
     assert.deepEqual(await walk(move), by);
   });
+
+/** The hosts that each HTTP port's first route announces, and those that its second leads to. */
+function httpRoutes(move: Moving): readonly (readonly string[])[] {
+  const route = move.manifest("VirtualService");
+  const rules = route?.kind === "VirtualService" ? (route.spec.http ?? []) : [];
+  return rules.map((rule) => [
+    ...(isAnnouncement(rule) ? ["never"] : []),
+    ...rule.route.map(({ destination: { host, port: to }, weight }) => `${weight ?? "all"} ${host}:${to.number}`),
+  ]);
+}
+
+const announced = (...hosts: readonly string[]) => ["never", ...hosts.map((host) => `1 ${host}:8080`)];
+
+test("decideStages() announces a Service from its claim until it is retired, by a route that no call takes", async () => {
+  const move = await standingAt(ask("outside"));
+  const known = announced(HOST, INSIDE);
+  assert.deepEqual(httpRoutes(move), [known, [`all ${HOST}:8080`]]);
+  const route = move.manifest("VirtualService");
+  assert.ok(route?.kind === "VirtualService");
+  const never = { "x2istio-announced": {} };
+  assert.deepEqual(route.spec.http?.[0]?.match, [{ port: 8080, headers: never, withoutHeaders: never }]);
+  for (const [step, to] of [
+    [ask("split", 0), [`all ${HOST}:8080`]],
+    [ask("split", 10), [`90 ${HOST}:8080`, `10 ${INSIDE}:8080`]],
+    [ask("split", 100), [`all ${INSIDE}:8080`]],
+    [ask("inside"), [`all ${INSIDE}:8080`]],
+    [ask("outside"), [`all ${HOST}:8080`]],
+  ] as const) {
+    move.claim(step);
+    await move.settle();
+    assert.deepEqual(httpRoutes(move), [known, to], stageText(claimOf(step)));
+  }
+  move.claim(ask("inside"));
+  await move.settle();
+  move.rules = { ...RULES, retireAfter: "7d" };
+  move.said = [service("other")];
+  move.claim(ask("retired"));
+  await move.settle();
+  move.target.clockMs += 8 * 24 * HOUR_MS;
+  await move.settle();
+  assert.deepEqual([move.place().stage, httpRoutes(move)], ["retired", [[`all ${INSIDE}:8080`]]]);
+});
+
+test("decideStages() announces nobody who may not take the calls, and nobody whose claim is gone", async () => {
+  const move = await standingAt(ask("outside"));
+  const alone = [[`all ${HOST}:8080`]];
+  for (const claim of [undefined, withLive({ readyEndpoints: 0 }), inPort({ number: 80 })]) {
+    move.claim(claim);
+    await move.settle();
+    assert.deepEqual(httpRoutes(move), alone);
+    move.claim({});
+    await move.settle();
+    assert.deepEqual(httpRoutes(move), [announced(HOST, INSIDE), ...alone]);
+  }
+  move.rules = {};
+  await move.settle();
+  assert.deepEqual(httpRoutes(move), alone);
+});
+
+test("decideStages() gives a claimed service that has HTTP ports and no legacy names a VirtualService, and others none", async () => {
+  for (const [protocol, has] of [
+    ["GRPC", true],
+    ["TCP", false],
+  ] as const) {
+    const move = moving([service("orders", { ports: [port("main", 9000, protocol)] })]);
+    move.registry = { legacyNames: [] };
+    move.claim({ ...ask("outside"), ...inPort({ number: 9000, protocol }) });
+    await move.settle();
+    assert.equal(move.manifest("VirtualService") !== undefined, has, protocol);
+  }
+});
+
+/** Passes while the clock stands nearly still. */
+async function soon(move: Moving): Promise<void> {
+  for (let at = 0; at < 3; at++) {
+    move.target.clockMs -= BETWEEN_MS - 100;
+    await move.pass();
+  }
+}
+
+test("decideStages() leads no call to a Service before all clients can know it", async () => {
+  const move = moving();
+  await move.settle();
+  move.claim(ask("split", 10));
+  await soon(move);
+  assert.deepEqual([move.place(), httpRoutes(move)[0]], [OUTSIDE, announced(HOST, INSIDE)]);
+  const { settlesAtMs = 0, towards } = move.decide().stages.get(KEY) ?? {};
+  assert.deepEqual(towards, { stage: "split", weight: 10 });
+  assert.ok(settlesAtMs > move.target.clockMs && settlesAtMs <= move.target.clockMs + 5000);
+  await move.pass();
+  assert.deepEqual(move.place(), split(10));
+});
+
+test("decideStages() leads no call out before all clients know the old host by the alias again", async () => {
+  const move = await standingAt(ask("inside"));
+  move.claim(ask("outside"));
+  await soon(move);
+  assert.deepEqual(move.place(), ALL_IN);
+  await move.pass();
+  assert.deepEqual(move.place(), OUTSIDE);
+});
+
+test("decideStages() waits for no client while calls fail where they are", async () => {
+  const move = await standingAt(ask("inside"));
+  move.claim({ ...ask("inside"), ...unready });
+  await soon(move);
+  assert.deepEqual(move.place(), OUTSIDE);
+});
+
+test("decideStages() announces the next claimant before it gets calls", async () => {
+  const move = await standingAt(ask("inside"));
+  move.claim(undefined);
+  move.claim(ask("inside"), "orders-v3");
+  const next = "orders-v3.shop.svc.cluster.local";
+  await soon(move);
+  assert.deepEqual(httpRoutes(move), [announced(HOST, INSIDE, next), [`all ${INSIDE}:8080`]]);
+  await move.settle();
+  assert.deepEqual(httpRoutes(move), [announced(HOST, next), [`all ${next}:8080`]]);
+});
 
 test("decideStages() leads legacy names to the Service's address once it is inside, and the host to its VIP", async () => {
   const move = await standingAt(ask("inside"));
@@ -386,7 +506,8 @@ test("decideStages() counts a claim of the configuration, which is the operator'
 test("decideStages() moves a service in a folder by the configuration, and leaves its names where they are", async () => {
   const move = moving([service()], "folder");
   move.claim({ ...ask("inside"), source: "configuration", live: undefined });
-  assert.deepEqual(await walk(move), [OUTSIDE, ALL_IN, IN]);
+  // Its entry comes first, then what announces the Service.
+  assert.deepEqual(await walk(move), [OUTSIDE, OUTSIDE, ALL_IN, IN]);
   assert.deepEqual(addressesOf(move, LEGACY), addressesOf(move, HOST));
   move.claim(undefined);
   assert.deepEqual(await walk(move), [ALL_IN, OUTSIDE]);
@@ -556,6 +677,17 @@ test("decideStages() takes no weight down while an alias that could not be writt
   move.target.fault = () => undefined;
   await move.settle();
   assert.deepEqual(move.place(), split(50));
+});
+
+test("decideStages() leads no alias inside while a weight that could not be written leads out", async () => {
+  const move = await standingAt(ask("outside"));
+  move.claim(ask("inside"));
+  move.target.fault = (request) => (request.startsWith("update VirtualService/") ? "failed" : undefined);
+  for (let pass = 0; pass < 3; pass++) await move.pass();
+  assert.deepEqual(move.place(), { ...OUTSIDE, stage: "split 100" });
+  move.target.fault = () => undefined;
+  await move.settle();
+  assert.deepEqual(move.place(), IN);
 });
 
 test("decideStages() goes on where someone took an alias over", async () => {
@@ -797,6 +929,7 @@ test("whatever happens, weights and aliases never change in one pass, and nothin
         move.said = step.said === "failed" ? "connection refused" : [...orders, service("other")];
         for (let at = 0; at < step.passes; at++) {
           const before: Moment = move.place();
+          const known = httpRoutes(move).flat().join();
           let requests = 0;
           // Of the objects: a pass without a ledger is another matter.
           const fails = (request: string) => step.fails && !request.startsWith("ledger") && ++requests % 2 === 0;
@@ -804,6 +937,8 @@ test("whatever happens, weights and aliases never change in one pass, and nothin
           await move.pass();
           const after = move.place();
           assertSafe(before, after, step.isAllowed);
+          for (const host of Object.keys(after.routes))
+            assert.ok(host === HOST || known.includes(host), `calls go to ${host}, which was not announced: ${known}`);
         }
       }
     }),

@@ -57,7 +57,8 @@ test("insideAddresses() reads canonical addresses, of what is inside alone", () 
 test("stageAnnotations() writes what standingStage() reads", () => {
   const common = {
     ...{ service: KEY, registry: "dc1", claim: undefined, towards: undefined, refusedTo: undefined, blockers: [] },
-    ...{ claimant: { namespace: "shop", name: "orders-v2" }, sni: [], steppedBackFrom: undefined },
+    ...{ claimant: { namespace: "shop", name: "orders-v2" }, sni: [], announced: [], settlesAtMs: undefined },
+    steppedBackFrom: undefined,
   };
   for (const [stage, weight, addresses] of [
     ["split", 0, []],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { request } from "node:http";
 import { networkInterfaces } from "node:os";
 import { type TestContext, test } from "node:test";
-import { CONFIRM_HEADER, releasePath } from "../../src/http/brakes.ts";
+import { askPath, CONFIRM_HEADER } from "../../src/http/asks.ts";
 import { httpServer } from "../../src/http/server.ts";
 import { securityRow } from "../security/row.ts";
 
@@ -25,8 +25,21 @@ const cases: readonly Case[] = [
   { name: "reads nothing", method: "GET", want: /^405 / },
   { name: "takes no body", body: "{}", want: /^413 / },
   { name: "answers no other Host", headers: { ...named, host: "rebound.example.org" }, want: /^403 / },
-  { name: "says why it cannot", path: releasePath("dc2"), headers: { [CONFIRM_HEADER]: "dc2" }, want: /^409 no dc2$/m },
+  {
+    name: "says why it cannot",
+    path: askPath("release", "dc2"),
+    headers: { [CONFIRM_HEADER]: "dc2" },
+    want: /^409 no dc2$/m,
+  },
   { name: "knows no odd path", path: "/api/brakes/%E0/release", want: /^404 / },
+  { name: "prunes", path: askPath("prune", "dc1"), want: /^202 The next pass deletes what stands of dc1\.$/m },
+  {
+    name: "says why it prunes nothing",
+    path: askPath("prune", "dc2"),
+    headers: { [CONFIRM_HEADER]: "dc2" },
+    want: /^409 dc2 is there$/m,
+  },
+  { name: "asks for the header to prune, too", path: askPath("prune", "dc1"), headers: {}, want: /^400 / },
 ];
 
 const strangers: readonly Case[] = [
@@ -39,7 +52,7 @@ const hasIPv6 = Object.values(networkInterfaces()).some((all) => all?.some(({ fa
 const ADDRESSES = ["127.0.0.1", "0.0.0.0", ...(hasIPv6 ? ["::"] : [])];
 for (const one of cases)
   for (const address of ADDRESSES)
-    test(`a brake over HTTP on ${address}: ${one.name}`, (t) => isAnswered(t, address, one));
+    test(`what is asked for over HTTP on ${address}: ${one.name}`, (t) => isAnswered(t, address, one));
 for (const one of strangers)
   for (const address of ADDRESSES)
     test(
@@ -55,7 +68,7 @@ for (const one of strangers)
     );
 
 async function isAnswered(t: TestContext, address: string, asked: Case): Promise<void> {
-  const { name, method = "POST", path = releasePath("dc1"), headers = named, body, from, want } = asked;
+  const { name, method = "POST", path = askPath("release", "dc1"), headers = named, body, from, want } = asked;
   const released: string[] = [];
   const server = await httpServer({
     listen: { address, port: 0 },
@@ -68,6 +81,10 @@ async function isAnswered(t: TestContext, address: string, asked: Case): Promise
         if (registry !== "dc1") throw new Error(`no ${registry}`);
         released.push(registry);
       },
+      async prune(registry) {
+        if (registry !== "dc1") throw new Error(`${registry} is there`);
+        released.push(`all of ${registry}`);
+      },
     },
   });
   t.after(() => server.stop());
@@ -79,5 +96,5 @@ async function isAnswered(t: TestContext, address: string, asked: Case): Promise
   });
   sent.on("error", reject).end(body);
   assert.match(await promise, want);
-  assert.deepEqual(released, name === "releases" ? ["dc1"] : []);
+  assert.deepEqual(released, name === "releases" ? ["dc1"] : name === "prunes" ? ["all of dc1"] : []);
 }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { ReadError } from "../../src/errors.ts";
 import { isServiceName } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
-import type { ServiceRead, SkippedService } from "../../src/model/adapter.ts";
+import type { ServiceRead, SkipKind, SkippedService } from "../../src/model/adapter.ts";
 import { type Service, serviceKey } from "../../src/model/service.ts";
 import { nameFilter } from "../globs.ts";
 import type { Intern } from "../intern.ts";
@@ -16,7 +16,9 @@ import type { RawApp } from "./reply.ts";
 export interface Listing {
   /** In the order of their names; one that has not moved is the same object as before. */
   readonly services: readonly ServiceRead[];
-  readonly skipped: { readonly filter: number; readonly name: number };
+  /** Applications that the operator does not want, that are pods, or that have no name that a service can have. */
+  readonly skipped: Readonly<Partial<Record<SkipKind, number>>>;
+  /** Some of them. */
   readonly skippedServices: readonly SkippedService[];
 }
 
@@ -33,12 +35,11 @@ export function lister(
 ): (apps: readonly RawApp[], isSettling: boolean) => Listing {
   const { namespace, address } = options;
   const isWanted = nameFilter(options.services);
-  const mapping = { ...options, rules: compileRules({ ports: [], ...options }, true), pool };
+  const mapping = { ...options, rules: compileRules(options, true) };
   /** Instances of the last good list, by application. */
   let listed: ReadonlyMap<string, ReadonlySet<string>> = new Map();
   let known: ReadonlyMap<string, Service> = new Map();
 
-  /** `undefined` for one of which all instances are left out by the operator's rules. */
   function readOf(name: string, parts: readonly RawApp[], isSettling: boolean): ServiceRead | undefined {
     const key = serviceKey(registry, namespace, name);
     const failed = (what: string): ServiceRead => ({
@@ -53,7 +54,7 @@ export function lister(
     if (isSettling && lost > 0)
       return failed(`its server answers since a moment ago and lists ${lost} instances less, which may come back`);
     const place = { registry, namespace, name, source: `${address[0]}/apps/${encodeURIComponent(name)}` };
-    const service = toService(place, instances, mapping);
+    const service = toService(place, instances, mapping, pool);
     if (service === undefined) return undefined;
     const before = known.get(name);
     return { state: "ok", service: before !== undefined && isDeepStrictEqual(before, service) ? before : service };
@@ -61,14 +62,18 @@ export function lister(
 
   return (apps, isSettling) => {
     const byName = Map.groupBy(apps, ({ name }) => lowerCase(name));
-    const names = [...byName.keys()];
-    const nameless = names.filter((name) => !isServiceName(name));
-    const unwanted = names.filter((name) => isServiceName(name) && !isWanted(name));
+    const told: SkippedService[] = [...byName.keys()].flatMap((name) => {
+      if (!isServiceName(name)) return [namelessService(namespace, name)];
+      return isWanted(name) ? [] : [unwantedService(namespace, name)];
+    });
     const ours = [...byName].filter(([name]) => isServiceName(name) && isWanted(name));
     const read = ours
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .flatMap(([name, parts]) => {
         const one = readOf(name, parts, isSettling);
+        if (one === undefined) told.push({ name: `${namespace}/${name}`, kind: "filter", why: OUTSIDE });
+        if (one?.state === "ok" && one.service.podsOnly === true)
+          told.push({ name: `${namespace}/${name}`, kind: "kubernetes", why: PODS_ONLY });
         return one === undefined ? [] : [{ name, parts, read: one }];
       });
     const good = read.flatMap(({ name, parts, read: { state } }) =>
@@ -83,17 +88,21 @@ export function lister(
         return service === undefined ? [] : [[name, service] as const];
       }),
     );
-    return {
-      services: read.map((one) => one.read),
-      skipped: { filter: unwanted.length + ours.length - read.length, name: nameless.length },
-      skippedServices: [
-        ...nameless.map((name) => namelessService(namespace, name)),
-        ...unwanted.map((name) => unwantedService(namespace, name)),
-      ].slice(0, MOST_SKIPPED),
-    };
+    return { services: read.map((one) => one.read), ...countedSkips(told) };
   };
 }
 
 function idsOf(parts: readonly RawApp[]): ReadonlySet<string> {
   return new Set(parts.flatMap(({ instances = [] }) => instances.map(({ id }) => id)));
+}
+
+const OUTSIDE = "the registry's option instances leaves all its instances out";
+const PODS_ONLY = "all its instances are pods, which a bridge registered";
+
+function countedSkips(told: readonly SkippedService[]): Pick<Listing, "skipped" | "skippedServices"> {
+  const count = (kind: SkipKind) => told.filter((one) => one.kind === kind).length;
+  return {
+    skipped: { filter: count("filter"), kubernetes: count("kubernetes"), name: count("name") },
+    skippedServices: told.slice(0, MOST_SKIPPED),
+  };
 }

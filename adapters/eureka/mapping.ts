@@ -1,22 +1,22 @@
 import { addressAndPort, parseAddress } from "../../src/istio/address.ts";
 import { refusedLabel } from "../../src/istio/labels.ts";
-import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS } from "../../src/istio/limits.ts";
+import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import type { Endpoint, LeftOut, Service, ServiceAlias, ServicePort } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
 import {
   DUPLICATE,
   endpointOf,
-  fewLabels,
   fewNotes,
   judgedTogether,
   MOST_LEFT_OUT,
   PAST_LIMIT,
   type ServicePlace,
 } from "../mapping.ts";
+import type { Instance as SharedInstance } from "../shapes/instance.ts";
 import { bridgeMark } from "../shapes/marks.ts";
-import { statedProtocol } from "../shapes/protocol.ts";
 import type { Rules } from "../shapes/rules.ts";
+import { toService as sharedService } from "../shapes/service.ts";
 import { shorten } from "../text.ts";
 import type { EurekaOptions } from "./options.ts";
 import type { RawInstance } from "./reply.ts";
@@ -25,7 +25,7 @@ import type { RawInstance } from "./reply.ts";
 export type MappingOptions = Pick<
   EurekaOptions,
   "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region" | "labels"
-> & { readonly rules: Rules; readonly pool: Intern };
+> & { readonly rules: Rules };
 
 /** The two ports that an instance can have. */
 const KINDS = ["plain", "secure"] as const;
@@ -40,35 +40,44 @@ interface Instance {
   readonly region: string | undefined;
   readonly zone: string | undefined;
   readonly vips: readonly string[];
+  readonly meta: Readonly<Record<string, string>>;
   readonly out?: LeftOut;
   readonly isUnhealthy?: true;
 }
 
 /**
- * The service that the instances of an application make; `undefined` when the operator's rules leave all of them out. Their order says
+ * The service that the instances of an application make; `undefined` where the operator's rules leave all of them out. Their order says
  * nothing.
  */
 export function toService(
   place: ServicePlace,
-  all: readonly RawInstance[],
+  raw: readonly RawInstance[],
   options: MappingOptions,
+  pool: Intern,
 ): Service | undefined {
+  const { rules, allUnhealthy } = options;
+  const own = rules.of(place.name);
   const notes = new Set<string>();
-  const { pool } = options;
-  const judgedOut = all.map((one) => ({ one, out: whyNotOurs(one, options.rules) }));
-  const raw = judgedOut.flatMap(({ one, out }) => (out === undefined ? [one] : []));
-  const besides = judgedOut.flatMap(({ out }) => out ?? []).sort(byAddress);
-  const isOnlyPods = raw.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
-  if (raw.length === 0 && all.length > 0 && !isOnlyPods) return undefined;
   if (raw.some(({ isOverdue }) => isOverdue))
     notes.add(
       "instances have not renewed their leases for long and are listed as UP: the server may be in self-preservation, and they may be gone",
     );
-  const read = raw.map((one) => toInstance(one, options, notes)).sort(byPlace);
-  const instances = judgedTogether(read, options.allUnhealthy, notes);
-  const ports = settlePorts(instances, options.rules.of(place.name).protocol, notes);
+  const besides = raw.flatMap((one) => besidesOf(one, rules) ?? []);
+  const read = raw
+    .filter((one) => besidesOf(one, rules) === undefined)
+    .map((one) => toInstance(one, options, pool, notes))
+    .sort(byPlace);
+  const isOnlyPods = read.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
+  if (read.length === 0 && raw.length > 0 && !isOnlyPods) return undefined;
+  if (own.apart.length > 0 || own.rest !== undefined) {
+    const shared = read.map((one) => asShared(one, own.protocol));
+    const service = sharedService(place, shared, besides, { pool, rules, allUnhealthy });
+    return { ...service, aliases: aliasesOf(place, read), notes: fewNotes([...notes, ...service.notes]) };
+  }
+  const instances = judgedTogether(read, allUnhealthy, notes);
+  const ports = settlePorts(instances, own.protocol, notes);
   const endpoints = new Map<string, Endpoint>();
-  const leftOut: LeftOut[] = besides.slice(0, MOST_LEFT_OUT);
+  const leftOut = besides.slice(0, MOST_LEFT_OUT).sort((a, b) => (a.address < b.address ? -1 : 1));
   for (const instance of instances) {
     const out = instance.out ?? addEndpoint(instance, ports, endpoints, pool);
     if (out !== undefined && leftOut.length < MOST_LEFT_OUT) leftOut.push({ ...out, reason: pool.text(out.reason) });
@@ -86,7 +95,35 @@ export function toService(
   };
 }
 
-function toInstance(raw: RawInstance, options: MappingOptions, notes: Set<string>): Instance {
+/** Why an instance is none of the application's own: a pod, or left out by the operator's rules. */
+function besidesOf(raw: RawInstance, rules: Rules): LeftOut | undefined {
+  const { address = "" } = placeOf(raw);
+  const shown = shorten(addressAndPort(address || raw.ipAddr || raw.hostName, raw.port || raw.securePort));
+  const mark = bridgeMark(raw.metadata);
+  if (mark !== undefined) return { address: shown, kind: "kubernetes", reason: mark };
+  const why = rules.whyOut({ address, tags: [], meta: raw.metadata });
+  return why === undefined ? undefined : { address: shown, kind: "filter", reason: why };
+}
+
+/** Where the operator says what the ports are, the plain one is the instance's own. */
+function asShared(
+  { ports, protocol, labels, region, zone, vips: _, ...rest }: Instance,
+  fallback = "HTTP",
+): SharedInstance {
+  const plain = ports.plain === undefined ? [] : [{ number: ports.plain, protocol: protocol ?? fallback }];
+  const secure = ports.secure === undefined ? [] : [{ name: "https", number: ports.secure, protocol: "HTTPS" }];
+  return {
+    ...rest,
+    ports: [...plain, ...secure],
+    tags: [],
+    notes: [],
+    ...(labels === undefined ? {} : { labels }),
+    ...(region === undefined ? {} : { region }),
+    ...(zone === undefined ? {} : { zone }),
+  };
+}
+
+function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, notes: Set<string>): Instance {
   const parsed = placeOf(raw);
   const ports = {
     ...(isPort(raw.port) ? { plain: raw.port } : {}),
@@ -97,17 +134,17 @@ function toInstance(raw: RawInstance, options: MappingOptions, notes: Set<string
   const out = health ?? unusable;
   const shown = addressAndPort(raw.ipAddr || raw.hostName, raw.port || raw.securePort);
   const { [options.protocolMeta]: stated, [options.versionMeta]: version } = raw.metadata;
-  const said: string[] = [];
-  const protocol = statedProtocol(stated, "", said) ?? (said.length > 0 ? "TCP" : undefined);
-  const labels = labelsOf(raw.metadata, version, options.labels ?? {}, said);
-  for (const note of said) notes.add(note);
+  const protocol = stated === undefined ? undefined : protocolOf(stated);
+  if (stated !== undefined && protocol === undefined)
+    notes.add(`protocol ${shorten(stated)} is not known to Istio: HTTP`);
   return {
     id: raw.id,
     address: parsed.address ?? raw.ipAddr,
     ports,
     protocol,
-    labels: Object.keys(labels).length === 0 ? undefined : options.pool.record(labels),
-    ...localityOf(raw, options, notes),
+    labels: labelsOf({ ...chosen(raw.metadata, options.labels), version }, pool, notes),
+    meta: raw.metadata,
+    ...localityOf(raw, options, pool, notes),
     vips: raw.vips.map(lowerCase),
     ...(out === undefined ? {} : { out: { ...out, address: shorten(shown) } }),
     ...(health?.kind === "health" && raw.status !== "STARTING" && unusable === undefined ? { isUnhealthy: true } : {}),
@@ -137,36 +174,35 @@ function whyUnusable(
   return Object.keys(ports).length === 0 ? { kind: "port", reason: "it has no port that is enabled" } : undefined;
 }
 
-function labelsOf(
+/** Metadata that the operator wants as labels, by what these are called. */
+function chosen(
   metadata: RawInstance["metadata"],
-  version: string | undefined,
-  wanted: Readonly<Record<string, string>>,
-  notes: string[],
-): Readonly<Record<string, string>> {
-  const found = Object.entries(wanted).flatMap(([key, label]) =>
-    Object.hasOwn(metadata, key) ? [[label, metadata[key] ?? ""] as const] : [],
+  labels: EurekaOptions["labels"] = {},
+): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(labels).map(([key, label]) => [label, Object.hasOwn(metadata, key) ? metadata[key] : undefined]),
   );
-  if (version !== undefined && version !== "") found.push(["version", version]);
-  const usable = found.filter(([key, value]) => {
-    const why = refusedLabel(key, value);
-    if (why !== undefined) notes.push(`label ${shorten(`${key}: ${value}`)} is dropped: ${why}`);
-    return why === undefined;
-  });
-  return fewLabels(usable, notes);
 }
 
-/** Why an instance is none of this registry's own, or not wanted. */
-function whyNotOurs(raw: RawInstance, rules: Rules): LeftOut | undefined {
-  const address = shorten(addressAndPort(raw.ipAddr || raw.hostName, raw.port || raw.securePort));
-  const mark = bridgeMark(raw.metadata);
-  if (mark !== undefined) return { address, kind: "kubernetes", reason: mark };
-  const why = rules.whyOut({ address: placeOf(raw).address ?? "", tags: [], meta: raw.metadata });
-  return why === undefined ? undefined : { address, kind: "filter", reason: why };
+function labelsOf(
+  given: Readonly<Record<string, string | undefined>>,
+  pool: Intern,
+  notes: Set<string>,
+): Instance["labels"] {
+  const usable = Object.entries(given).filter((one): one is [string, string] => {
+    const [key, value] = one;
+    if (value === undefined || value === "") return false;
+    const why = refusedLabel(key, value);
+    if (why !== undefined) notes.add(`label ${key}: ${shorten(value)} is dropped: ${why}`);
+    return why === undefined;
+  });
+  return usable.length === 0 ? undefined : pool.record(Object.fromEntries(usable));
 }
 
 function localityOf(
   { availabilityZone, metadata }: RawInstance,
-  { zoneMeta, region, pool }: MappingOptions,
+  { zoneMeta, region }: MappingOptions,
+  pool: Intern,
   notes: Set<string>,
 ): Pick<Instance, "region" | "zone"> {
   const none = { region: undefined, zone: undefined };
@@ -208,7 +244,7 @@ function settlePorts(
   for (const kind of kept) {
     const number = lowest(instances, kind, settled);
     if (number === undefined) continue;
-    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback, notes);
+    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback ?? "HTTP", notes);
     settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
   }
   return settled;
@@ -219,8 +255,8 @@ function lowest(instances: readonly Instance[], kind: Kind, settled: readonly Se
   return numbers.find((number) => settled.every(({ port }) => port.number !== number));
 }
 
-/** What most instances state; HTTP where none does, as Eureka's clients call by URL. */
-function agreed(instances: readonly Instance[], fallback = "HTTP", notes: Set<string>): string {
+/** What most instances state. @param fallback HTTP where nobody says otherwise, as Eureka's clients call by URL */
+function agreed(instances: readonly Instance[], fallback: string, notes: Set<string>): string {
   const votes = new Map<string, number>();
   for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
   const [[winner] = [fallback], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
@@ -272,8 +308,4 @@ function byPlace(a: Instance, b: Instance): number {
   if (a.address !== b.address) return a.address < b.address ? -1 : 1;
   const [one, other] = [a, b].map(({ ports }) => ports.plain ?? ports.secure ?? 0) as [number, number];
   return one - other || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
-}
-
-function byAddress(a: LeftOut, b: LeftOut): number {
-  return a.address < b.address ? -1 : Number(a.address > b.address);
 }

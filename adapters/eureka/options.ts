@@ -3,8 +3,6 @@ import { isNamePart } from "../../src/istio/limits.ts";
 import { duration, isDistinct, isServerUrl, nameGlobs } from "../options.ts";
 import { ruleFields } from "../shapes/rules.ts";
 
-const { protocols, instances, labels } = ruleFields;
-
 const text = z.string().min(1);
 const namePart = z
   .string()
@@ -36,6 +34,7 @@ export const eurekaFields = z.strictObject({
   namespace: namePart.default("default"),
   /** Of applications, in lower case. */
   services: nameGlobs,
+  ...ruleFields,
   basicAuth: basicAuth.optional(),
   /** PEM files, relative to the configuration's folder. */
   tls: z
@@ -44,9 +43,6 @@ export const eurekaFields = z.strictObject({
     .optional(),
   /** Of an application of which no instance is UP; Eureka's own clients call none. */
   allUnhealthy: z.enum(["drop", "keep"]).default("drop"),
-  protocols,
-  instances,
-  labels,
   protocolMeta: text.default("protocol"),
   versionMeta: text.default("version"),
   zoneMeta: text.default("zone"),

@@ -150,7 +150,7 @@ function partByProtocol(registrations: readonly Registration[]): ReadonlyMap<Reg
  * Whether numbers are those of a program's ports, and not what a scheduler happened to give: of those that share an address, at least
  * half are on another address too.
  */
-export function isOfSeveralPorts(registrations: readonly Pick<Registration, "address" | "number">[]): boolean {
+function isOfSeveralPorts(registrations: readonly Pick<Registration, "address" | "number">[]): boolean {
   const addresses = new Map<number, Set<string>>();
   const numbers = new Map<string, Set<number>>();
   for (const { address, number } of registrations) {
@@ -163,7 +163,7 @@ export function isOfSeveralPorts(registrations: readonly Pick<Registration, "add
 }
 
 /** The sentence for a service of which nobody can tell which port is which. */
-export function whyUndecided(registrations: readonly Pick<Registration, "number">[]): string {
+function whyUndecided(registrations: readonly Pick<Registration, "number">[]): string {
   const numbers = [...new Set(registrations.map(({ number }) => number))].sort((a, b) => a - b);
   const some = numbers.slice(0, 4).join(", ") + (numbers.length > 4 ? ", …" : "");
   return shorten(

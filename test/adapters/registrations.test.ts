@@ -352,9 +352,9 @@ const shapes: readonly (readonly [name: string, service: Service | undefined, wa
     "tcp-amqp 5672 TCP, http-management 15672 HTTP | 192.0.2.1",
   ],
   [
-    "polaris: etcd",
+    "polaris: etcd, whose ports are the same to its clients",
     polaris({}, "", ...["192.0.2.1", "192.0.2.2"].flatMap((host) => [2379, 2380].map((port) => ({ host, port })))),
-    "held: its instances have the ports 2379",
+    "tcp 2379 TCP | 192.0.2.1 tcp:2380 w100, 192.0.2.1 w100, 192.0.2.2 tcp:2380 w100, 192.0.2.2 w100",
   ],
   [
     "polaris: etcd by rules",

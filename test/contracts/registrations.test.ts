@@ -18,8 +18,7 @@ test("plan and explain tell what is passed over, what a rule did, and what is to
   server.register({ service: "canary", host: "192.0.2.9", port: 80 });
   server.register({ service: "orders", host: "192.0.2.1", port: 9080 });
   server.register({ service: "orders", host: "192.0.2.2", port: 9080, metadata: { env: "old" } });
-  for (const host of ["192.0.2.3", "192.0.2.4"])
-    for (const port of [2379, 2380]) server.register({ service: "etcd", host, port });
+  server.register({ service: "bare", host: "192.0.2.3", port: 0 });
   server.register({ namespace: "production", service: "stock", host: "192.0.2.5", port: 80 });
   const registry = {
     ...{ kind: "polaris", name: "prod", address: server.address, namespaces: ["default", "Production"] },
@@ -31,7 +30,7 @@ test("plan and explain tell what is passed over, what a rule did, and what is to
 
   const plan = await x2istio("plan");
   assert.match(plan.stdout, /no service is listed in namespace Production; namespaces with services are .*production/);
-  assert.match(plan.stdout, /etcd.*2379, 2380.*option ports, by tag, meta or registered/);
+  assert.match(plan.stdout, /bare.*none of its instances states a port.* a rule in ports of registry prod/);
   assert.doesNotMatch(plan.stdout, /\bpod\b/);
 
   const orders = await x2istio("explain", "orders");

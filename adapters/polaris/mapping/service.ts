@@ -13,7 +13,6 @@ import {
 } from "../../mapping.ts";
 import type { Instance as SharedInstance } from "../../shapes/instance.ts";
 import { protocolName } from "../../shapes/protocol.ts";
-import { isOfSeveralPorts, whyUndecided } from "../../shapes/roles.ts";
 import { portRuleFor, type ServiceRules } from "../../shapes/rules.ts";
 import { toService as sharedService } from "../../shapes/service.ts";
 import type { RawInstance } from "../client/reply.ts";
@@ -46,7 +45,6 @@ export function toService(
   const instances = judgedTogether(all, allUnhealthy, notes);
   const groups = settlePorts(instances, own.protocol, notes);
   const { endpoints, out } = endpointsOf(instances, groups, pool);
-  const undecided = groups.map(undecidedPorts).find((why) => why !== undefined);
   const service: Service = {
     ...place,
     ports: groups.map(({ port }) => port),
@@ -55,15 +53,9 @@ export function toService(
     metadata: {},
     legacyNames: [],
     notes: fewNotes([...notes]),
-    ...(undecided === undefined ? {} : { undecided }),
     ...(isOnlyPods ? { podsOnly: true as const } : {}),
   };
   return withDeclared(service, declared, own);
-}
-
-function undecidedPorts({ instances }: PortGroup): string | undefined {
-  const places = instances.map(({ address, port }) => ({ address, number: port }));
-  return isOfSeveralPorts(places) ? whyUndecided(places) : undefined;
 }
 
 function asShared({ port, protocol, weight, ...rest }: Instance): SharedInstance {

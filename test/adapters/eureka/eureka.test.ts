@@ -28,11 +28,7 @@ test("read() gives applications in lower case, and passes over what is not wante
   ];
   const snapshot = await read(registryAt(t, stub.address, { services: { exclude: ["test-*"] } }));
   assert.deepEqual(Object.keys(services(snapshot)), ["orders", "stock_keeper"]);
-  assert.deepEqual(snapshot.skipped, { filter: 1, name: 0 });
-  assert.deepEqual(
-    snapshot.skippedServices?.map(({ name }) => name),
-    ["default/test-1"],
-  );
+  assert.deepEqual(snapshot.skipped, { filter: 1, kubernetes: 0, name: 0 });
   assert.equal(snapshot.caseless, true);
   assert.equal(snapshot.incomplete, undefined);
   const { accept, "accept-encoding": encoding = "" } = stub.asked.at(-1)?.headers ?? {};

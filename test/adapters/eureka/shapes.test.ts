@@ -18,10 +18,8 @@ function made(instances: unknown, given: EurekaOptions = options()): Service {
   const [app] = parseApps(json(answer([{ name: "ORDERS", instance: instances }])));
   assert.ok(app?.instances !== undefined, JSON.stringify(app));
   const place = { registry: "spring", namespace: "default", name: "orders", source: "a test" };
-  const mapping = { ...given, rules: compileRules({ ports: [], ...given }, true), pool: intern() };
-  const service = toService(place, app.instances, mapping);
-  assert.ok(service !== undefined);
-  return service;
+  const service = toService(place, app.instances, { ...given, rules: compileRules(given, true) }, intern());
+  return service ?? assert.fail("all of its instances are left out");
 }
 
 const http = { name: "http", number: 8080, protocol: "HTTP", observed: true };
@@ -182,32 +180,8 @@ const shapes: readonly Shape[] = [
   {
     name: "a protocol that nobody knows",
     instances: [one({ metadata: { protocol: "carrier-pigeon" } })],
-    ports: [{ ...http, name: "tcp", protocol: "TCP" }],
     endpoints: [at("192.0.2.1")],
-    notes: /protocol carrier-pigeon is not known to Istio: TCP/,
-  },
-  {
-    name: "what the operator leaves out, and what a bridge registered",
-    instances: [
-      one({ metadata: { env: "canary" } }),
-      one({}, "192.0.2.2"),
-      one({ metadata: { "external-source": "kubernetes" } }, "192.0.2.3"),
-      one({}, "198.51.100.1"),
-    ],
-    options: { instances: { include: [{ cidr: "192.0.2.0/24" }], exclude: [{ meta: "env=canary" }] } },
-    endpoints: [at("192.0.2.2")],
-    out: [
-      ["192.0.2.1:8080", "filter", "instances.exclude[0] of the registry leaves it out"],
-      ["192.0.2.3:8080", "kubernetes", "registered from Kubernetes by consul-k8s"],
-      ["198.51.100.1:8080", "filter", "instances.include of the registry has it not"],
-    ],
-  },
-  {
-    name: "metadata as labels, and a protocol for all",
-    instances: [one({ metadata: { team: "shop", "aws:id": "x" } })],
-    options: { labels: { team: "team" }, protocols: [{ service: "ORD*", protocol: "grpc" }] },
-    ports: [{ ...http, name: "grpc", protocol: "GRPC" }],
-    endpoints: [at("192.0.2.1", { labels: { team: "shop" } })],
+    notes: /protocol carrier-pigeon is not known to Istio: HTTP/,
   },
   {
     name: "several VIP addresses",
@@ -256,19 +230,6 @@ for (const shape of shapes)
     assert.deepEqual(made([shape.instances].flat().toReversed(), options(shape.options)), service, "in any order");
   });
 
-test("an application of which all instances are left out is not listed, one of pods only is, without endpoints", () => {
-  const read = (fields: object, given: EurekaOptions) => {
-    const [app] = parseApps(json(answer({ name: "ORDERS", instance: one(fields) })));
-    const place = { registry: "spring", namespace: "default", name: "orders", source: "a test" };
-    const mapping = { ...given, rules: compileRules({ ports: [], ...given }, true), pool: intern() };
-    return toService(place, app?.instances ?? [], mapping);
-  };
-  assert.equal(read({}, options({ instances: { exclude: [{ cidr: "192.0.2.0/24" }] } })), undefined);
-  const pods = read({ metadata: { "external-source": "kubernetes" } }, options());
-  assert.equal(pods?.podsOnly, true);
-  assert.deepEqual(pods?.endpoints, []);
-});
-
 test("an answer: no applications are an empty list, and what is no answer is none", () => {
   assert.deepEqual(parseApps(json(answer([]))), []);
   assert.deepEqual(parseApps(json({ applications: { versions__delta: "1" } })), []);
@@ -299,4 +260,27 @@ test("an answer: an application that cannot be understood is told alone", () => 
     ],
   );
   assert.match((apps[0] as { readonly fault: string }).fault, /^port of an instance: /);
+});
+
+test("an application: the operator's rules count, as in every registry", () => {
+  const shown = ({ ports, endpoints }: Service) => [
+    ports.map(({ name, number, protocol }) => `${name} ${number} ${protocol}`),
+    endpoints.map(({ address, labels = {} }) => [address, ...Object.entries(labels).flat()].join(" ")),
+  ];
+  const both = [one({ ...SECURE, metadata: { team: "shop" } }), one({}, "192.0.2.2")];
+  assert.deepEqual(
+    shown(made(both, options({ ports: [{ number: 80, name: "api", protocol: "h2c" }], labels: { team: "owner" } }))),
+    [
+      ["api 80 HTTP2", "https 8443 HTTPS"],
+      ["192.0.2.1 owner shop", "192.0.2.2"],
+    ],
+  );
+  assert.deepEqual(shown(made([one()], options({ protocols: [{ service: "ORD*", protocol: "grpc" }] }))), [
+    ["grpc 8080 GRPC"],
+    ["192.0.2.1"],
+  ]);
+  const excluded = made(both, options({ instances: { exclude: [{ meta: "team=shop" }] } }));
+  assert.deepEqual(out(excluded), [["192.0.2.1:8080", "filter", "instances.exclude[0] of the registry leaves it out"]]);
+  const pods = made([one({ metadata: { "external-source": "kubernetes" } })]);
+  assert.deepEqual([pods.podsOnly, pods.endpoints], [true, []]);
 });

@@ -1,6 +1,6 @@
 import { isServiceName } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
-import { MOST_SKIPPED, namelessService, unwantedService } from "../shapes/skipped.ts";
+import { MOST_SKIPPED, namelessService, ownService, unwantedService } from "../shapes/skipped.ts";
 import type { Listed, Spellings } from "./catalog-state.ts";
 import { spellingOf } from "./spelling.ts";
 import { inDatacenter, type ListAnswer, SERVICES, understood } from "./tables.ts";
@@ -54,6 +54,7 @@ export function listingOf(answer: ListAnswer, { dc, namespace, scope, isWanted, 
       ...others.flatMap((name) =>
         isServiceName(name) && !isWanted(lowerCase(name)) ? [unwantedService(namespace, name)] : [],
       ),
+      ...all.flatMap((name) => (lowerCase(name) === "consul" ? [ownService(namespace, name)] : [])),
     ].slice(0, MOST_SKIPPED),
     missing: new Set(kept.map(([name]) => name)),
     incomplete: why === undefined || scope === "token" ? undefined : `GET ${SERVICES.path}${inDatacenter(dc)}: ${why}`,

@@ -1,7 +1,7 @@
 import { each } from "../../src/async/each.ts";
 import { ReadError } from "../../src/errors.ts";
 import type { SkippedService } from "../../src/model/adapter.ts";
-import { MOST_SKIPPED, namelessService, unwantedService } from "../shapes/skipped.ts";
+import { MOST_SKIPPED, namelessService, ownService, unwantedService } from "../shapes/skipped.ts";
 import type { PolarisClient } from "./client/client.ts";
 import type { Name, Reply } from "./client/reply.ts";
 import { idOf } from "./links.ts";
@@ -61,6 +61,7 @@ export function listOf({ revision, services }: Reply, judge: (name: Name) => Out
     const outside = judge(name);
     if (outside !== undefined) skipped[outside]++;
     if (outside === "name") told.push(namelessService(name.namespace, name.name));
+    if (outside === "infrastructure" && told.length < MOST_SKIPPED) told.push(ownService(name.namespace, name.name));
     if (outside === "filter" && told.length < MOST_SKIPPED) told.push(unwantedService(name.namespace, name.name));
     return outside === undefined;
   });

@@ -14,3 +14,8 @@ export function namelessService(namespace: string, name: string): SkippedService
 export function unwantedService(namespace: string, name: string): SkippedService {
   return { name: `${namespace}/${name}`, kind: "filter", why: "the registry's option services leaves it out" };
 }
+
+/** A service of the registry's own. */
+export function ownService(namespace: string, name: string): SkippedService {
+  return { name: `${namespace}/${name}`, kind: "infrastructure", why: "it is the registry's own" };
+}

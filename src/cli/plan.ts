@@ -35,7 +35,7 @@ export async function planCommand(
     const { create, update, delete: remove } = decision.plan;
     const hasChanges = create.length + update.length + remove.length > 0;
     const ledgerWrites = decision.ledger?.writes.length ?? 0;
-    const unmatched = await placedRules(context, config, decision);
+    const unmatched = await placedRules(context, config, decision, readings);
     if (output === "json") line(JSON.stringify({ ...planJson(decision, readings), unmatched }, null, 2));
     else {
       for (const text of registryLines(readings, decision, Date.now() - readAtMs, style)) line(text);
@@ -64,8 +64,13 @@ export async function planCommand(
 }
 
 /** Rules that no service is for, with their lines. */
-async function placedRules({ configContext }: CliContext, config: Config, decision: Decision) {
-  const rules = unmatchedBy(config, decision);
+async function placedRules(
+  { configContext }: CliContext,
+  config: Config,
+  decision: Decision,
+  readings: ReadonlyMap<string, Reading>,
+) {
+  const rules = unmatchedBy(config, decision, readings);
   if (rules.length === 0) return [];
   const place = await configPlaces(config.file, configContext);
   return rules.map(({ path, registry, message }) => ({

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { fieldsOf, stringsOf } from "../istio/fields.ts";
 import { handedOverTo } from "../istio/ownership.ts";
+import { soundSpec, standingObject } from "../istio/standing.ts";
 import type { RawObject } from "../kube/client/raw.ts";
 import type { ObjectEditor } from "../kube/write/object-editor.ts";
 import {
@@ -14,6 +15,7 @@ import {
   RELEASED_ANNOTATION,
   SERVICE_ANNOTATION,
 } from "../model/objects.ts";
+import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
 import type { Target } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
@@ -47,8 +49,15 @@ const SETTLE_MS = 2000;
  * @param objects `<kind>/<namespace>/<name>`, also of what was released; without any, all that stands in the way of ours
  */
 export async function adoptActions(tools: AdoptTools, objects: readonly string[]): Promise<readonly OwnershipAction[]> {
-  const candidates = candidatesOf(tools.target.standing(), tools.decide);
-  if (objects.length === 0) return Promise.all(candidates.map((one) => actionFor(tools, one)));
+  const found = candidatesOf(tools.target.standing(), tools.decide);
+  const raws = new Map(await Promise.all(found.map(async ({ key }) => [key, await tools.editor.read(key)] as const)));
+  const ports = portsOnceOurs(tools, found, raws);
+  const candidates = found.map((one) => ({ ...one, ports: ports.get(one.service) }));
+  if (objects.length === 0)
+    return Promise.all([
+      ...candidates.map((one) => actionFor(tools, one)),
+      ...releasedOf(tools.target.standing()).map((key) => takeBack(tools, key)),
+    ]);
   return Promise.all(
     objects.map((text) => {
       const key = keyFrom(text);
@@ -57,6 +66,56 @@ export async function adoptActions(tools: AdoptTools, objects: readonly string[]
       return key === undefined ? unknown(text) : takeBack(tools, key);
     }),
   );
+}
+
+/** Objects of ours that were released. */
+function releasedOf({ objects }: Pick<Standing, "objects">): readonly ObjectKey[] {
+  const released = [...objects.values()].filter(
+    ({ manifest }) => manifest.metadata.annotations?.[RELEASED_ANNOTATION] !== undefined,
+  );
+  return released.map(({ key }) => key).sort();
+}
+
+/** Numbers of the ports that services would have if all candidates in the place of ours were ours: an entry keeps its numbers where it may. */
+function portsOnceOurs(
+  { target, decide, owner }: AdoptTools,
+  candidates: readonly Candidate[],
+  raws: ReadonlyMap<ObjectKey, RawObject | undefined>,
+): ReadonlyMap<ServiceKey, ReadonlySet<number>> {
+  if (candidates.length === 0) return new Map();
+  const standing = target.standing();
+  const taken = candidates.flatMap(({ key, service, registry, place }) => {
+    const raw = raws.get(key);
+    if (raw === undefined || place !== "same" || !key.startsWith("ServiceEntry/")) return [];
+    const { metadata = {}, apiVersion = "" } = raw as RawObject & { readonly apiVersion?: string };
+    const source = {
+      ...{ apiVersion, kind: "ServiceEntry", namespace: metadata.namespace ?? "", name: metadata.name ?? "" },
+      labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: owner, [REGISTRY_LABEL]: registry },
+      annotations: { [SERVICE_ANNOTATION]: service },
+      spec: soundSpec("ServiceEntry", fieldsOf(raw.spec)),
+      ...{ uid: "", resourceVersion: "", createdMs: undefined, writtenMs: undefined, statusAddresses: [] },
+    };
+    return [[key, standingObject(source)] as const];
+  });
+  const objects = new Map([...standing.objects, ...taken]);
+  const { desired } = decide({ ...standing, objects, foreign: new Map(), premade: new Map() });
+  return new Map(
+    [...desired.objects].flatMap(([service, all]) => {
+      const entry = all.find(({ manifest }) => manifest.kind === "ServiceEntry" && manifest.spec.ports.length > 0);
+      const { manifest } = entry ?? {};
+      return manifest?.kind === "ServiceEntry"
+        ? [[service, new Set(manifest.spec.ports.map(({ number }) => number))] as const]
+        : [];
+    }),
+  );
+}
+
+/** Labels by which the syncs of others know their objects, and delete those that their registry does not list: consul-k8s, consul2istio. */
+const SYNC_LABELS: Readonly<Record<string, string>> = { consul: "true", manager: "Aeraki", registry: "consul" };
+
+function syncLabelsOff({ metadata }: RawObject): Readonly<Record<string, null>> {
+  const theirs = Object.entries(SYNC_LABELS).filter(([name, value]) => metadata?.labels?.[name] === value);
+  return Object.fromEntries(theirs.map(([name]) => [name, null]));
 }
 
 function unknown(text: string): OwnershipAction {
@@ -91,7 +150,10 @@ function takePlace(
   object: RawObject,
 ): OwnershipAction {
   const marks = {
-    labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: owner, [REGISTRY_LABEL]: registry },
+    labels: {
+      ...syncLabelsOff(object),
+      ...{ [MANAGED_BY_LABEL]: MANAGED_BY, [OWNER_LABEL]: owner, [REGISTRY_LABEL]: registry },
+    },
     annotations: { [SERVICE_ANNOTATION]: service, [HANDED_OVER_ANNOTATION]: null, [RELEASED_ANNOTATION]: null },
   };
   const why = `becomes ours, for ${service}`;

@@ -1,4 +1,5 @@
 import { fieldsOf, listOf, stringsOf } from "../istio/fields.ts";
+import { isHttp } from "../istio/ports.ts";
 import type { RawObject } from "../kube/client/raw.ts";
 import {
   MANAGED_BY,
@@ -22,30 +23,35 @@ export interface Candidate {
   readonly place: "same" | "elsewhere";
   /** Hosts that ours would have. */
   readonly hosts: ReadonlySet<string>;
+  /** Why HTTP is not routed by some of them. */
+  readonly dnsOnly?: ReadonlyMap<string, string>;
+  /** Numbers of the ports that ours would have; missing where that is not known. */
+  readonly ports?: ReadonlySet<number> | undefined;
 }
 
 /** What stands in our way: found by deciding as if nobody else had an entry, a route or a Service. */
 export function candidatesOf(standing: Standing, decide: (standing: Standing) => Decision): readonly Candidate[] {
   const { plan, naming } = decide({ ...standing, foreign: new Map(), premade: new Map() });
   const serviceOf = new Map<string, ServiceKey>();
-  const hostsOf = new Map<ServiceKey, ReadonlySet<string>>();
+  const hostsOf = new Map<ServiceKey, Pick<Candidate, "hosts" | "dnsOnly">>();
   for (const [service, { host, legacyNames }] of naming.services) {
     const hosts = new Set([host, ...legacyNames.map(({ name }) => name)]);
-    hostsOf.set(service, hosts);
+    const dnsOnly = new Map(legacyNames.flatMap((one) => (one.dnsOnly === undefined ? [] : [[one.name, one.dnsOnly]])));
+    hostsOf.set(service, { hosts, dnsOnly });
     for (const one of hosts) serviceOf.set(one, service);
   }
-  const none: ReadonlySet<string> = new Set();
+  const none = { hosts: new Set<string>() };
   const same = plan.create
     .filter(({ object }) => standing.foreign.has(object.key))
     .map(({ object: { key, service, registry } }): Candidate => {
-      return { key, service, registry, place: "same", hosts: hostsOf.get(service) ?? none };
+      return { key, service, registry, place: "same", ...(hostsOf.get(service) ?? none) };
     });
   const known = new Set(same.map(({ key }) => key));
   const elsewhere = entriesOfOthers(standing, known).flatMap(([key, hosts]): Candidate[] => {
     const service = hosts.map((host) => serviceOf.get(host)).find((one) => one !== undefined);
     if (service === undefined) return [];
     const registry = registryOfKey(service);
-    return [{ key, service, registry, place: "elsewhere", hosts: hostsOf.get(service) ?? none }];
+    return [{ key, service, registry, place: "elsewhere", ...(hostsOf.get(service) ?? none) }];
   });
   return [...same, ...elsewhere].sort((a, b) => (a.key < b.key ? -1 : 1));
 }
@@ -63,7 +69,8 @@ function hostsInAll({ hosts, handedOver = [] }: ForeignObject): readonly string[
 }
 
 /** Why an object cannot be taken over without a loss, in a sentence without a full stop; `undefined` when it can. */
-export function refusal({ key, place, hosts }: Candidate, object: RawObject): string | undefined {
+export function refusal(candidate: Candidate, object: RawObject): string | undefined {
+  const { key } = candidate;
   const { labels, ownerReferences, deletionTimestamp } = object.metadata ?? {};
   const spec = fieldsOf(object.spec);
   const kind = key.slice(0, key.indexOf("/"));
@@ -76,9 +83,10 @@ export function refusal({ key, place, hosts }: Candidate, object: RawObject): st
     return `${String(controller.kind)} ${String(controller.name)} controls it and would put it back`;
   if (manager !== undefined && manager !== MANAGED_BY)
     return `${manager} manages it by its label ${MANAGED_BY_LABEL}: remove it there first`;
-  if (kind === "Service") return serviceFault(spec);
+  if (kind === "Service") return serviceFault(spec) ?? portFault(spec, candidate, key.slice(key.lastIndexOf("/") + 1));
   if (kind !== "ServiceEntry") return `its routes may do more than ours would: copy them by hand, then delete it`;
-  return entryFault(spec, place, hosts);
+  const [host = key] = stringsOf(spec.hosts);
+  return entryFault(spec, candidate) ?? portFault(spec, candidate, host) ?? routeFault(spec, candidate);
 }
 
 function serviceFault(spec: Readonly<Record<string, unknown>>): string | undefined {
@@ -87,16 +95,56 @@ function serviceFault(spec: Readonly<Record<string, unknown>>): string | undefin
   return Object.keys(fieldsOf(selector)).length > 0 ? "it has a selector" : undefined;
 }
 
+/** Ports that callers can call now and could not by ours. */
+function portFault(
+  spec: Readonly<Record<string, unknown>>,
+  { ports, service, registry }: Candidate,
+  host: string,
+): string | undefined {
+  if (ports === undefined) return undefined;
+  const closing = [...new Set(portsOf(spec).map(({ number }) => number))].filter((number) => !ports.has(number));
+  if (closing.length === 0) return undefined;
+  const [names, which] = closing.length === 1 ? ["port", "it"] : ["ports", "them"];
+  const ours = ports.size === 0 ? "no port" : `${[...ports].sort((a, b) => a - b).join(", ")} only`;
+  const calls = closing.map((number) => `${host}:${number}`).join(", ");
+  const name = service.slice(service.lastIndexOf("/") + 1);
+  return `its ${names} ${closing.join(", ")} would close (${calls}), as ours would have ${ours}: keep ${which} by ports: of registry ${registry} (ports: [{service: ${name}, number: ${closing[0]}}]), or take ${which} off it once nobody calls ${which}`;
+}
+
+/** Hosts by which HTTP is routed now and would not be by ours. */
+function routeFault(spec: Readonly<Record<string, unknown>>, { dnsOnly, registry }: Candidate): string | undefined {
+  const http = portsOf(spec).filter(({ protocol }) => isHttp(protocol));
+  const [port] = http;
+  const lost = stringsOf(spec.hosts).filter((host) => dnsOnly?.has(host.toLowerCase()));
+  const [first] = lost;
+  if (port === undefined || first === undefined) return undefined;
+  const why = dnsOnly?.get(first.toLowerCase()) ?? "";
+  return `HTTP by its host ${lost.join(", ")} (${first}:${port.number}) would not be routed any more: ${why}; give the name by aliases in the namespaces that call it and take it off legacyNames of registry ${registry}, so that this entry keeps it until then; ports: of the registry keeps ports`;
+}
+
+function portsOf(
+  spec: Readonly<Record<string, unknown>>,
+): readonly { readonly number: number; readonly protocol: string }[] {
+  return listOf(spec.ports).flatMap((one) => {
+    const { number, port, protocol } = fieldsOf(one);
+    const found = typeof number === "number" ? number : port;
+    return typeof found === "number" ? [{ number: found, protocol: String(protocol ?? "").toUpperCase() }] : [];
+  });
+}
+
 function entryFault(
   spec: Readonly<Record<string, unknown>>,
-  place: Candidate["place"],
-  wanted: ReadonlySet<string>,
+  { place, hosts: wanted, registry }: Pick<Candidate, "place" | "hosts" | "registry">,
 ): string | undefined {
   const hosts = stringsOf(spec.hosts).map((host) => host.toLowerCase());
   const further = hosts.filter((host) => !wanted.has(host));
   const [first = ""] = wanted;
   if (Object.keys(fieldsOf(spec.workloadSelector)).length > 0) return "it selects workloads of the cluster";
-  if (further.length > 0) return `it also has the hosts ${further.join(", ")}, which ours would not have`;
+  if (further.length > 0) {
+    const [port] = portsOf(spec);
+    const call = port === undefined ? "" : ` (${further[0]}:${port.number})`;
+    return `it also has the hosts ${further.join(", ")}, which ours would not have${call}: give them by legacyNames of registry ${registry}, whose ports: keeps ports`;
+  }
   if (place === "same" && hosts[0] !== first) return `its host is ${hosts[0] ?? "none"}, ours would be ${first}`;
   return undefined;
 }

@@ -121,6 +121,8 @@ test("what is only planned is not said to be done", async (t) => {
   const listed = await x2istio("uninstall", "--dry-run");
   assert.equal(listed.code, 0);
   assert.match(listed.stdout, /^1 object would be deleted\. Nothing was written\.$/m);
+  assert.match(listed.stdout, /^- ServiceEntry\S+ +would be deleted: of vms\/default\/s0$/m);
+  assert.doesNotMatch(listed.stdout, /(?<!would be )deleted/);
   await configure({ registries: [] });
   assert.match((await x2istio("prune", "--registry", "vms", "--dry-run")).stdout, /^1 object would be deleted\./m);
   assert.match((await x2istio("prune", "--registry", "vms")).stdout, /^- ServiceEntry.*\n1 object deleted\.$/m);

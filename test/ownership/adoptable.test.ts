@@ -76,6 +76,68 @@ for (const { title, kind = "ServiceEntry", place = "same", metadata = {}, spec =
     else assert.match(found ?? "", want);
   });
 
+const REVIEWS: Candidate = {
+  ...({ key: "ServiceEntry/istio-system/reviews", service: "dc1/default/reviews", registry: "dc1" } as const),
+  place: "elsewhere",
+  hosts: new Set(["reviews.default.dc1.mesh.internal", "reviews.service.consul", "reviews"]),
+  dnsOnly: new Map([["reviews", "Istio reads a name of one label as a Service"]]),
+  ports: new Set([9080]),
+};
+const ports = (...numbers: readonly number[]) =>
+  numbers.map((number) => ({ number, name: `http-${number}`, protocol: "HTTP" }));
+
+for (const { title, candidate = {}, spec, want } of [
+  { title: "the same port", spec: { hosts: ["reviews.service.consul"], ports: ports(9080) }, want: undefined },
+  {
+    title: "fewer ports",
+    candidate: { ports: new Set([9080, 80]) },
+    spec: { hosts: ["reviews.service.consul"], ports: ports(80) },
+    want: undefined,
+  },
+  {
+    title: "a port 80 beside its own",
+    spec: { hosts: ["reviews.service.consul"], ports: ports(80, 9080) },
+    want: /^its port 80 would close \(reviews\.service\.consul:80\), as ours would have 9080 only: keep it by ports: of registry dc1 \(ports: \[\{service: reviews, number: 80\}\]\)/,
+  },
+  {
+    title: "the union of its instances' ports",
+    spec: { hosts: ["reviews.service.consul"], ports: ports(80, 9080, 9081) },
+    want: /^its ports 80, 9081 would close \(reviews\.service\.consul:80, reviews\.service\.consul:9081\)/,
+  },
+  {
+    title: "a host of one label with HTTP",
+    spec: { hosts: ["Reviews"], ports: ports(9080) },
+    want: /^HTTP by its host Reviews \(Reviews:9080\) would not be routed any more: Istio reads .* aliases .* ports: of the registry/,
+  },
+  {
+    title: "a host of one label without HTTP",
+    spec: { hosts: ["reviews"], ports: [{ number: 9080, protocol: "TCP" }] },
+    want: undefined,
+  },
+  {
+    title: "a host that ours would not have",
+    spec: { hosts: ["reviews.shop"], ports: ports(9080) },
+    want: /^it also has the hosts reviews\.shop, which ours would not have \(reviews\.shop:9080\): give them by legacyNames of registry dc1/,
+  },
+  {
+    title: "ports that are not known",
+    candidate: { ports: undefined },
+    spec: { hosts: ["reviews.service.consul"], ports: ports(1) },
+    want: undefined,
+  },
+  {
+    title: "an alias with a port more",
+    candidate: { key: "Service/shop/reviews", place: "same" as const },
+    spec: { type: "ExternalName", ports: [{ port: 80 }, { port: 9080 }] },
+    want: /^its port 80 would close \(reviews:80\)/,
+  },
+])
+  test(`refusal() ${want === undefined ? "lets take over" : "names host, port and option of"} ${title}`, () => {
+    const found = refusal({ ...REVIEWS, ...candidate }, { metadata: {}, spec } as unknown as RawObject);
+    if (want === undefined) assert.equal(found, undefined);
+    else assert.match(found ?? "", want);
+  });
+
 test("keyFrom() takes a kind in any case, and three parts only", () => {
   assert.deepEqual(
     ["serviceentry/a/b", "HTTPROUTE/a/b", "Service/a/b", "Pod/a/b", "service/a", "service/a/", "service/a/b/c"].map(

@@ -31,7 +31,7 @@ export function concludeActions(
   const failed = results.filter(({ outcome }) => outcome === "conflict" || outcome === "failed");
   if (output === "json") line(JSON.stringify({ objects: results.map(actionJson), dryRun: isDryRun }, null, 2));
   else {
-    const rows = results.map((result) => [`${SIGNS[result.kind][0]} ${result.key}`, textOf(result)]);
+    const rows = results.map((result) => [`${SIGNS[result.kind][0]} ${result.key}`, textOf(result, isDryRun)]);
     for (const [at, text] of table(rows).entries()) line(style(SIGNS[results[at]?.kind ?? "wait"][1], text));
     if (results.length > 0) line("");
     line([countsOf(results, isDryRun), ...(isDryRun ? ["Nothing was written."] : notes)].join(" "));
@@ -44,7 +44,8 @@ function toDo(kind: OwnershipAction["kind"]): string {
   return isNoChange ? DONE[kind] : `would be ${DONE[kind]}`;
 }
 
-function textOf({ why, outcome, error }: OwnershipResult): string {
+function textOf({ kind, why, outcome, error }: OwnershipResult, isDryRun: boolean): string {
+  if (isDryRun && kind === "delete") return `would be deleted: ${why}`;
   if (outcome === "conflict") return `it changed meanwhile: run this again`;
   return outcome === "failed" ? describeError(error) : why;
 }

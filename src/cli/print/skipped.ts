@@ -12,11 +12,12 @@ export interface SkippedOf extends SkippedService {
   readonly registry: string;
 }
 
-/** All that are named, by registry. */
-export function skippedServices(readings: ReadonlyMap<string, Reading>): readonly SkippedOf[] {
-  return [...readings].flatMap(([registry, reading]) =>
-    reading.state === "read" ? (reading.snapshot.skippedServices ?? []).map((one) => ({ ...one, registry })) : [],
-  );
+/** All that are named, by registry, each once: several datacenters may skip the same. */
+function skippedServices(readings: ReadonlyMap<string, Reading>): readonly SkippedOf[] {
+  return [...readings].flatMap(([registry, reading]) => {
+    const all = reading.state === "read" ? (reading.snapshot.skippedServices ?? []) : [];
+    return [...new Map(all.map((one) => [one.name, { ...one, registry }])).values()];
+  });
 }
 
 /** Those that `text` may mean: as `<registry>/<namespace>/<name>`, without the registry, or as the name alone. */

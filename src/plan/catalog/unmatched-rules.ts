@@ -19,6 +19,8 @@ export interface UnmatchedOptions {
   readonly services: readonly Named[];
   /** Whether a registry has listed all that it has: of others nothing is known. */
   readonly isComplete: (registry: string) => boolean;
+  /** Whether a registry compares names without case; none if left out. */
+  readonly isCaseless?: ((registry: string) => boolean) | undefined;
   /** Patterns of names that registries are asked for, by their places in the configuration. */
   readonly includes?: readonly {
     readonly registry: string;
@@ -32,6 +34,7 @@ export function unmatchedRules({
   rules,
   services,
   isComplete,
+  isCaseless = () => false,
   includes = [],
 }: UnmatchedOptions): readonly UnmatchedRule[] {
   const byRegistry = Map.groupBy(services, ({ registry }) => registry);
@@ -48,7 +51,8 @@ export function unmatchedRules({
       ];
     if (!isComplete(registry)) return [];
     const all = byRegistry.get(registry) ?? [];
-    if (all.some((service) => isFor(rule, service))) return [];
+    const spelled = isCaseless(registry) ? lowered : (one: Omit<Pattern, "registry">) => one;
+    if (all.some((service) => isFor(spelled(rule), isCaseless(registry) ? lowerName(service) : service))) return [];
     return [{ path, registry, message: `matches no service of registry ${registry}${similar(rule, all)}` }];
   };
   return [
@@ -68,6 +72,14 @@ export function unmatchedRules({
 }
 
 type Pattern = Pick<AliasRule, "registry" | "namespace" | "service" | "exclude">;
+
+function lowered({ namespace, service, exclude = [] }: Omit<Pattern, "registry">): Omit<Pattern, "registry"> {
+  return { namespace, service: service.toLowerCase(), exclude: exclude.map((glob) => glob.toLowerCase()) };
+}
+
+function lowerName(one: Named): Named {
+  return { ...one, name: one.name.toLowerCase() };
+}
 
 function isFor({ namespace, service, exclude = [] }: Omit<Pattern, "registry">, one: Named): boolean {
   return (

@@ -710,7 +710,7 @@ test("filters and Polaris's own services are counted, not read", async (t) => {
   assert.deepEqual(skipped, { infrastructure: 1, filter: 1, name: 0, kubernetes: 1 });
   assert.deepEqual(
     skippedServices?.map(({ name, kind }) => `${kind} ${name}`),
-    ["filter default/b", "kubernetes default/k"],
+    ["infrastructure Polaris/polaris.checker", "filter default/b", "kubernetes default/k"],
   );
   assert.equal(found.length, 2);
   assert.ok(!server.requests.some(({ body }) => /"b"|polaris.checker/.test(JSON.stringify(body))));

@@ -35,6 +35,12 @@ for (const [text, at] of [
     );
   });
 
+test("skippedLines() names once what several datacenters skip", () => {
+  const twice = { ...snapshot, skippedServices: [...skippedServices, ...skippedServices] };
+  const lines = skippedLines(new Map<string, Reading>([["dc1", { state: "read", snapshot: twice }]]));
+  assert.equal(lines.length, skippedServices.length);
+});
+
 test("skippedLines() names each, none of them too long", () => {
   const lines = skippedLines(readings);
   assert.equal(lines.length, skippedServices.length);

@@ -29,6 +29,20 @@ for (const [fields, want] of [
     );
   });
 
+test("unmatchedRules() compares names as the registry does", () => {
+  const aliases = [
+    { ...rule, service: "STOCK" },
+    { ...rule, service: "st*", exclude: ["stock"] },
+  ];
+  const rules = { merge: [], aliases, migration: { allow: [] } };
+  const found = (isCaseless: boolean) =>
+    unmatchedRules({ rules, services, isComplete: () => true, isCaseless: () => isCaseless }).map(
+      ({ path }) => path[1],
+    );
+  assert.deepEqual(found(true), [1]);
+  assert.deepEqual(found(false), [0, 1]);
+});
+
 test("unmatchedRules() judges names that a registry is asked for without case, those of a merged one by the first", () => {
   const rules = { merge: ["dc1", "prod"], aliases: [], migration: { allow: [] } };
   const include = (registry: string, glob: string) => ({ registry, path: ["registries", 0, glob], glob });

@@ -23,9 +23,9 @@ export function withTurns(plan: PolicedPlan, moves: readonly Move[]): PolicedPla
   const names = moves.filter(({ kind }) => kind === "name");
   if (made.size + moves.length === 0) return plan;
   const given = Map.groupBy([...plan.create, ...plan.update].filter(givesNames), ({ object }) => object.service);
-  const from = Map.groupBy(names, (move) => move.from);
+  const moved = Map.groupBy(names, ({ name }) => name);
   const succeeded = new Map(plan.update.filter(isSucceededNow).map(({ object }) => [object.service, object.key]));
-  const ground = { made, given, from, succeeded };
+  const ground = { made, given, moved, succeeded };
   const update = plan.update.map((change) => turned(change, ground));
   const remove = plan.delete.map((change) => turned(change, ground));
   const awaited = new Set([...update, ...remove].flatMap((change) => turnOf(change)?.after ?? []));
@@ -37,7 +37,8 @@ interface Ground {
   readonly made: ReadonlyMap<ServiceKey, ObjectKey>;
   /** What is written of a service that gives names. */
   readonly given: ReadonlyMap<ServiceKey, readonly Change[]>;
-  readonly from: ReadonlyMap<ServiceKey, readonly Move[]>;
+  /** By name. Whose it was is no matter: an object may still carry the service that its host was of before. */
+  readonly moved: ReadonlyMap<string, readonly Move[]>;
   /** Entries on which the heir of their service is to be written, by service. */
   readonly succeeded: ReadonlyMap<ServiceKey, ObjectKey>;
 }
@@ -47,14 +48,12 @@ function isSucceededNow({ object, standing }: Update): boolean {
   return heir(object.manifest) !== undefined && heir(object.manifest) !== heir(standing.manifest);
 }
 
-function turned<Changed extends Update | Delete>(change: Changed, { made, given, from, succeeded }: Ground): Changed {
+function turned<Changed extends Update | Delete>(change: Changed, { made, given, moved: all, succeeded }: Ground): Changed {
   const { standing } = change;
   const wanted = change.kind === "update" ? change.object : undefined;
   const left = new Set(namesOf(wanted?.manifest));
   const lost = namesOf(standing.manifest).filter((name) => !left.has(name));
-  const moved = (from.get(standing.service ?? "") ?? []).filter(
-    ({ name, to }) => lost.includes(name) && to !== wanted?.service,
-  );
+  const moved = lost.flatMap((name) => all.get(name) ?? []).filter(({ to }) => to !== wanted?.service);
   const keys = moved.flatMap(({ to }) => (given.get(to) ?? []).map(keyOf));
   const entry = wanted === undefined || isMain(wanted.manifest) ? undefined : made.get(wanted.service);
   // An alias is one object: once it has turned nothing says any more whose it was.

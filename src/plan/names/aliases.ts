@@ -1,6 +1,7 @@
 import type { ObjectKey } from "../../model/objects.ts";
 import type { Hold } from "../../model/plan.ts";
 import { DNS_LABEL } from "./dns-names.ts";
+import { foreignText, notOurs } from "./foreign-names.ts";
 import type { AliasName } from "./naming.ts";
 import { hold, type Named, type NamingState } from "./naming-state.ts";
 
@@ -82,4 +83,26 @@ function awaitedAliases({ standing, holders, awaited }: NamingState, { key, wish
     holders.aliases.set(object, key);
     return [{ namespace: metadata.namespace, name: metadata.name }];
   });
+}
+
+/**
+ * Say which of its aliases someone else's VirtualService or HTTPRoute routes. Istio leads an alias where it leads the host that it points to, so
+ * that a route for the alias's own name counts for nobody.
+ */
+export function holdRouted(state: NamingState, named: Named, aliases: readonly AliasName[]): void {
+  const { wide, narrow } = state.foreign.routes;
+  if (wide.size + narrow.size === 0) return;
+  for (const { namespace, name } of aliases) {
+    const domain = `${name}.${namespace}.svc.${state.clusterDomain}`;
+    const route = wide.get(domain) ?? narrow.get(domain);
+    if (route === undefined || route.hosts.includes(named.host)) continue;
+    const who = foreignText(route);
+    const message = `${notOurs(who)}, routes ${domain}, which is an alias of ${named.host}: Istio routes by the host, so that it has no effect; its hosts must have ${named.host}`;
+    hold(state, named, {
+      reason: "foreign",
+      subject: `${namespace}/${name}`,
+      message,
+      regarding: `${route.kind}/${route.namespace}/${route.name}`,
+    });
+  }
 }

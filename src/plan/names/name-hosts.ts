@@ -4,7 +4,7 @@ import type { Catalog, CatalogService } from "../catalog/catalog.ts";
 import { lazy } from "../lazy.ts";
 import { type PlanMemory, planMemory } from "../memory.ts";
 import type { IndexedStanding } from "../standing.ts";
-import { giveAliases, holdNeverAliases } from "./aliases.ts";
+import { giveAliases, holdNeverAliases, holdRouted } from "./aliases.ts";
 import { foreignHolder, foreignNames, foreignText, notOurs } from "./foreign-names.ts";
 import { type Keeping, namesOn, standingHolders } from "./holders.ts";
 import { keptNames } from "./kept-names.ts";
@@ -41,7 +41,7 @@ export function* nameHosts(
   const named: Named[] = [];
   const wished = lazy(() => namesOf(named.filter(({ barred }) => barred === undefined)));
   const state: NamingState = {
-    ...{ standing, foreign, memory, holders, wished, nowMs: options.nowMs },
+    ...{ standing, foreign, memory, holders, wished, nowMs: options.nowMs, clusterDomain: options.clusterDomain },
     foreignHolder: foreignHolder(standing, foreign, options.clusterDomain),
     aliasesNamed: lazy(() => aliasesByName(standing, holders)),
     kept: keptNames(catalog, options.legacyNames),
@@ -168,6 +168,7 @@ function giveNames(state: NamingState, named: Named, aliases: readonly AliasName
   const { wishes, host, barred } = named;
   const legacyNames = giveLegacyNames(state, named);
   const rivals = rivalsOf(state, named.key, host, legacyNames);
+  holdRouted(state, named, aliases);
   const isLeft = barred === "unserved" && legacyNames.length < wishes.legacyNames.length;
   return {
     host,

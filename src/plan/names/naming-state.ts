@@ -25,6 +25,7 @@ export interface Named extends Wishing {
 export interface NamingState extends NameGround {
   readonly memory: PlanMemory;
   readonly nowMs: number;
+  readonly clusterDomain: string;
   readonly kept: KeptNames;
   /** All legacy names that a service is to have which can take them. */
   readonly wished: () => ReadonlySet<string>;

@@ -32,6 +32,8 @@ export interface KubernetesTargetOptions {
   readonly clusterDomain?: string;
   /** Write requests under way at once. Default 16. */
   readonly inFlight?: number;
+  /** How long the mesh may take to know an entry that was made, before names turn to it. Default 1 s. */
+  readonly settleMs?: number;
   /** Objects per page of a list. Default 500. */
   readonly pageSize?: number;
   /** See {@link ReflectorOptions}. Default 90 s. */
@@ -44,10 +46,10 @@ export interface KubernetesTargetOptions {
 /** A cluster as a target. `close` closes the client too: release a Lease before it. */
 export function kubernetesTarget(options: KubernetesTargetOptions): Target {
   const { client, owner, namespace, ledgerNamespace, clusterDomain = "cluster.local", inFlight = 16, log } = options;
-  const { aliasNamespaces, premade, claims, clashes } = options;
+  const { aliasNamespaces, premade, claims, clashes, settleMs = 1000 } = options;
   const state = clusterState({ owner, clusterDomain, namespace, aliasNamespaces, premade, claims, clashes, log });
   const reflector = clusterReflector({ ...options, state, hasClaims: claims !== undefined });
-  const writer = { client, state, owner, inFlight };
+  const writer = { client, state, owner, inFlight, settleMs };
   const events = eventWriter({ client, owner, namespace, standing: state.standing, log });
   const closing = new AbortController();
   let following: Promise<unknown> = Promise.resolve();

@@ -38,6 +38,33 @@ const runningWaypoint = [
   },
 ];
 
+/** A Service that says it replaces `orders`. */
+const replacement = [
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: {
+      name: "orders-v2",
+      namespace: "shop",
+      annotations: { "x2istio.dev/replaces": "vms/shop/orders" },
+    },
+    spec: {
+      ports: [
+        { name: "http", port: 8080 },
+        { name: "tcp-mysql", port: 3306 },
+      ],
+    },
+  },
+  {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "orders-v2-1", namespace: "shop", labels: { "kubernetes.io/service-name": "orders-v2" } },
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080 }],
+    endpoints: [{ addresses: ["192.0.2.12"], conditions: { ready: true } }],
+  },
+];
+
 test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, async (t) => {
   const example = await readExample("ambient");
   const [orders, shards] = [serviceNamed(example, "orders"), serviceNamed(example, "shards")];
@@ -80,6 +107,13 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
     await mesh.becomes(true, async () => [http, tcp].every((cluster) => waypoint.clusters().includes(cluster)));
     await mesh.becomes(["192.0.2.11:8080", "192.0.2.12:18080"], async () => waypoint.endpoints(http));
     await mesh.becomes(true, async () => waypoint.takesAnyHost(8080, http));
+
+    // What announces a Service to clients comes first there, too, and the calls go where they went.
+    await mesh.apply(...replacement);
+    await mesh.fixture.setConfig({ migration: { allow: [{ registry: "vms", by: ["shop"] }] } });
+    await mesh.becomes(true, async () => waypoint.says("x2istio-announced"));
+    assert.ok(waypoint.takesAnyHost(8080, http));
+    assert.equal(waypoint.clusters().filter((cluster) => cluster === http).length, 1);
 
     // It knows every endpoint on one address, of which ztunnel gets one.
     const all = ["192.0.2.21:7001", "192.0.2.21:7002", "192.0.2.21:7003"];

@@ -56,6 +56,8 @@ export interface Waypoint {
   clusters(): readonly string[];
   /** Where it can lead the calls to that cluster, which must be among those it was started with. */
   endpoints(cluster: string): readonly string[];
+  /** Whether a text stands in its routes. */
+  says(text: string): boolean;
   /** Whether calls of HTTP to a port of a service go to a cluster, whatever their Host. */
   takesAnyHost(port: number, cluster: string): boolean;
   stop(): void;
@@ -79,6 +81,7 @@ export function startWaypoint(namespace: string, name: string, address: string, 
   const assigned = watch("endpoint.v3.ClusterLoadAssignment", clusters);
   // Groups of a locality, their endpoints, of each the address, which is one of a socket.
   const path = [2, 2, 1, 1, 1];
+  const main = () => [...(listeners.resources.get("main_internal")?.values() ?? [])].flat().join("");
   return {
     clusters: () => [...known.resources.keys()],
     endpoints(cluster) {
@@ -89,11 +92,10 @@ export function startWaypoint(namespace: string, name: string, address: string, 
       );
       return sockets.map((socket) => `${textOf(socket, 2)}:${numberOf(socket, 3)}`).sort();
     },
+    says: (text) => main().includes(text),
     takesAnyHost(port, cluster) {
-      const fields = [...(listeners.resources.get("main_internal")?.values() ?? [])];
-      const main = fields.flat().join("");
       // A virtual host as it is on the wire: its name, then its only domain.
-      return main.includes(`inbound|http|${port}\u0012\u0001*`) && main.includes(cluster);
+      return main().includes(`inbound|http|${port}\u0012\u0001*`) && main().includes(cluster);
     },
     stop() {
       for (const one of [known, listeners, assigned]) one.stop();

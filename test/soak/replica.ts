@@ -69,7 +69,7 @@ export function startReplica(options: ReplicaOptions): Replica {
     ledgerNamespace: MESH,
     premade: options.premade,
     claims: allow.length === 0 ? undefined : { claims: [], mayClaim: (namespace) => namespace === NAMESPACE },
-    pageSize: 20,
+    ...{ settleMs: 0, pageSize: 20 },
     log,
   });
   const elector = leaseElector({

@@ -1,9 +1,18 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { each } from "../../async/each.ts";
 import type { Manifest, ObjectKey } from "../../model/objects.ts";
 import type { Change, Create, Delete, Update } from "../../model/plan.ts";
 import type { StandingObject } from "../../model/standing.ts";
 import type { WriteOptions, WriteOutcome, WriteReport, WriteResult } from "../../model/target.ts";
-import { isDueAfter, isOfEntry, keyOf, type WriteStep, writePhases, writtenBy } from "../../model/write-order.ts";
+import {
+  isDueAfter,
+  isOfEntry,
+  keyOf,
+  turnOf,
+  type WriteStep,
+  writePhases,
+  writtenBy,
+} from "../../model/write-order.ts";
 import type { KubeClient } from "../client/client.ts";
 import { isNotFound } from "../client/kube-error.ts";
 import { createRequest, deleteRequest, type ObjectRef, patchRequest, readObject } from "../client/object-requests.ts";
@@ -22,6 +31,8 @@ export interface Writer {
   readonly owner: string;
   /** Requests under way at once. */
   readonly inFlight: number;
+  /** How long the mesh may take to know an entry that was made. */
+  readonly settleMs: number;
 }
 
 interface Outcome {
@@ -41,6 +52,7 @@ export async function writeChanges(
   options: WriteOptions,
 ): Promise<WriteReport> {
   const results: WriteResult[] = [];
+  const created = new Set(changes.filter(isCreateOfEntry).map(keyOf));
   /** Services of which an entry could not be made: nothing may point to it. */
   const withoutEntry = new Set<string | undefined>();
   /** Services of which something still points to the entry. */
@@ -74,8 +86,21 @@ export async function writeChanges(
     options.onProgress?.(results.length, changes.length);
   }
 
-  for (const steps of writePhases(changes)) await each(steps, writer.inFlight, run);
+  let isSettled = false;
+  for (const steps of writePhases(changes)) {
+    if (!isSettled && steps.some((step) => turnsToNew(step, written))) {
+      // Proxies take routes at once and a new cluster once they have asked for its endpoints: calls in between would get 503.
+      await delay(writer.settleMs, undefined, { signal: options.signal }).catch(() => undefined);
+      isSettled = true;
+    }
+    await each(steps, writer.inFlight, run);
+  }
   return { results };
+
+  /** Whether names turn to an entry that was only just made. */
+  function turnsToNew({ change, isFirst }: WriteStep, made: ReadonlySet<ObjectKey>): boolean {
+    return isFirst !== true && (turnOf(change)?.after.some((key) => created.has(key) && made.has(key)) ?? false);
+  }
 }
 
 const isCreateOfEntry = (change: Change) => change.kind === "create" && isOfEntry(change);

@@ -14,7 +14,7 @@ import { aliasOf, entryOf, MESH, SHOP } from "../objects.ts";
 import { outcomes } from "../target.ts";
 
 /** What a target writes with, on an API server in memory. */
-function setUp({ inFlight = 16 } = {}) {
+function setUp({ inFlight = 16, settleMs = 0 } = {}) {
   const api = fakeApi();
   const state = clusterState({
     owner: "east",
@@ -22,7 +22,7 @@ function setUp({ inFlight = 16 } = {}) {
     namespace: MESH,
     aliasNamespaces: new Set([SHOP]),
   });
-  const writer: Writer = { client: api.client, state, owner: "east", inFlight };
+  const writer: Writer = { client: api.client, state, owner: "east", inFlight, settleMs };
   const how: WriteOptions = { signal: new AbortController().signal, mayWrite: () => true };
   const pathOf = ({ manifest: { kind, metadata } }: OwnedObject) =>
     objectPath(RESOURCES[kind], metadata.namespace, metadata.name);
@@ -180,6 +180,51 @@ test("a name stays where it is, and an alias, while the entry that is given it c
   assert.match(`${namesThere(world, "old")}`, /one/);
   assert.match(JSON.stringify(world.state.standing.objects.get(standing.key)?.manifest.spec), /192\.0\.2\.9/);
   assert.equal(world.state.standing.objects.get(alias.key), alias);
+});
+
+test("names turn to an entry that is made once the mesh can have it, and to one that stands at once", async () => {
+  const settleMs = 200;
+  for (const { makes, waits } of [
+    { makes: true, waits: [true, true] },
+    { makes: false, waits: [false, false] },
+  ]) {
+    // An hour fails by the time that a test may take.
+    const world = setUp({ settleMs: makes ? settleMs : 3_600_000 });
+    const standing = world.stands(named("old", "one"));
+    const alias = world.stands(aliasOf("old"));
+    const taker = named("new", "one");
+    const stood = makes ? undefined : world.stands(named("new"));
+    const sentMs: number[] = [];
+    world.api.before = ({ method }) => {
+      if (method !== "GET") sentMs.push(performance.now());
+    };
+    await world.write([
+      stood === undefined ? create(taker) : { kind: "update", object: taker, standing: stood },
+      {
+        ...{ kind: "update", object: entryOf("old"), standing },
+        turn: { after: [taker.key], meanwhile: named("old", "one") },
+      },
+      { kind: "update", object: aliasOf("old", "new.mesh.internal"), standing: alias, turn: { after: [taker.key] } },
+    ]);
+    const [firstMs = 0, ...laterMs] = sentMs;
+    assert.deepEqual(
+      laterMs.map((ms) => ms - firstMs >= settleMs - 5),
+      waits,
+    );
+  }
+});
+
+test("a write that is ended does not wait for the mesh", async () => {
+  const world = setUp({ settleMs: 3_600_000 });
+  const alias = world.stands(aliasOf("old"));
+  const taker = named("new", "one");
+  const ending = new AbortController();
+  world.api.before = () => ending.abort();
+  const turn = { after: [taker.key] };
+  await world.write(
+    [create(taker), { kind: "update", object: aliasOf("old", "new.mesh.internal"), standing: alias, turn }],
+    { signal: ending.signal },
+  );
 });
 
 test("nothing points to an entry that could not be made; one that stands by now will do", async () => {

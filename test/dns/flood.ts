@@ -20,6 +20,9 @@ type Role =
       readonly perSecond: number;
     };
 
+/** Twice as many questions as all threads of a server keep under way. */
+const MOST_KEPT = 2048;
+
 /** A question that `startDeadUpstream` does not answer. */
 export function dead(n: number, id = n & 0xffff): Buffer {
   return query(`n${n}.dead.example.org`, { id });
@@ -69,10 +72,15 @@ function answerAll(): void {
 
 function floodAll({ at, from, perSecond }: Extract<Role, { readonly role: "flood" }>): void {
   const sockets = from.flatMap((address) => Array.from({ length: 32 }, () => createSocket("udp4").bind(0, address)));
-  let sent = 0;
-  // What a busy machine makes late is left out: it would come all at once.
+  let [sent, answered] = [0, 0];
+  for (const socket of sockets) socket.on("message", () => answered++);
+  // What a busy machine makes late is left out: it would come all at once. Once there are more than a server keeps, each answer makes room for
+  // a few: what it has no time for would only fill the buffer of its socket, from which other clients' questions fall then.
   const timer = setInterval(() => {
-    for (let n = 0; n < perSecond / 100; n++) sockets[sent % sockets.length]?.send(dead(sent++), at.port, at.address);
+    const most = sent < MOST_KEPT ? Number.POSITIVE_INFINITY : 1 + 2 * answered;
+    answered = 0;
+    for (let n = 0; n < Math.min(most, perSecond / 100); n++)
+      sockets[sent % sockets.length]?.send(dead(sent++), at.port, at.address);
   }, 10);
   parentPort?.once("message", () => {
     clearInterval(timer);

@@ -10,7 +10,7 @@ import { INVARIANTS } from "./witness.ts";
 /** A seed that the whole build survives shows most mistakes at once, and a race after some seeds. */
 const MOST_SEEDS = 25;
 const STEPS = 200;
-const builds = BROKEN_BUILDS.slice(0, sized(BROKEN_BUILDS.length, { quick: 4 }));
+const builds = BROKEN_BUILDS.slice(0, sized(BROKEN_BUILDS.length, { quick: 2 }));
 
 const tools = createTools();
 

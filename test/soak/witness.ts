@@ -98,6 +98,10 @@ export interface WitnessOptions {
 
 /** A server's clock is told in seconds and followed to within one. */
 const TOLERANCE_MS = 3000;
+/** How long the sender of a write waits for its answer. */
+const GIVEN_UP_MS = 4000;
+/** Until a process must have heard of what others did. */
+const IN_TOUCH_MS = 130_000;
 /** Its own last news may be on the way while it sends again. */
 const MOST_PESTERED = 2;
 /** How long a brake keeps endpoints. */
@@ -108,6 +112,8 @@ export function createWitness(options: WitnessOptions): Witness {
   const answers = new WeakMap<Process, Map<string, { readonly said: Said; readonly askedMs: number }>>();
   const released = new WeakMap<Process, readonly string[]>();
   const decisions = new WeakMap<Process, Decision>();
+  /** When someone else took away an entry that had a legacy name. */
+  const takenMs = new Map<string, number>();
   /** By object that is to go, what a process in touch has sent to it since. */
   const pestered = new Map<string, number>();
   /** Who has or had an address, and since when nobody has it. */
@@ -268,7 +274,8 @@ export function createWitness(options: WitnessOptions): Witness {
     if (kind !== "ServiceEntry" || before === undefined || !isOurs(before) || decision === undefined) return;
     const left = new Set(after === undefined ? [] : namesOf(after));
     for (const name of namesOf(before).filter((one) => !left.has(one))) {
-      if (holdersOf(name).length > 0) continue;
+      if (holdersOf(name).length > 0 || clock.nowMs() - (takenMs.get(name) ?? Number.NEGATIVE_INFINITY) < IN_TOUCH_MS)
+        continue;
       for (const [registry, answer] of decision.said) {
         if (answer.state === "failed" || options.reported.has(registry)) continue;
         for (const [service, said] of answer.services)
@@ -381,6 +388,7 @@ export function createWitness(options: WitnessOptions): Witness {
       if (decision !== undefined) checkIntent(process, changes, decision);
     },
     onSend(process, { method, path, body, operation }) {
+      const sentMs = clock.nowMs();
       const name = method === "POST" ? `/${(body as Kept).metadata.name}` : "";
       const then = api.at(`${path}${name}`);
       const isDemand = path.includes("/configmaps") && `${JSON.stringify(body)}`.includes("-demand");
@@ -403,10 +411,16 @@ export function createWitness(options: WitnessOptions): Witness {
         checkEffect(process.name, effect);
         noteStage(effect);
         checkVips(process.name, effect);
-        checkNames(process, effect);
+        // What arrives when its sender has given it up was right when it was sent: the next pass mends what it takes.
+        if (clock.nowMs() - sentMs <= GIVEN_UP_MS) checkNames(process, effect);
       };
     },
-    onOutside: (effect) => checkVips("someone", effect),
+    onOutside(effect) {
+      const { kind, before, after } = effect;
+      if (kind === "ServiceEntry" && before !== undefined && isOurs(before) && after === undefined)
+        for (const name of namesOf(before)) takenMs.set(name, clock.nowMs());
+      checkVips("someone", effect);
+    },
   };
 }
 

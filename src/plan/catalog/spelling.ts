@@ -13,7 +13,7 @@ import type { Reading } from "./catalog.ts";
  */
 export function keepSpelling(
   readings: ReadonlyMap<string, Reading>,
-  standing: Pick<IndexedStanding, "entries">,
+  standing: Pick<IndexedStanding, "entries" | "premadeOf">,
   group: readonly string[],
   memory: Pick<PlanMemory, "respelled">,
 ): ReadonlyMap<string, Reading> {
@@ -32,13 +32,15 @@ export function keepSpelling(
 function spelledAs(
   snapshot: Snapshot,
   registry: string,
-  { entries }: Pick<IndexedStanding, "entries">,
+  { entries, premadeOf }: Pick<IndexedStanding, "entries" | "premadeOf">,
   { respelled }: Pick<PlanMemory, "respelled">,
 ): Snapshot {
   let names: ReadonlyMap<string, string> | undefined;
   const spell = ({ namespace, name }: Pick<Service, "namespace" | "name">): string => {
-    if (entries.has(serviceKey(registry, namespace, name))) return name;
-    names ??= standingNames(entries.keys(), registry);
+    const key = serviceKey(registry, namespace, name);
+    if (entries.has(key) || premadeOf.has(key)) return name;
+    // What somebody wrote by hand asks for a service by its name, whether or not an entry of ours stands, too.
+    names ??= standingNames([...premadeOf.keys(), ...entries.keys()], registry);
     return names.get(`${namespace}/${lowerCase(name)}`) ?? name;
   };
   return { ...snapshot, services: snapshot.services.map(called) };

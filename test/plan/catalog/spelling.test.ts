@@ -9,6 +9,7 @@ import {
   failed,
   HOUR_MS,
   NOW_MS,
+  premade,
   type Said,
   type StandingFields,
   service,
@@ -54,6 +55,18 @@ const cases: readonly {
     said: { dc1: cacheless([failed("dc1/shop/cache")]) },
     stands: stands("dc1/shop/CACHE"),
     want: ["dc1/shop/CACHE: boom"],
+  },
+  {
+    name: "keeps the name by which an entry that someone wrote by hand asks for it",
+    said: { dc1: cacheless([service("cache")]) },
+    stands: { premade: [premade("dc1/shop/Cache", "by-hand")] },
+    want: ["dc1/shop/Cache"],
+  },
+  {
+    name: "prefers the name of an entry of ours to that of one written by hand",
+    said: { dc1: cacheless([service("cache")]) },
+    stands: { ...stands("dc1/shop/Cache"), premade: [premade("dc1/shop/CACHE", "by-hand")] },
+    want: ["dc1/shop/Cache"],
   },
   {
     name: "prefers the name that is listed where both stand",

@@ -1,8 +1,8 @@
 import { addressAndPort, parseAddress } from "../../src/istio/address.ts";
 import { refusedLabel } from "../../src/istio/labels.ts";
-import { isNamePart, isPort, isPortName, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
+import { isNamePart, isPort, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
-import type { Endpoint, LeftOut, Service, ServiceAlias, ServicePort } from "../../src/model/service.ts";
+import type { Endpoint, LeftOut, Service, ServiceAlias } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
 import {
   DUPLICATE,
@@ -19,6 +19,7 @@ import type { Rules } from "../shapes/rules.ts";
 import { toService as sharedService } from "../shapes/service.ts";
 import { shorten } from "../text.ts";
 import type { EurekaOptions } from "./options.ts";
+import { type Ported, type SettledPort, settlePorts } from "./ports.ts";
 import type { RawInstance } from "./reply.ts";
 
 /** The options that say how an instance is read. */
@@ -27,15 +28,9 @@ export type MappingOptions = Pick<
   "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region" | "labels"
 > & { readonly rules: Rules };
 
-/** The two ports that an instance can have. */
-const KINDS = ["plain", "secure"] as const;
-type Kind = (typeof KINDS)[number];
-
-interface Instance {
+interface Instance extends Ported {
   readonly id: string;
   readonly address: string;
-  readonly ports: Readonly<Partial<Record<Kind, number>>>;
-  readonly protocol: string | undefined;
   readonly labels: Readonly<Record<string, string>> | undefined;
   readonly region: string | undefined;
   readonly zone: string | undefined;
@@ -215,60 +210,6 @@ function localityOf(
   else if (region === undefined) notes.add("zones are dropped, as Istio knows none without a region (option region)");
   else return { region, zone: pool.text(zone) };
   return { ...none, region };
-}
-
-/** A port of the service, and which port of an instance it is. */
-interface SettledPort {
-  readonly port: ServicePort;
-  readonly kind: Kind;
-}
-
-/**
- * Istio takes every endpoint of a service to answer on every port of it. So the port stays that most usable instances have, and the
- * other where all that have the first have it too.
- */
-function settlePorts(
-  instances: readonly Instance[],
-  fallback: string | undefined,
-  notes: Set<string>,
-): readonly SettledPort[] {
-  const usable = instances.filter(({ out }) => out === undefined);
-  const counted = usable.length > 0 ? usable : instances;
-  const having = (kind: Kind) => counted.filter(({ ports }) => ports[kind] !== undefined);
-  const [first, second] = [...KINDS].sort((a, b) => having(b).length - having(a).length); // a stable sort: plain first
-  if (first === undefined || second === undefined || having(first).length === 0) return [];
-  const kept = having(first).every(({ ports }) => ports[second] !== undefined) ? [first, second] : [first];
-  if (kept.length === 1 && having(second).length > 0)
-    notes.add(`the ${second} port is dropped: not all instances with the ${first} one have it`);
-  const settled: SettledPort[] = [];
-  for (const kind of kept) {
-    const number = lowest(instances, kind, settled);
-    if (number === undefined) continue;
-    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback ?? "HTTP", notes);
-    settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
-  }
-  return settled;
-}
-
-function lowest(instances: readonly Instance[], kind: Kind, settled: readonly SettledPort[]): number | undefined {
-  const numbers = instances.flatMap(({ ports }) => ports[kind] ?? []).sort((a, b) => a - b);
-  return numbers.find((number) => settled.every(({ port }) => port.number !== number));
-}
-
-/** What most instances state. @param fallback HTTP where nobody says otherwise, as Eureka's clients call by URL */
-function agreed(instances: readonly Instance[], fallback: string, notes: Set<string>): string {
-  const votes = new Map<string, number>();
-  for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
-  const [[winner] = [fallback], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  if (others.length > 0)
-    notes.add(`instances disagree on the protocol: ${winner}, not ${others.map(([one]) => one).join(" or ")}`);
-  return winner;
-}
-
-function nameFor(protocol: string, settled: readonly SettledPort[]): string {
-  const name = protocol.toLowerCase().replaceAll("_", "-");
-  const isFree = settled.every(({ port }) => port.name !== name);
-  return isPortName(name) && isFree ? name : "tls";
 }
 
 function addEndpoint(

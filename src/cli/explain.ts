@@ -40,13 +40,7 @@ export async function explainCommand(
     if (matches.length === 0 && skipped.length > 0) return explainSkipped(context, { name, output, skipped });
     if (matches.length === 0) {
       const unread = [...opened.readings].filter(([, { state }]) => state !== "read").map(([registry]) => registry);
-      const skipped = new Map(
-        [...opened.readings].map(([registry, reading]) => [
-          registry,
-          reading.state === "read" ? (reading.snapshot.skippedServices ?? []) : [],
-        ]),
-      );
-      throw new Error(unknownName(name, { config: opened.config, decision, table, unread, skipped }));
+      throw new Error(unknownName(name, { config: opened.config, decision, table, unread }));
     }
     const { line } = context.out;
     const answers = table.names;

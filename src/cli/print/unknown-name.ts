@@ -4,11 +4,9 @@ import { zoneOf, zonesByName } from "../../dns/answer/zones.ts";
 import { CLASS_IN, rcodeName, TYPE } from "../../dns/wire/codes.ts";
 import { addressAndPort } from "../../istio/address.ts";
 import { canonical } from "../../istio/addresses.ts";
-import type { SkippedService } from "../../model/adapter.ts";
 import type { NameTable } from "../../model/name-table.ts";
 import type { Decision } from "../../plan/decision.ts";
 import { nearestNames } from "../../plan/names/nearest.ts";
-import { plainText } from "../../text.ts";
 
 const MOST_HELD = 3;
 
@@ -19,19 +17,16 @@ export interface UnknownNameContext {
   readonly table: NameTable;
   /** Registries that could not be read now. */
   readonly unread: readonly string[];
-  /** Services that registries list and that are not for the mesh, by registry. */
-  readonly skipped: ReadonlyMap<string, readonly SkippedService[]>;
 }
 
 /** Why a name leads nowhere: one sentence, and indented lines with its zone, what DNS says, who is held with it, and what is near. */
-export function unknownName(name: string, { config, decision, table, unread, skipped }: UnknownNameContext): string {
+export function unknownName(name: string, { config, decision, table, unread }: UnknownNameContext): string {
   const lower = name.toLowerCase().replace(/\.$/, "");
   const held = decision.plan.hold.filter(({ subject, message }) => subject === lower || mentions(message, lower));
   const near = nearestNames(lower, [...table.names.keys(), ...services(decision)]);
   const rows: readonly (readonly [string, readonly string[]])[] = [
     ["DNS", /^[^/:]+\.[^/:]+$/.test(lower) && canonical(lower) === undefined ? [dnsText(lower, config, table)] : []],
     ["held", held.slice(0, MOST_HELD).map(({ message }) => message)],
-    ["skipped", skippedTexts(lower, skipped)],
     ["similar", near],
     ["not read", unread],
   ];
@@ -41,19 +36,6 @@ export function unknownName(name: string, { config, decision, table, unread, ski
       texts.length === 0 ? [] : [`  ${label.padEnd(9)} ${texts.join("\n            ")}`],
     ),
   ].join("\n");
-}
-
-/** Why registries' services of that name are not for the mesh. What cannot be seen stands as `?` in what is told. */
-function skippedTexts(name: string, skipped: UnknownNameContext["skipped"]): readonly string[] {
-  const wanted = plainText(name, 400, "?");
-  const texts = [...skipped].flatMap(([registry, services]) =>
-    services.flatMap(({ name: full, why }) => {
-      const own = full.toLowerCase();
-      const forms = [`${registry}/${own}`, own, own.slice(own.indexOf("/") + 1)];
-      return forms.includes(wanted) ? [`${registry}/${full}: ${why}`] : [];
-    }),
-  );
-  return texts.slice(0, MOST_HELD);
 }
 
 /** Names of services, as people write them: with and without namespace and registry. */

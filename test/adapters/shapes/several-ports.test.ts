@@ -142,6 +142,19 @@ const cases: readonly {
     ports: ["tcp 21000 TCP"],
   },
   {
+    name: "numbers that a scheduler gave, with tags of which most addresses lack one",
+    instances: ["192.0.2.1:21000 blue", "192.0.2.1:22000 green", "192.0.2.2:23000 blue"].map((one) => instance(one)),
+    ports: ["tcp 21000 TCP"],
+  },
+  {
+    name: "a tag that happens to be on one port of each address",
+    instances: [
+      ...["192.0.2.1:4646 http a", "192.0.2.1:4647 rpc", "192.0.2.2:4646 http", "192.0.2.2:4647 rpc a"],
+      ...["192.0.2.3:4646 http a", "192.0.2.3:4647 rpc"],
+    ].map((one) => instance(one)),
+    ports: ["http 4646 TCP", "rpc 4647 TCP"],
+  },
+  {
     name: "two processes on one address",
     instances: [instance("192.0.2.1:8080"), instance("192.0.2.1:8081")],
     ports: ["tcp 8080 TCP"],
@@ -216,6 +229,15 @@ test("several ports: an address is called as soon as one of its ports can be use
   assert.deepEqual(
     none.endpoints.map(({ address }) => address),
     HOSTS.slice(1),
+  );
+});
+
+test("several ports: an instance that is sick stays so, also where no rule fits it", () => {
+  const out = { address: "192.0.2.1:9001", kind: "health", reason: "critical: disk" } as const;
+  const all = each("9000 api", "9001").map((one) => (one.id === "192.0.2.1:9001" ? { ...one, out } : one));
+  assert.deepEqual(
+    made(all, { ports: [rule({ tag: "api" })] }).leftOut.find(({ kind }) => kind === "health"),
+    out,
   );
 });
 

@@ -11,13 +11,17 @@ const POLL = { trigger: "poll" } as const;
 const listed = snapshot("dc1", [service("a", { endpoints: [endpoint("192.0.2.1"), endpoint("10.96.0.7")] })]);
 
 /** The adapter of one registry, as the product uses it. */
-async function adapterOf(read: Adapter["read"], serviceRanges?: ServiceRanges): Promise<Adapter> {
+async function adapterOf(
+  read: Adapter["read"],
+  serviceRanges?: ServiceRanges,
+  registry: object = {},
+): Promise<Adapter> {
   const context = {
     configContext: { env: {}, adapters: {} },
     createAdapter: () => ({ registry: "dc1", read }),
     log: createLog({ level: "silent", pretty: false }),
   };
-  const [adapter] = await createAdapters(config(["dc1"]), context, serviceRanges);
+  const [adapter] = await createAdapters(config([{ name: "dc1", ...registry }]), context, serviceRanges);
   return adapter ?? assert.fail();
 }
 
@@ -51,3 +55,15 @@ test("createAdapters() tell at once that a registry cannot be read, whatever the
   );
   await assert.rejects(adapter.read(signal, POLL), { message: "connection refused" });
 });
+
+for (const [network, want] of [
+  ["vm-1", ["vm-1", "vm-1"]],
+  [{ dc2: "vm-2", "*": "vm-1" }, ["vm-1", "vm-2"]],
+  [undefined, [undefined, undefined]],
+] as const)
+  test(`createAdapters() say that endpoints are in network ${JSON.stringify(network)}`, async () => {
+    const endpoints = [endpoint("192.0.2.1", { region: "dc1" }), endpoint("192.0.2.2", { region: "dc2" })];
+    const adapter = await adapterOf(async () => snapshot("dc1", [service("a", { endpoints })]), undefined, { network });
+    const [one] = (await adapter.read(signal, POLL)).services;
+    assert.deepEqual(one?.state === "ok" && one.service.endpoints.map((at) => at.network), want);
+  });

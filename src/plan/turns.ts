@@ -48,7 +48,10 @@ function isSucceededNow({ object, standing }: Update): boolean {
   return heir(object.manifest) !== undefined && heir(object.manifest) !== heir(standing.manifest);
 }
 
-function turned<Changed extends Update | Delete>(change: Changed, { made, given, moved: all, succeeded }: Ground): Changed {
+function turned<Changed extends Update | Delete>(
+  change: Changed,
+  { made, given, moved: all, succeeded }: Ground,
+): Changed {
   const { standing } = change;
   const wanted = change.kind === "update" ? change.object : undefined;
   const left = new Set(namesOf(wanted?.manifest));

@@ -42,7 +42,8 @@ export function* standingHolders(standing: IndexedStanding, keeps: Keeping, memo
   const stood = new Map<string, readonly ServiceKey[]>();
   yield* inSlices(claims, ([name, all]) => {
     if (all.length > 1) all.sort((a, b) => (isBefore(a, b) ? -1 : 1));
-    stood.set(name, [...new Set(all.map(({ service }) => service))]);
+    const services = all.map(({ service }) => service);
+    stood.set(name, all.length > 1 ? [...new Set(services)] : services);
     const holder = all.find(({ service, isHost }) => keeps.name(service, name, isHost));
     if (holder !== undefined) holders.names.set(name, holder.service);
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isAnnouncement } from "../../src/plan/stages/stage-routes.ts";
 import { securityRow } from "../security/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { type Kube, kubeServers, startKube } from "../servers/kube.ts";
@@ -20,8 +21,12 @@ const INSIDE = `orders-v2.${SHOP}.svc.cluster.local`;
 const slicesPath = (namespace = SHOP) => `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
 const migration = { allow: [{ registry: "vms", service: "orders", by: [SHOP] }] };
 
+type Rule = Parameters<typeof isAnnouncement>[0] & {
+  readonly route: readonly { readonly destination: { host: string }; weight?: number }[];
+};
+
 interface Route {
-  readonly http?: readonly { readonly route: readonly { readonly destination: { host: string }; weight?: number }[] }[];
+  readonly http?: readonly Rule[];
 }
 
 /** Where the service stands: its stage, its alias, and what share of its calls is led inside. */
@@ -80,7 +85,7 @@ test("a service that is moved on a cluster", { skip }, async (t) => {
     ]);
     const annotations = entry?.metadata.annotations ?? {};
     const weight = annotations["x2istio.dev/effective-weight"];
-    const [rule] = (route?.spec as Route | undefined)?.http ?? [];
+    const rule = (route?.spec as Route | undefined)?.http?.find((one) => !isAnnouncement(one));
     const led = rule?.route.find(({ destination }) => destination.host === INSIDE);
     return {
       stage: `${annotations["x2istio.dev/effective-stage"] ?? "outside"}${weight === undefined ? "" : ` ${weight}`}`,

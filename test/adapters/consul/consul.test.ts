@@ -64,7 +64,12 @@ test("read() passes over what is not for the mesh, and counts it", { skip }, asy
   assert.deepEqual(snapshot.skipped, { infrastructure: 2, kubernetes: 1, filter: 1 });
   assert.deepEqual(
     snapshot.skippedServices?.map(({ name, kind }) => `${kind} ${name}`),
-    ["filter default/web-canary", "kubernetes default/pod", "infrastructure default/web-proxy"],
+    [
+      "filter default/web-canary",
+      "infrastructure default/consul",
+      "kubernetes default/pod",
+      "infrastructure default/web-proxy",
+    ],
   );
 });
 

@@ -99,7 +99,7 @@ test("a real Consul's registrations: a name that cannot be used is told", { skip
   assert.equal(snapshot.skipped?.name, 1);
   assert.deepEqual(
     snapshot.skippedServices?.map((one) => one.name),
-    [`default/${name}`],
+    [`default/${name}`, "default/consul"],
   );
 });
 

@@ -32,7 +32,10 @@ test("a service whose instances become pods stays listed, and is counted among t
   assert.deepEqual([podsOnly, endpoints, skipped?.kubernetes], [true, [], 1]);
   assert.deepEqual(
     skippedServices?.map(({ name, kind }) => [name, kind]),
-    [["default/orders", "kubernetes"]],
+    [
+      ["Polaris/polaris.checker", "infrastructure"],
+      ["default/orders", "kubernetes"],
+    ],
   );
 });
 
@@ -52,7 +55,7 @@ test("a name that cannot be used is shown among the skipped", async (t) => {
   assert.equal(skipped?.name, 2);
   assert.deepEqual(
     skippedServices.map(({ name }) => name),
-    ["default/a?b", `default/${long}`],
+    ["Polaris/polaris.checker", "default/a?b", `default/${long}`],
   );
-  assert.match(skippedServices[1]?.why ?? "", /this one has 276/);
+  assert.match(skippedServices[2]?.why ?? "", /this one has 276/);
 });

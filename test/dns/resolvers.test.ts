@@ -68,6 +68,24 @@ int main(int count, char **names) {
   printf("%d\\n", found);
 }
 `;
+/** Finds servers by SRV, and by a name that has many. */
+const HAPROXY = (dir: string) => `global
+  stats socket ${dir}/haproxy mode 600 level admin
+resolvers x2istio
+  nameserver one 127.0.0.1:53
+  accepted_payload_size 8192
+  timeout resolve 1s
+  timeout retry 1s
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 1s
+  timeout server 1s
+backend srv
+  server-template one 3 _http._tcp.${HOST} resolvers x2istio resolve-prefer ipv4 init-addr none
+backend many
+  server-template one 60 many.mesh.internal:80 resolvers x2istio resolve-prefer ipv4 init-addr none
+`;
 const lookup = (name: string) =>
   `require("node:dns").lookup("${name}", {all: true}, (e, all) => console.log(e?.code ?? all.map((one) => one.address).sort().join(" ")))`;
 const resolve = (name: string, type: string) =>
@@ -137,6 +155,22 @@ function cases(dir: string): readonly Case[] {
       command: [process.execPath, "-e", lookup("many.mesh.internal")],
       want: MANY.toSorted().join(" "),
     },
+    {
+      name: "c-ares (Node, resolve4()), 60 addresses",
+      needs: process.execPath,
+      command: [
+        process.execPath,
+        "-p",
+        'require("node:dns/promises").resolve4("many.mesh.internal").then((all) => console.log(all.length)), ""',
+      ],
+      want: "60",
+    },
+    {
+      name: "HAProxy, by SRV and 60 addresses",
+      needs: "haproxy",
+      command: [process.execPath, join(import.meta.dirname, "haproxy.ts"), dir],
+      want: "240.241.0.7:8080, 60",
+    },
     { name: "Go", needs: "go", command: ["env", "GODEBUG=netdns=go", go, LEGACY], want: both },
     { name: "Go by the C library", needs: "go", command: ["env", "GODEBUG=netdns=cgo", go, LEGACY], want: both },
     {
@@ -184,6 +218,7 @@ test("resolvers", { skip: lacking("ip", "unshare") || (await refusal()), timeout
   writeFileSync(join(dir, "Lookup.java"), JAVA);
   writeFileSync(join(dir, "Jndi.java"), JNDI);
   writeFileSync(join(dir, "musl.c"), C);
+  writeFileSync(join(dir, "haproxy.cfg"), HAPROXY(dir));
   if (isInstalled("go")) await run("go", ["build", "-o", join(dir, "lookup"), join(dir, "lookup.go")]);
   if (isInstalled("musl-gcc")) await run("musl-gcc", ["-static", "-o", join(dir, "musl"), join(dir, "musl.c")]);
   const all = cases(dir).map((one) => ({ ...one, isMissing: !isInstalled(one.needs) }));

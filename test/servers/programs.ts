@@ -8,6 +8,7 @@ export const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   dig: "bind9-dnsutils",
   dnsmasq: "dnsmasq-base",
   git: "git",
+  haproxy: "haproxy",
   ip: "iproute2",
   kdig: "knot-dnsutils",
   "musl-gcc": "musl-tools",

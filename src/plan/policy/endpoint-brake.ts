@@ -5,6 +5,7 @@ import {
   PROVENANCE_ANNOTATION,
   type ServiceEntry,
   SHRUNK_ANNOTATION,
+  SUCCEEDED_BY_ANNOTATION,
 } from "../../model/objects.ts";
 import type { Brake, Hold, Plan, Update } from "../../model/plan.ts";
 import { rfc3339 } from "../../model/rfc3339.ts";
@@ -109,22 +110,25 @@ function keptUpdate(change: Update, held: HeldLoss): readonly Update[] {
 
 function keptEntry(change: Update): ServiceEntry {
   const manifest = change.object.manifest as ServiceEntry;
+  const own = change.premade === undefined ? withoutEnd : (entry: ServiceEntry) => entry;
   // The endpoints of a merged service are told apart by their order: it stays as a whole.
   if (mark(manifest, PROVENANCE_ANNOTATION) !== undefined)
-    return (lettingGo(change)?.object.manifest ?? change.standing.manifest) as ServiceEntry;
+    return own((lettingGo(change)?.object.manifest ?? change.standing.manifest) as ServiceEntry);
   const names = new Set(manifest.spec.ports.map(({ name }) => name));
   const fitting = missingEndpoints(change).filter(({ ports }) =>
     Object.keys(ports ?? {}).every((name) => names.has(name)),
   );
   const endpoints = [...endpointsOf(manifest), ...fitting].sort((a, b) => (place(a) < place(b) ? -1 : 1));
+  return own({ ...manifest, spec: specWith(manifest.spec, endpoints) });
+}
+
+/** Of a service that keeps endpoints: it is neither empty nor gone, also where its tombstone led to an heir when it came back. */
+function withoutEnd(entry: ServiceEntry): ServiceEntry {
   const {
     [EMPTY_SINCE_ANNOTATION]: _,
     [GONE_SINCE_ANNOTATION]: __,
+    [SUCCEEDED_BY_ANNOTATION]: ___,
     ...annotations
-  } = manifest.metadata.annotations ?? {};
-  return {
-    ...manifest,
-    metadata: change.premade === undefined ? { ...manifest.metadata, annotations } : manifest.metadata,
-    spec: specWith(manifest.spec, endpoints),
-  };
+  } = entry.metadata.annotations ?? {};
+  return { ...entry, metadata: { ...entry.metadata, annotations } };
 }

@@ -6,6 +6,7 @@ import {
   GONE_SINCE_ANNOTATION,
   PROVENANCE_ANNOTATION,
   type ServiceEntry,
+  SUCCEEDED_BY_ANNOTATION,
 } from "../../../src/model/objects.ts";
 import type { Change, Delete, Plan, PolicedPlan, Update } from "../../../src/model/plan.ts";
 import type { StandingObject } from "../../../src/model/standing.ts";
@@ -736,6 +737,28 @@ const heldMarkOf = ({ update }: PolicedPlan, n: number, name = "held-loss") =>
   update.find(({ object }) => object.service === `dc1/shop/s${n}`)?.object.manifest.metadata.annotations?.[
     `x2istio.dev/${name}`
   ];
+
+for (const { name, merged } of [
+  { name: "a merged service", merged: { [PROVENANCE_ANNOTATION]: "dc1=" } },
+  { name: "a service", merged: {} },
+])
+  test(`applyPolicy() keeps the heir's endpoints of ${name} that came back, but not that it is gone`, () => {
+    const gone = full(0, {
+      annotations: { [GONE_SINCE_ANNOTATION]: ago(1000), [SUCCEEDED_BY_ANNOTATION]: "dc1/shop/s1" },
+    });
+    const returned = { ...update(full(0), { endpoints: [] }, merged), standing: gone };
+    const policed = police({
+      stands: [gone, full(1), full(2), full(3)],
+      changes: [returned, ...[1, 2, 3].map((n) => to(n, 1))],
+    });
+    const manifest = policed.update[0]?.object.manifest as ServiceEntry;
+    assert.deepEqual([manifest.spec.endpoints?.length, heldMarkOf(policed, 0)], [10, `10 0 ${now}`]);
+    const marks = [GONE_SINCE_ANNOTATION, EMPTY_SINCE_ANNOTATION, SUCCEEDED_BY_ANNOTATION];
+    assert.deepEqual(
+      marks.filter((name) => manifest.metadata.annotations?.[name] !== undefined),
+      [],
+    );
+  });
 
 test("applyPolicy() writes on an entry that it keeps what it had, what is listed, and since when, and writes that once", () => {
   const loses = (fields: EntryFields) => ({

@@ -292,7 +292,7 @@ suite("objects change hands", { skip, concurrency: false }, () => {
     const all = await names();
     const dry = await cli(where, "uninstall", "--dry-run");
     exits(dry, 0);
-    assert.match(dry.stdout, /^- Service\/shop\/orders +of vms\/shop\/orders$/m);
+    assert.match(dry.stdout, /^- Service\/shop\/orders +would be deleted: of vms\/shop\/orders$/m);
     assert.match(dry.stdout, /^= Service\/shop\/stock +stays: it was released at /m);
     assert.match(dry.stdout, /^3 objects would be deleted, 3 left\. Nothing was written\.$/m);
     assert.deepEqual(await names(), all);

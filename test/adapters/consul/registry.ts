@@ -4,14 +4,14 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { consul } from "../../../adapters/consul/consul.ts";
 import { consulOptions } from "../../../adapters/consul/options.ts";
-import { describeError } from "../../../src/errors.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
-import type { Adapter, Snapshot } from "../../../src/model/adapter.ts";
-import type { Service } from "../../../src/model/service.ts";
 import { createSecrets } from "../../../src/secrets.ts";
 import { ensureServers, noServers } from "../../servers/build.ts";
 import { type Consul, type ConsulOptions, consulServers, startConsul } from "../../servers/consul.ts";
+import type { Registry } from "../reading.ts";
+
+export { addresses, failures, type Registry, read, readUntil, services } from "../reading.ts";
 
 /** Why tests of a real Consul cannot run; false when they can. */
 export const skip = (await ensureServers(consulServers)) === undefined && noServers;
@@ -29,8 +29,6 @@ export async function folder(t: TestContext): Promise<string> {
   t.after(() => rm(dir, { recursive: true, force: true }));
   return dir;
 }
-
-export type Registry = Adapter & Required<Pick<Adapter, "waitForChange" | "close">>;
 
 /** An adapter named `dc1` that is closed with the test. */
 export function registryAt(
@@ -54,41 +52,4 @@ export function registryAt(
   if (waitForChange === undefined || close === undefined) throw new Error("A Consul can be waited for and closed");
   t.after(close);
   return { ...adapter, waitForChange, close };
-}
-
-export function read(adapter: Adapter, trigger: "poll" | "hint" = "poll"): Promise<Snapshot> {
-  return adapter.read(AbortSignal.timeout(30_000), { trigger });
-}
-
-/** Wait for hints until what is read on them is as wanted. */
-export async function readUntil(
-  adapter: Registry,
-  before: Snapshot,
-  isWanted: (snapshot: Snapshot) => boolean,
-): Promise<Snapshot> {
-  let snapshot = before;
-  while (!isWanted(snapshot)) {
-    await adapter.waitForChange(snapshot.revision, AbortSignal.timeout(30_000));
-    snapshot = await read(adapter, "hint");
-  }
-  return snapshot;
-}
-
-/** The services that were read, by name. */
-export function services(snapshot: Snapshot): Readonly<Record<string, Service>> {
-  return Object.fromEntries(
-    snapshot.services.flatMap((one) => (one.state === "ok" ? [[one.service.name, one.service]] : [])),
-  );
-}
-
-/** Addresses of a service's endpoints. */
-export function addresses(snapshot: Snapshot, name: string): readonly string[] | undefined {
-  return services(snapshot)[name]?.endpoints.map(({ address }) => address);
-}
-
-/** Why services could not be read, by key. */
-export function failures(snapshot: Snapshot): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    snapshot.services.flatMap((one) => (one.state === "failed" ? [[one.key, describeError(one.cause)]] : [])),
-  );
 }

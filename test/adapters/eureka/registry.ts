@@ -7,12 +7,11 @@ import { eureka } from "../../../adapters/eureka/eureka.ts";
 import { eurekaOptions } from "../../../adapters/eureka/options.ts";
 import { createLog } from "../../../src/log.ts";
 import { createMetrics } from "../../../src/metrics.ts";
-import type { Adapter, Snapshot } from "../../../src/model/adapter.ts";
-import type { Service } from "../../../src/model/service.ts";
 import { createSecrets } from "../../../src/secrets.ts";
+import type { Registry } from "../reading.ts";
 import { type EurekaInstance, registration } from "./registration.ts";
 
-export type Registry = Adapter & Required<Pick<Adapter, "waitForChange" | "close">>;
+export { addresses, failures, type Registry, read, readUntil, services } from "../reading.ts";
 
 /** An adapter named `spring`, which its caller closes. */
 export function newRegistry(address: string | readonly string[], options: object = {}, nowMs?: () => number): Registry {
@@ -37,43 +36,6 @@ export function registryAt(
   const registry = newRegistry(address, options, nowMs);
   t.after(() => registry.close());
   return registry;
-}
-
-export function read(registry: Adapter, trigger: "poll" | "hint" = "poll"): Promise<Snapshot> {
-  return registry.read(AbortSignal.timeout(60_000), { trigger });
-}
-
-/** Wait for hints until what is read on them is as wanted. */
-export async function readUntil(
-  registry: Registry,
-  before: Snapshot,
-  isWanted: (snapshot: Snapshot) => boolean,
-): Promise<Snapshot> {
-  let snapshot = before;
-  while (!isWanted(snapshot)) {
-    await registry.waitForChange(snapshot.revision, AbortSignal.timeout(60_000));
-    snapshot = await read(registry, "hint");
-  }
-  return snapshot;
-}
-
-/** The services that were read, by name. */
-export function services(snapshot: Snapshot): Readonly<Record<string, Service>> {
-  return Object.fromEntries(
-    snapshot.services.flatMap((one) => (one.state === "ok" ? [[one.service.name, one.service]] : [])),
-  );
-}
-
-/** Addresses of a service's endpoints. */
-export function addresses(snapshot: Snapshot, name: string): readonly string[] | undefined {
-  return services(snapshot)[name]?.endpoints.map(({ address }) => address);
-}
-
-/** Why services could not be read, by key. */
-export function failures(snapshot: Snapshot): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    snapshot.services.flatMap((one) => (one.state === "failed" ? [[one.key, (one.cause as Error).message]] : [])),
-  );
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;

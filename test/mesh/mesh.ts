@@ -187,7 +187,9 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
       return { ...app, envoy };
     },
     async gateway(name, podOptions = {}) {
-      const { network, workload } = await pod(name, podOptions);
+      const made = await pod(name, podOptions);
+      await appIn(made, podOptions); // and with it the pod's resolv.conf
+      const { network, workload } = made;
       const envoy = await startEnvoy(context(paths.envoy), network, workload, "router");
       envoys.set(`${name}.${workload.namespace}`, envoy);
       return { address: network.address, envoy };

@@ -37,13 +37,14 @@ export const SIDECAR_MARK = 1337;
 /**
  * Makes the network, once inside: a bridge for pods, and for machines outside the cluster all addresses that are kept for
  * documentation and for benchmarks.
+ * The bridge has an address of its own: else it takes that of a pod that comes later, and the others call one that is nobody's for a while.
  * A route of type "local" lets a server listen on any IPv4 address of its range; in IPv6 there are 2001:db8::1 to ::4.
  */
 const SETUP = `
 mount -t tmpfs mesh /run
 mkdir /run/netns
 ip link set lo up
-ip link add mesh type bridge
+ip link add mesh address 02:00:0a:09:00:01 type bridge
 ip addr add ${NODE}/16 dev mesh
 ip addr add ${CLUSTER_DNS}/32 dev mesh
 ip link set mesh up

@@ -13,15 +13,9 @@ const COMPILED = resolve("node_modules/.cache/x2istio-tests");
 /** What the compiler knows from the last time: it takes a fifth of the time. */
 const TYPES = resolve("node_modules/.cache/x2istio-types.json");
 const TYPE_CHECK = ["-p", ".", "--incremental", "--tsBuildInfoFile", TYPES];
-/** Tests of pure code: they wait for nothing, and for most of them a process of their own costs more than what they do in it. */
-const PURE = /^test\/(?:plan|istio|model|doctor|usage|ownership)\//;
-/** Long ones that come last by their names: they begin with the others, so that no core is idle at the end. */
-const LONG = /^test\/(?:soak|strangers|testing)\//;
 const MINUTE_MS = 60_000;
 /** What a test may take at most, unless it says otherwise, so that one that hangs is named. */
 const TIMEOUTS_MS = { quick: 2 * MINUTE_MS, normal: 10 * MINUTE_MS, full: 60 * MINUTE_MS };
-
-const CORES = Math.max(2, availableParallelism());
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean", default: false }, long: { type: "boolean", default: false } },
@@ -40,20 +34,20 @@ async function testAll(): Promise<void> {
   await installPrograms();
   const files = testFiles();
   await build(files);
-  await runAll(files);
+  await runTests(files);
 }
 
 /** Types and style, and all tests that Node can run alone. */
 async function testQuick(): Promise<void> {
   await Promise.all([must("biome", ["check", "--error-on-warnings"]), must("tsc", TYPE_CHECK)]);
   const files = testFiles().filter((file) => needsOf(file).isQuick);
-  await runAll(files);
+  await runTests(files);
 }
 
 /** These files at once. */
 async function testThese(files: readonly string[]): Promise<void> {
   await build(files);
-  process.exitCode = await runTests(files);
+  await runTests(files);
 }
 
 /** The files that an argument means: a file, a pattern or a folder. */
@@ -71,22 +65,12 @@ async function build(files: readonly string[]): Promise<void> {
     process.stderr.write(`The tests that need real servers are skipped: ${noServers}.\n`);
 }
 
-/** Those of pure code in one process, beside the long ones and all others, each of which has its own. */
-async function runAll(files: readonly string[]): Promise<void> {
-  const kindOf = (file: string) =>
-    LONG.test(file) ? "long" : PURE.test(file) && needsOf(file).isQuick ? "pure" : "other";
-  const { long = [], pure = [], other = [] } = Object.groupBy(files, kindOf);
-  const codes = await Promise.all([
-    runTests(other, ["--test-concurrency", `${size === "quick" ? CORES * 3 : CORES}`]),
-    runTests(long, ["--test-concurrency", "1"]),
-    runTests(pure, ["--test-isolation=none"]),
-  ]);
-  process.exitCode = Math.max(...codes);
-}
-
-/** More than cores: much of the time is waiting, for servers, and in the quick tests for timers. */
-function runTests(files: readonly string[], how = ["--test-concurrency", `${CORES + 1}`]): Promise<number> {
-  return run(process.execPath, ["--test", `--test-timeout=${TIMEOUTS_MS[size]}`, ...how, ...files]);
+async function runTests(files: readonly string[]): Promise<void> {
+  // More than cores: much of the time is waiting, for servers, and in the quick tests for timers.
+  const cores = Math.max(2, availableParallelism());
+  const concurrency = size === "quick" ? cores * 4 : cores + 1;
+  const options = ["--test", `--test-concurrency=${concurrency}`, `--test-timeout=${TIMEOUTS_MS[size]}`];
+  process.exitCode = await run(process.execPath, [...options, ...files]);
 }
 
 /** Run a tool of the project's own; its failure ends everything. */

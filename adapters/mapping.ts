@@ -1,6 +1,7 @@
+import { refusedLabel } from "../src/istio/labels.ts";
 import { MAX_ENDPOINTS } from "../src/istio/limits.ts";
 import type { Endpoint, LeftOut } from "../src/model/service.ts";
-import { few } from "./text.ts";
+import { few, shorten } from "./text.ts";
 
 const MOST_NOTES = 20;
 
@@ -9,8 +10,13 @@ export const MOST_LEFT_OUT = MAX_ENDPOINTS;
 
 const MOST_LABELS = 64;
 
-/** At most 64 labels of an instance, by their keys: every endpoint is written with its own. */
-export function fewLabels(labels: readonly (readonly [string, string])[], notes: string[]): Record<string, string> {
+/** Labels of an instance that Kubernetes and Istio take, with a note of each other one; at most 64, by their keys: every endpoint is written with its own. */
+export function usableLabels(given: readonly (readonly [string, string])[], notes: string[]): Record<string, string> {
+  const labels = given.filter(([key, value]) => {
+    const why = refusedLabel(key, value);
+    if (why !== undefined) notes.push(`label ${shorten(key)}: ${shorten(value)} is dropped: ${why}`);
+    return why === undefined;
+  });
   if (labels.length > MOST_LABELS) notes.push(`of ${labels.length} labels of an instance ${MOST_LABELS} are kept`);
   return Object.fromEntries(labels.toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST_LABELS));
 }

@@ -1,5 +1,4 @@
 import { addressAndPort, parseAddress } from "../../src/istio/address.ts";
-import { refusedLabel } from "../../src/istio/labels.ts";
 import { isNamePart, isPort, isServiceName, MAX_ENDPOINTS, protocolOf } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import type { Endpoint, LeftOut, Service, ServiceAlias } from "../../src/model/service.ts";
@@ -12,6 +11,7 @@ import {
   MOST_LEFT_OUT,
   PAST_LIMIT,
   type ServicePlace,
+  usableLabels,
 } from "../mapping.ts";
 import type { Instance as SharedInstance } from "../shapes/instance.ts";
 import { bridgeMark } from "../shapes/marks.ts";
@@ -28,16 +28,8 @@ export type MappingOptions = Pick<
   "allUnhealthy" | "protocolMeta" | "versionMeta" | "zoneMeta" | "region" | "labels"
 > & { readonly rules: Rules };
 
-interface Instance extends Ported {
-  readonly id: string;
-  readonly address: string;
-  readonly labels: Readonly<Record<string, string>> | undefined;
-  readonly region: string | undefined;
-  readonly zone: string | undefined;
+interface Instance extends Omit<SharedInstance, "ports" | "tags" | "weight">, Pick<Ported, "ports" | "protocol"> {
   readonly vips: readonly string[];
-  readonly meta: Readonly<Record<string, string>>;
-  readonly out?: LeftOut;
-  readonly isUnhealthy?: true;
 }
 
 /**
@@ -57,11 +49,15 @@ export function toService(
     notes.add(
       "instances have not renewed their leases for long and are listed as UP: the server may be in self-preservation, and they may be gone",
     );
-  const besides = raw.flatMap((one) => besidesOf(one, rules) ?? []);
-  const read = raw
-    .filter((one) => besidesOf(one, rules) === undefined)
-    .map((one) => toInstance(one, options, pool, notes))
-    .sort(byPlace);
+  const besides: LeftOut[] = [];
+  const read: Instance[] = [];
+  for (const one of raw) {
+    const parsed = placeOf(one);
+    const out = besidesOf(one, parsed, rules);
+    if (out === undefined) read.push(toInstance(one, parsed, options, pool));
+    else besides.push(out);
+  }
+  read.sort(byPlace);
   const isOnlyPods = read.length === 0 && besides.some(({ kind }) => kind === "kubernetes");
   if (read.length === 0 && raw.length > 0 && !isOnlyPods) return undefined;
   if (own.apart.length > 0 || own.rest !== undefined) {
@@ -74,6 +70,7 @@ export function toService(
   const endpoints = new Map<string, Endpoint>();
   const leftOut = besides.slice(0, MOST_LEFT_OUT).sort((a, b) => (a.address < b.address ? -1 : 1));
   for (const instance of instances) {
+    for (const note of instance.notes) notes.add(note);
     const out = instance.out ?? addEndpoint(instance, ports, endpoints, pool);
     if (out !== undefined && leftOut.length < MOST_LEFT_OUT) leftOut.push({ ...out, reason: pool.text(out.reason) });
   }
@@ -91,8 +88,7 @@ export function toService(
 }
 
 /** Why an instance is none of the application's own: a pod, or left out by the operator's rules. */
-function besidesOf(raw: RawInstance, rules: Rules): LeftOut | undefined {
-  const { address = "" } = placeOf(raw);
+function besidesOf(raw: RawInstance, { address = "" }: Place, rules: Rules): LeftOut | undefined {
   const shown = shorten(addressAndPort(address || raw.ipAddr || raw.hostName, raw.port || raw.securePort));
   const mark = bridgeMark(raw.metadata);
   if (mark !== undefined) return { address: shown, kind: "kubernetes", reason: mark };
@@ -101,25 +97,14 @@ function besidesOf(raw: RawInstance, rules: Rules): LeftOut | undefined {
 }
 
 /** Where the operator says what the ports are, the plain one is the instance's own. */
-function asShared(
-  { ports, protocol, labels, region, zone, vips: _, ...rest }: Instance,
-  fallback = "HTTP",
-): SharedInstance {
+function asShared({ ports, protocol, vips: _, ...rest }: Instance, fallback = "HTTP"): SharedInstance {
   const plain = ports.plain === undefined ? [] : [{ number: ports.plain, protocol: protocol ?? fallback }];
   const secure = ports.secure === undefined ? [] : [{ name: "https", number: ports.secure, protocol: "HTTPS" }];
-  return {
-    ...rest,
-    ports: [...plain, ...secure],
-    tags: [],
-    notes: [],
-    ...(labels === undefined ? {} : { labels }),
-    ...(region === undefined ? {} : { region }),
-    ...(zone === undefined ? {} : { zone }),
-  };
+  return { ...rest, ports: [...plain, ...secure], tags: [] };
 }
 
-function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, notes: Set<string>): Instance {
-  const parsed = placeOf(raw);
+function toInstance(raw: RawInstance, parsed: Place, options: MappingOptions, pool: Intern): Instance {
+  const notes: string[] = [];
   const ports = {
     ...(isPort(raw.port) ? { plain: raw.port } : {}),
     ...(isPort(raw.securePort) ? { secure: raw.securePort } : {}),
@@ -131,23 +116,26 @@ function toInstance(raw: RawInstance, options: MappingOptions, pool: Intern, not
   const { [options.protocolMeta]: stated, [options.versionMeta]: version } = raw.metadata;
   const protocol = stated === undefined ? undefined : protocolOf(stated);
   if (stated !== undefined && protocol === undefined)
-    notes.add(`protocol ${shorten(stated)} is not known to Istio: HTTP`);
+    notes.push(`protocol ${shorten(stated)} is not known to Istio: HTTP`);
   return {
     id: raw.id,
     address: parsed.address ?? raw.ipAddr,
     ports,
     protocol,
-    labels: labelsOf({ ...chosen(raw.metadata, options.labels), version }, pool, notes),
+    ...labelsOf({ ...chosen(raw.metadata, options.labels), version }, pool, notes),
     meta: raw.metadata,
     ...localityOf(raw, options, pool, notes),
     vips: raw.vips.map(lowerCase),
     ...(out === undefined ? {} : { out: { ...out, address: shorten(shown) } }),
     ...(health?.kind === "health" && raw.status !== "STARTING" && unusable === undefined ? { isUnhealthy: true } : {}),
+    notes,
   };
 }
 
+type Place = ReturnType<typeof parseAddress>;
+
 /** Where an instance is: its address, else its host name, which callers' proxies resolve. */
-function placeOf({ ipAddr, hostName }: RawInstance): ReturnType<typeof parseAddress> {
+function placeOf({ ipAddr, hostName }: RawInstance): Place {
   const byAddress = parseAddress(ipAddr);
   if (byAddress.address !== undefined) return byAddress;
   const byName = parseAddress(hostName);
@@ -161,10 +149,7 @@ function whyNotUp({ status, isOverridden }: RawInstance): Omit<LeftOut, "address
   return { kind: "health", reason: `${shorten(status)}${isOverridden ? ", by an override" : ""}` };
 }
 
-function whyUnusable(
-  parsed: ReturnType<typeof parseAddress>,
-  ports: Instance["ports"],
-): Omit<LeftOut, "address"> | undefined {
+function whyUnusable(parsed: Place, ports: Instance["ports"]): Omit<LeftOut, "address"> | undefined {
   if (parsed.address === undefined) return { kind: "address", reason: `its address ${parsed.must}` };
   return Object.keys(ports).length === 0 ? { kind: "port", reason: "it has no port that is enabled" } : undefined;
 }
@@ -182,34 +167,29 @@ function chosen(
 function labelsOf(
   given: Readonly<Record<string, string | undefined>>,
   pool: Intern,
-  notes: Set<string>,
-): Instance["labels"] {
-  const usable = Object.entries(given).filter((one): one is [string, string] => {
-    const [key, value] = one;
-    if (value === undefined || value === "") return false;
-    const why = refusedLabel(key, value);
-    if (why !== undefined) notes.add(`label ${key}: ${shorten(value)} is dropped: ${why}`);
-    return why === undefined;
-  });
-  return usable.length === 0 ? undefined : pool.record(Object.fromEntries(usable));
+  notes: string[],
+): Pick<Instance, "labels"> {
+  const stated = Object.entries(given).flatMap(([key, value = ""]) => (value === "" ? [] : [[key, value] as const]));
+  const labels = usableLabels(stated, notes);
+  return Object.keys(labels).length === 0 ? {} : { labels: pool.record(labels) };
 }
 
 function localityOf(
   { availabilityZone, metadata }: RawInstance,
   { zoneMeta, region }: MappingOptions,
   pool: Intern,
-  notes: Set<string>,
+  notes: string[],
 ): Pick<Instance, "region" | "zone"> {
-  const none = { region: undefined, zone: undefined };
   // us-east-1c lies in us-east-1.
   if (availabilityZone !== undefined && /^[a-z0-9-]{3,40}[a-z]$/.test(availabilityZone))
     return { region: pool.text(availabilityZone.slice(0, -1)), zone: pool.text(availabilityZone) };
+  const own = region === undefined ? {} : { region };
   const zone = Object.hasOwn(metadata, zoneMeta) ? metadata[zoneMeta] : undefined;
-  if (zone === undefined || zone === "") return { ...none, region };
-  if (!isNamePart(zone)) notes.add(`zone ${shorten(zone)} is dropped: it has characters that a locality cannot have`);
-  else if (region === undefined) notes.add("zones are dropped, as Istio knows none without a region (option region)");
+  if (zone === undefined || zone === "") return own;
+  if (!isNamePart(zone)) notes.push(`zone ${shorten(zone)} is dropped: it has characters that a locality cannot have`);
+  else if (region === undefined) notes.push("zones are dropped, as Istio knows none without a region (option region)");
   else return { region, zone: pool.text(zone) };
-  return { ...none, region };
+  return own;
 }
 
 function addEndpoint(

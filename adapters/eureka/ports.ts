@@ -1,5 +1,6 @@
 import { isPortName } from "../../src/istio/limits.ts";
 import type { ServicePort } from "../../src/model/service.ts";
+import { agreed, OWN } from "../shapes/ports.ts";
 
 /** The two ports that an instance can have. */
 const KINDS = ["plain", "secure"] as const;
@@ -39,7 +40,8 @@ export function settlePorts(
   for (const kind of kept) {
     const number = lowest(instances, kind, settled);
     if (number === undefined) continue;
-    const protocol = kind === "secure" ? "HTTPS" : agreed(counted, fallback ?? "HTTP", notes);
+    // Eureka's clients call by URL.
+    const protocol = kind === "secure" ? "HTTPS" : (agreed(OWN, counted, notes) ?? fallback ?? "HTTP");
     settled.push({ port: { name: nameFor(protocol, settled), number, protocol, observed: true }, kind });
   }
   return settled;
@@ -48,16 +50,6 @@ export function settlePorts(
 function lowest(instances: readonly Ported[], kind: Kind, settled: readonly SettledPort[]): number | undefined {
   const numbers = instances.flatMap(({ ports }) => ports[kind] ?? []).sort((a, b) => a - b);
   return numbers.find((number) => settled.every(({ port }) => port.number !== number));
-}
-
-/** What most instances state. @param fallback HTTP where nobody says otherwise, as Eureka's clients call by URL */
-function agreed(instances: readonly Ported[], fallback: string, notes: Set<string>): string {
-  const votes = new Map<string, number>();
-  for (const { protocol } of instances) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
-  const [[winner] = [fallback], ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
-  if (others.length > 0)
-    notes.add(`instances disagree on the protocol: ${winner}, not ${others.map(([one]) => one).join(" or ")}`);
-  return winner;
 }
 
 function nameFor(protocol: string, settled: readonly SettledPort[]): string {

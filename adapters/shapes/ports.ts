@@ -144,8 +144,12 @@ function withoutClashes(settled: readonly SettledPort[], instances: readonly Ins
   return settled.map((one) => (clashing.has(one) ? { ...one, port: { ...one.port, targetPort: nobody } } : one));
 }
 
-/** The protocol that most instances state; `undefined` when none does. */
-function agreed(name: string, ports: readonly InstancePort[], notes: Set<string>): string | undefined {
+/** The protocol that most instances state of a port, which may be their {@link OWN}; `undefined` when none does. */
+export function agreed(
+  name: string,
+  ports: readonly { readonly protocol?: string | undefined }[],
+  notes: Set<string>,
+): string | undefined {
   const votes = new Map<string, number>();
   for (const { protocol } of ports) if (protocol !== undefined) votes.set(protocol, (votes.get(protocol) ?? 0) + 1);
   const [winner, ...others] = [...votes].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).map(([one]) => one);

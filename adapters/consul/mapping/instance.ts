@@ -1,10 +1,9 @@
 import { addressAndPort, parseAddress } from "../../../src/istio/address.ts";
-import { refusedLabel } from "../../../src/istio/labels.ts";
 import { isNamePart, isPort, isPortName, MAX_WEIGHT, protocolOf } from "../../../src/istio/limits.ts";
 import { lowerCase } from "../../../src/istio/lower-case.ts";
 import type { LeftOut } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
-import { fewLabels } from "../../mapping.ts";
+import { usableLabels } from "../../mapping.ts";
 import type { Instance, InstancePort } from "../../shapes/instance.ts";
 import { bridgeMark } from "../../shapes/marks.ts";
 import { protocolOfPort, statedProtocol } from "../../shapes/protocol.ts";
@@ -235,10 +234,5 @@ function labelsOf(
   }
   const version = Object.hasOwn(meta, versionMeta) ? meta[versionMeta] : undefined;
   if (version !== undefined && version !== "") found.set("version", version);
-  const usableLabels = [...found].filter(([key, value]) => {
-    const why = refusedLabel(key, value);
-    if (why !== undefined) notes.push(`label ${shorten(`${key}: ${value}`)} is dropped: ${why}`);
-    return why === undefined;
-  });
-  return fewLabels(usableLabels, notes);
+  return usableLabels([...found], notes);
 }

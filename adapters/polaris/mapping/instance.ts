@@ -1,9 +1,9 @@
 import { addressAndPort, parseAddress } from "../../../src/istio/address.ts";
-import { refusedLabel } from "../../../src/istio/labels.ts";
 import { isNamePart, isPort, isPortName } from "../../../src/istio/limits.ts";
 import type { LeftOut } from "../../../src/model/service.ts";
 import type { Intern } from "../../intern.ts";
-import { fewLabels } from "../../mapping.ts";
+import { usableLabels } from "../../mapping.ts";
+import type { Instance as SharedInstance } from "../../shapes/instance.ts";
 import { bridgeMark } from "../../shapes/marks.ts";
 import { protocolName, statedProtocol } from "../../shapes/protocol.ts";
 import { portRuleFor, type Rules } from "../../shapes/rules.ts";
@@ -21,24 +21,11 @@ export interface Protocol {
 }
 
 /** One instance as the mesh sees it. */
-export interface Instance {
-  /** Parts instances that are otherwise alike. */
-  readonly id: string;
-  readonly address: string;
+export interface Instance extends Omit<SharedInstance, "ports" | "tags" | "weight"> {
   readonly port: number;
   /** `undefined` when it does not say. */
   readonly protocol: Protocol | undefined;
   readonly weight: number;
-  readonly meta: Readonly<Record<string, string>>;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly region?: string;
-  readonly zone?: string;
-  readonly subzone?: string;
-  /** Set when it is not used; its port counts all the same. */
-  readonly out?: LeftOut;
-  /** Only its health keeps it out. */
-  readonly isUnhealthy?: true;
-  readonly notes: readonly string[];
 }
 
 /** Of an instance that states none. */
@@ -137,14 +124,10 @@ function labelsOf(
       return label === undefined ? [] : [[label, value]];
     });
   if (raw.version) given.push(["version", raw.version]);
-  const usable = given
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .filter(([key, value]) => {
-      const why = refusedLabel(key, value);
-      if (why !== undefined) notes.push(`label ${shorten(key)}: ${shorten(value)} is dropped: ${why}`);
-      return why === undefined;
-    });
-  return fewLabels(usable, notes);
+  return usableLabels(
+    given.sort(([a], [b]) => (a < b ? -1 : 1)),
+    notes,
+  );
 }
 
 function localityOf(

@@ -37,10 +37,8 @@ export async function applyCommand(context: CliContext, options: ApplyOptions): 
       );
     const allowed = new Set(allowDeletes);
     let first = decide({ allowDeletes: allowed });
-    if (!hasWrites(first)) {
-      await untilStep(first, opened.target, context.signal);
+    if (!hasWrites(first) && (await untilStep(first, opened.target, context.signal)))
       first = decide({ allowDeletes: allowed });
-    }
     const isDryRun = config.policy.mode === "dry-run";
     if (isDryRun || !hasWrites(first)) {
       if (!isDryRun) await reportHolds(context, opened, first);

@@ -55,14 +55,14 @@ export async function adoptActions(tools: AdoptTools, objects: readonly string[]
   const candidates = found.map((one) => ({ ...one, ports: ports.get(one.service) }));
   if (objects.length === 0)
     return Promise.all([
-      ...candidates.map((one) => actionFor(tools, one)),
+      ...candidates.map((one) => actionFor(tools, one, raws.get(one.key))),
       ...releasedOf(tools.target.standing()).map((key) => takeBack(tools, key)),
     ]);
   return Promise.all(
     objects.map((text) => {
       const key = keyFrom(text);
       const candidate = candidates.find((one) => one.key === key);
-      if (candidate !== undefined) return actionFor(tools, candidate);
+      if (candidate !== undefined) return actionFor(tools, candidate, raws.get(candidate.key));
       return key === undefined ? unknown(text) : takeBack(tools, key);
     }),
   );
@@ -135,9 +135,8 @@ async function takeBack({ target, editor }: AdoptTools, key: ObjectKey): Promise
   return { kind: "adopt", key, service, why: "it is kept in step again", write: () => editor.mark(key, raw, marks) };
 }
 
-async function actionFor(tools: AdoptTools, candidate: Candidate): Promise<OwnershipAction> {
+function actionFor(tools: AdoptTools, candidate: Candidate, object: RawObject | undefined): OwnershipAction {
   const { key, service, place } = candidate;
-  const object = await tools.editor.read(key);
   if (object === undefined) return { kind: "refuse", key, service, why: "it is not there any more" };
   const why = refusal(candidate, object);
   if (why !== undefined) return { kind: "refuse", key, service, why };

@@ -29,6 +29,7 @@ import {
   scheduleAfterAll,
 } from "./due.ts";
 import type { Leadership } from "./leadership.ts";
+import { createDecided, type Decided } from "./looks.ts";
 import { controllerMetrics } from "./metrics.ts";
 import { type PassOptions, pass, writeUpdates } from "./pass.ts";
 import { type Readers, startReaders } from "./readers.ts";
@@ -65,7 +66,6 @@ export interface Controller {
 
 const MOST_TICK_MS = 10_000;
 const PROGRESS_MS = 2_000;
-const LOOK_AGAIN_MS = 10;
 /** What could not be done about a question is tried again for one that comes after so long. */
 const ASKED_AGAIN_MS = 60_000;
 
@@ -80,9 +80,7 @@ interface State extends Omit<ControllerOptions, "adapters" | "demand" | "metrics
   /** Versions that the last decision was made from. */
   readonly seen: { readings: number; target: number; leadership: number; demand: number };
   schedule: Schedule;
-  latest: Decision | undefined;
-  /** Version of the readings that it was made from. */
-  decidedReadings: number;
+  readonly decided: Decided;
   hasPassed: boolean;
   /** Passes in a row of which something could not be written. */
   unfinished: number;
@@ -109,14 +107,16 @@ export function startController(options: ControllerOptions): Controller {
     tickMs: tickMsOf(config.policy),
     seen: { readings: -1, target: -1, leadership: -1, demand: -1 },
     schedule: { isAllDue: true, allDueMs: 0, restedMs: 0 },
-    latest: undefined,
-    decidedReadings: -1,
+    decided: createDecided(),
     hasPassed: false,
     unfinished: 0,
   };
   const ttlMs = demandTtls(config.registries);
   state.demand.judge(
-    (service, atMs) => state.latest !== undefined && isStillNews(state.latest, service, atMs, ttlMs),
+    (service, atMs) => {
+      const latest = state.decided.latest();
+      return latest !== undefined && isStillNews(latest, service, atMs, ttlMs);
+    },
     Math.min(ASKED_AGAIN_MS, ...[...ttlMs.values()].map(rewriteEveryMs)),
   );
   const passes = loop(() => onePass(state), {
@@ -131,12 +131,11 @@ export function startController(options: ControllerOptions): Controller {
   });
   return {
     readers: state.readers,
-    latest: () => state.latest,
+    latest: state.decided.latest,
     hasPassed: () => state.hasPassed,
     async look(registry, within) {
       await state.readers.look(registry, within);
-      const wanted = state.readers.changes.version();
-      while (state.decidedReadings < wanted) await delay(LOOK_AGAIN_MS, undefined, { signal: within });
+      await state.decided.untilMadeFrom(state.readers.changes.version(), within);
     },
     done: Promise.all([passes, state.readers.done]).then(() => undefined),
   };
@@ -206,8 +205,7 @@ async function passAll(state: State): Promise<void> {
     },
   });
   state.onWritten?.(report);
-  state.latest = decision;
-  state.decidedReadings = seen.readings;
+  state.decided.keep(decision, seen.readings);
   const tickMs = Math.min(state.tickMs, msUntilStep(decision.stages.values(), target.nowMs()));
   state.schedule = scheduleAfterAll(performance.now(), decidedMs, tickMs);
   demand.keep((service) => knows(decision, service));
@@ -231,8 +229,7 @@ async function passPartly(state: State): Promise<PartialOutcome> {
   const startedMs = performance.now();
   const decision = { ...partial.decision, plan: books.refusals.sift(partial.decision.plan) };
   const report = await writeUpdates(decision, passOptions(state, leadership.isLeader()));
-  state.latest = decision;
-  state.decidedReadings = seen.readings;
+  state.decided.keep(decision, seen.readings);
   await conclude(state, decision, report, 0, startedMs);
   return partial.isUnfinished ? "unfinished" : "whole";
 }

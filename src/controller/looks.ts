@@ -1,4 +1,5 @@
 import { type Changes, createChanges } from "../async/changes.ts";
+import type { Decision } from "../plan/decision.ts";
 
 /** Reads of one registry that somebody waits for. */
 export interface Looks {
@@ -38,6 +39,33 @@ export function createLooks(now: () => number = () => performance.now()): Looks 
       }
       const wanted = askedVersion;
       while (endedVersion < wanted) await ends.wait(ends.version(), signal);
+    },
+  };
+}
+
+/** The last decision, on everything or in part. */
+export interface Decided {
+  /** Undefined before the first one. */
+  latest(): Decision | undefined;
+  /** @param readings version of the readings that it was made from */
+  keep(decision: Decision, readings: number): void;
+  /** Wait until one was made from readings of this version, or a later one. @throws The signal's reason when it aborts. */
+  untilMadeFrom(readings: number, signal: AbortSignal): Promise<void>;
+}
+
+export function createDecided(): Decided {
+  const changes = createChanges();
+  let latest: Decision | undefined;
+  let madeFrom = -1;
+  return {
+    latest: () => latest,
+    keep(decision, readings) {
+      latest = decision;
+      madeFrom = readings;
+      changes.notify();
+    },
+    async untilMadeFrom(readings, signal) {
+      while (madeFrom < readings) await changes.wait(changes.version(), signal);
     },
   };
 }

@@ -5,8 +5,8 @@ import type { PlanMemory } from "../memory.ts";
 import type { CatalogService } from "./catalog.ts";
 
 /**
- * The service with the ports that it is declared to have where neither an instance nor an entry gives any, and with the numbers of its standing entry where nobody configured them, so that an instance that comes or
- * goes never moves a port that callers use. Its endpoints go on answering where they do.
+ * The service with the ports that it is declared to have where neither an instance nor an entry gives any, and with the numbers of its
+ * standing entry where nobody configured them, so that an instance that comes or goes never moves a port that callers use. Its endpoints go on answering where they do.
  */
 export function settlePorts(
   service: CatalogService,

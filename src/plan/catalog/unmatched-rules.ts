@@ -2,6 +2,7 @@ import type { AliasRule, Settings } from "../../model/settings.ts";
 import { globMatches } from "../glob.ts";
 import type { Named } from "../names/dns-names.ts";
 import { nearestNames } from "../names/nearest.ts";
+import { isRuleFor } from "../names/wishes.ts";
 
 /** A rule of the configuration that no service is for. */
 export interface UnmatchedRule {
@@ -51,8 +52,7 @@ export function unmatchedRules({
       ];
     if (!isComplete(registry)) return [];
     const all = byRegistry.get(registry) ?? [];
-    const spelled = isCaseless(registry) ? lowered : (one: Omit<Pattern, "registry">) => one;
-    if (all.some((service) => isFor(spelled(rule), isCaseless(registry) ? lowerName(service) : service))) return [];
+    if (all.some((service) => isRuleFor(rule, service, isCaseless(registry)))) return [];
     return [{ path, registry, message: `matches no service of registry ${registry}${similar(rule, all)}` }];
   };
   return [
@@ -73,26 +73,10 @@ export function unmatchedRules({
 
 type Pattern = Pick<AliasRule, "registry" | "namespace" | "service" | "exclude">;
 
-function lowered({ namespace, service, exclude = [] }: Omit<Pattern, "registry">): Omit<Pattern, "registry"> {
-  return { namespace, service: service.toLowerCase(), exclude: exclude.map((glob) => glob.toLowerCase()) };
-}
-
-function lowerName(one: Named): Named {
-  return { ...one, name: one.name.toLowerCase() };
-}
-
-function isFor({ namespace, service, exclude = [] }: Omit<Pattern, "registry">, one: Named): boolean {
-  return (
-    globMatches(namespace, one.namespace) &&
-    globMatches(service, one.name) &&
-    !exclude.some((glob) => globMatches(glob, one.name))
-  );
-}
-
 function similar({ exclude = [], ...rule }: Omit<Pattern, "registry">, all: readonly Named[]): string {
   const { namespace, service } = rule;
   if (all.length === 0) return ", which lists none";
-  if (exclude.length > 0 && all.some((one) => isFor(rule, one))) return ": all that it is for are excluded";
+  if (exclude.length > 0 && all.some((one) => isRuleFor(rule, one, false))) return ": all that it is for are excluded";
   const wrong = all.every((one) => !globMatches(namespace, one.namespace));
   const [word, known] = wrong
     ? [namespace, all.map((one) => one.namespace)]

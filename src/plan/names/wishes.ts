@@ -16,6 +16,7 @@ import {
   imitationFault,
   legacyName,
   legacySid,
+  type Named,
   singleLabelFault,
   templateFault,
   valueFault,
@@ -74,7 +75,7 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
   const aliases = new Map<string, AliasName>();
   for (const rule of options.aliases) {
     const name = lowerCase(fill(rule.as, service));
-    if (ruleMatches(rule, service, options.caseless?.has(registry) === true))
+    if (rule.registry === registry && isRuleFor(rule, service, options.caseless?.has(registry) === true))
       aliases.set(`${rule.in}/${name}`, { namespace: rule.in, name });
   }
   return {
@@ -118,12 +119,17 @@ function droppedNotes(names: Wishes["legacyNames"]): readonly string[] {
   return more === 0 ? notes : [...notes, `${more} further legacy names were dropped`];
 }
 
-function ruleMatches(rule: AliasRule, service: CatalogService, isCaseless: boolean): boolean {
+/** Whether a rule is for a service of its registry. @param isCaseless whether the registry compares names without case */
+export function isRuleFor(
+  { namespace, service, exclude }: Pick<AliasRule, "namespace" | "service" | "exclude">,
+  one: Pick<Named, "namespace" | "name">,
+  isCaseless: boolean,
+): boolean {
   const spelled = isCaseless ? lowerCase : (text: string) => text;
+  const name = spelled(one.name);
   return (
-    rule.registry === service.registry &&
-    globMatches(rule.namespace, service.namespace) &&
-    globMatches(spelled(rule.service), spelled(service.name)) &&
-    rule.exclude?.some((glob) => globMatches(spelled(glob), spelled(service.name))) !== true
+    globMatches(namespace, one.namespace) &&
+    globMatches(spelled(service), name) &&
+    exclude?.some((glob) => globMatches(spelled(glob), name)) !== true
   );
 }

@@ -6,18 +6,11 @@ import { literalSuffix } from "./fields.ts";
  * Templates of legacy names that end in a zone that is not ours: whoever may register a service takes any name there from who has it. Names
  * that Consul's own DNS gives to the same services (`{service}.service.consul`) are taken from nobody.
  */
-export function foreignTemplates(config: Pick<Config, "registries" | "dns">): readonly {
+export function foreignTemplates({ registries, dns }: Pick<Config, "registries" | "dns">): readonly {
   readonly registry: string;
-  /** Reads on from the registry: `its legacy names … end in …`. */
-  readonly message: string;
-}[] {
-  return foreignTemplatePlaces(config).map(({ registry, message }) => ({ registry, message }));
-}
-
-/** The same, with the places of the templates in the configuration. */
-export function foreignTemplatePlaces({ registries, dns }: Pick<Config, "registries" | "dns">): readonly {
-  readonly registry: string;
+  /** Where the template stands in the configuration. */
   readonly path: Path;
+  /** Reads on from the registry: `its legacy names … end in …`. */
   readonly message: string;
 }[] {
   return registries.flatMap(({ name, legacyNames }, at) =>

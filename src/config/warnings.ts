@@ -2,7 +2,7 @@ import { vipRangeDoubt } from "../istio/ranges.ts";
 import { hasSecretField } from "../secrets.ts";
 import type { Config, RegistryConfig } from "./config.ts";
 import type { Path } from "./document.ts";
-import { foreignTemplatePlaces } from "./template-zones.ts";
+import { foreignTemplates } from "./template-zones.ts";
 
 /** Something that is allowed and hardly ever wanted. */
 export interface Warning {
@@ -15,7 +15,7 @@ export interface Warning {
 
 /** What in a valid configuration its author should know. */
 export function warningsOf(config: Pick<Config, "registries" | "dns" | "vips">): readonly Warning[] {
-  return [...config.registries.flatMap(clearSecrets), ...foreignTemplatePlaces(config), ...doubtfulRanges(config)];
+  return [...config.registries.flatMap(clearSecrets), ...foreignTemplates(config), ...doubtfulRanges(config)];
 }
 
 /** A token that goes over plain HTTP can be read, and used, by whoever is on the way. */

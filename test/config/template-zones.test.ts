@@ -34,5 +34,8 @@ dns:
 `;
     const config = parseConfig(text, "x2istio.yaml", { env: {}, adapters });
     const message = `its legacy names ${JSON.stringify(template)} ${want}: ${taken}`;
-    assert.deepEqual(foreignTemplates(config), want === undefined ? [] : [{ registry: "vms", message }]);
+    assert.deepEqual(
+      foreignTemplates(config),
+      want === undefined ? [] : [{ registry: "vms", path: ["registries", 0, "legacyNames", 0], message }],
+    );
   });

@@ -1,24 +1,9 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { adapters } from "../../../adapters/adapters.ts";
 import { eurekaFields, eurekaOptions } from "../../../adapters/eureka/options.ts";
-import { parseConfig } from "../../../src/config/parse.ts";
+import { testManual } from "../manual.ts";
 
-const readme = await readFile(new URL("../../../adapters/eureka/README.md", import.meta.url), "utf8");
-const examples = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
-
-test("the README has examples", () => assert.ok(examples.length >= 3));
-
-for (const [index, text] of examples.entries())
-  test(`README example ${index + 1} can be used`, () => {
-    parseConfig(text, "x2istio.yaml", { env: {}, adapters });
-  });
-
-test("the README names every option", () => {
-  for (const option of Object.keys(eurekaFields.shape))
-    assert.match(readme, new RegExp(`^\\|.*\`${option}\`.*\\|`, "m"));
-});
+await testManual("eureka", Object.keys(eurekaFields.shape));
 
 const address = "http://eureka.example.org:8761/eureka";
 const refused: readonly { readonly name: string; readonly options: object; readonly path: string }[] = [

@@ -1,26 +1,13 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { adapters } from "../../../adapters/adapters.ts";
 import { polarisMetrics } from "../../../adapters/polaris/metrics.ts";
 import { polarisFields, polarisOptions } from "../../../adapters/polaris/options.ts";
-import { parseConfig } from "../../../src/config/parse.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { testManual } from "../manual.ts";
 
-const readme = await readFile(new URL("../../../adapters/polaris/README.md", import.meta.url), "utf8");
-const examples = [...readme.matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => text);
+const readme = await testManual("polaris", Object.keys(polarisFields.shape));
 
-test("the README has examples", () => assert.ok(examples.length >= 3));
-
-for (const [index, text] of examples.entries()) {
-  test(`README example ${index + 1} can be used`, () => {
-    parseConfig(text, "x2istio.yaml", { env: {}, adapters });
-  });
-}
-
-test("the README names every option and every metric", async () => {
-  for (const option of Object.keys(polarisFields.shape))
-    assert.match(readme, new RegExp(`^\\| \`${option}\` +\\|`, "m"), option);
+test("the README names every metric", async () => {
   const metrics = createMetrics();
   polarisMetrics(metrics, "prod");
   const names = (await metrics.registry.getMetricsAsJSON()).map(({ name }) => name);

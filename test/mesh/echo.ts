@@ -39,6 +39,7 @@ export async function echoLoad(pod: Pod, target: string, perSecond: number): Pro
   );
   pod.onChild(child, "echo client");
   const file = await open(log);
+  void child.exited.then(() => file.close());
   const who: Record<string, number> = {};
   const failed: Record<string, number> = {};
   let rest = "";

@@ -112,9 +112,6 @@ function installationOf({ config, decide, readings }: Once): InstallationFacts {
     vipClashes: plan.hold.flatMap(({ reason, regarding, message }) =>
       reason === "address" && regarding !== undefined ? [{ object: regarding, message }] : [],
     ),
-    aliases: [...naming.services.values()].flatMap((one) =>
-      one.aliases.map(({ namespace, name }) => `${namespace}/${name}`),
-    ),
     aliasHosts: new Map(
       [...naming.services.values()].flatMap((one) =>
         one.aliases.map(({ namespace, name }) => [`${namespace}/${name}`, one.host] as const),

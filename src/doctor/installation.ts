@@ -8,8 +8,6 @@ export interface InstallationFacts {
   readonly clashes: readonly { readonly name: string; readonly message: string }[];
   /** Objects of others that claim VIPs that ours have, with the whole sentence. */
   readonly vipClashes: readonly { readonly object: ObjectKey; readonly message: string }[];
-  /** Every alias, `namespace/name`. */
-  readonly aliases: readonly string[];
   /** What each alias leads to, by `namespace/name`. */
   readonly aliasHosts: ReadonlyMap<string, string>;
   /** Numbers of the ports of entries that would be created. */

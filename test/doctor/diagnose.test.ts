@@ -677,10 +677,15 @@ const cases: readonly Case[] = [
     name: "aliases that begin with a digit, on an old Kubernetes",
     check: "names",
     facts: { version: known("v1.33.1") },
-    installation: { aliases: ["shop/orders", "shop/3d"] },
+    installation: { aliasHosts: new Map(["shop/orders", "shop/3d"].map((alias) => [alias, "a.mesh.internal"])) },
     want: [/^1 alias name begins with a digit, which Kubernetes v1.33.1 refuses .*: shop\/3d ⇒ in x2istio.yaml/],
   },
-  { name: "aliases that begin with a digit", check: "names", installation: { aliases: ["shop/3d"] }, want: [] },
+  {
+    name: "aliases that begin with a digit",
+    check: "names",
+    installation: { aliasHosts: new Map([["shop/3d", "a.mesh.internal"]]) },
+    want: [],
+  },
   {
     name: "a registry that cannot be read",
     check: "names",

@@ -150,7 +150,6 @@ export const installation: InstallationFacts = {
   names: ["orders.shop.vms.mesh.internal", "orders.service.consul"],
   clashes: [],
   vipClashes: [],
-  aliases: ["shop/orders"],
   aliasHosts: new Map([["shop/orders", "orders.shop.vms.mesh.internal"]]),
   ports: [],
   crowded: [],

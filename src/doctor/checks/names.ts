@@ -30,7 +30,7 @@ function nameFindings(
   installation: Parameters<Check>[2],
 ): readonly Finding[] {
   return whenKnown(check, { installation }, (known): readonly Finding[] => {
-    const { clashes, unread, aliases, names: all } = known.installation;
+    const { clashes, unread, aliasHosts, names: all } = known.installation;
     const config = `--config ${shellWord(file)}`;
     const more = clashes.length - MOST_SHOWN;
     const found: readonly Finding[] = [
@@ -52,7 +52,7 @@ function nameFindings(
             } as const,
           ]
         : []),
-      ...(version.known ? digitsFirst(aliases, version.value, file) : []),
+      ...(version.known ? digitsFirst([...aliasHosts.keys()], version.value, file) : []),
       ...unread.map((message): Finding => ({ check, state: "unchecked", message: `could not be checked: ${message}` })),
     ];
     if (found.length > 0) return found;

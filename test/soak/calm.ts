@@ -38,6 +38,11 @@ export async function calmDown(world: World): Promise<void> {
   const needed = PASSES + 1 + (world.claims.size > 0 ? STEPS : 0) + (world.wanted.size > 0 ? PASSES : 0);
   const passed = await until(world, () => (leader.passes() >= first + needed ? leader : undefined));
   if (passed === undefined) return witness.accuse(5, `${leader.process.name} makes no pass`);
+  // A step may wait until clients know where it leads, whatever the number of passes.
+  const stages = () => [...(leader.controller()?.latest()?.stages.values() ?? [])];
+  const isSettled = () => stages().every(({ settlesAtMs }) => settlesAtMs === undefined);
+  if ((await until(world, () => isSettled() || undefined)) === undefined)
+    return witness.accuse(5, "a stage waits for clients without end");
   // News of the last writes: a watch that was silent is opened anew after a while.
   const knows = (one: Replica) => isFresh(world, one, 0);
   await until(world, () => (world.replicas.every(knows) ? true : undefined));

@@ -8,7 +8,11 @@ export interface ApiRequest {
   /** With query. */
   readonly path: string;
   readonly body?: unknown;
+  /** Of PATCH; {@link APPLY} also creates. */
+  readonly contentType?: string | undefined;
 }
+
+export const APPLY = "application/apply-patch+yaml";
 
 export interface ApiAnswer {
   readonly status: number;
@@ -89,7 +93,8 @@ export function apiServer(wallMs: () => number): ApiServer {
       const kept = place === undefined ? undefined : objects.get(place.plural);
       if (place === undefined || kept === undefined) return refusal(404, "NotFound");
       if (request.method === "GET") return place.name === undefined ? list(place, kept) : read(place, kept);
-      if (request.method === "POST") return create(place, kept, request.body as Kept, onEffect);
+      const isCreated = request.contentType === APPLY && !kept.has(`${place.namespace}/${place.name}`);
+      if (request.method === "POST" || isCreated) return create(place, kept, request.body as Kept, onEffect);
       if (request.method === "PATCH") return patch(place, kept, request.body as Kept, onEffect);
       return remove(place, kept, request.body, onEffect);
     },

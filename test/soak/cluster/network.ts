@@ -74,7 +74,7 @@ export function networkClient(
   }
 
   function request(wanted: KubeRequest): Promise<unknown> {
-    const { method, path, action, body, signal, fieldManager = "x2istio" } = wanted;
+    const { method, path, action, body, contentType, signal, fieldManager = "x2istio" } = wanted;
     const timeoutMs = wanted.timeoutMs ?? (method === "GET" ? READ_TIMEOUT_MS : WRITE_TIMEOUT_MS);
     const onEffect = onSend(wanted);
     const fault = pickFault();
@@ -94,7 +94,7 @@ export function networkClient(
           took(method === "GET" ? "a read is refused for want of rights" : "a write is refused for want of rights");
         const refused = isRefused ? FORBIDDEN : REFUSALS[fault ?? ""];
         if (fault === "lost") return void clock.after(latency(), process, () => fail(new Error("socket hang up")));
-        const answer = refused ?? api.handle({ method, path: full, body: sent }, onEffect);
+        const answer = refused ?? api.handle({ method, path: full, body: sent, contentType }, onEffect);
         if (fault === "unanswered") clock.after(latency(), process, () => fail(new Error("socket hang up")));
         else clock.after(latency(), process, () => end(() => take(answer)));
       });

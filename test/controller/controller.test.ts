@@ -188,6 +188,21 @@ test("startController() tries again what was refused", async (t) => {
   await until(() => target.objects.has(ENTRY));
 });
 
+test("startController() tries again what met a conflict, before everything is due", async (t) => {
+  const target = memoryTarget();
+  const { adapter, say } = registry(snapshot("dc1", [service()]));
+  start(t, adapter, soleWriter("me"), target, { policy: { keepEmpty: "1h" } });
+  await until(() => target.objects.has(ENTRY));
+  const before = target.objects.get(ENTRY);
+  let conflicts = 2;
+  target.fault = (request) => (request.startsWith("update") && conflicts-- > 0 ? "conflict" : undefined);
+  const startedMs = performance.now();
+  say([service("orders", { endpoints: endpoints(7) })]);
+  await until(() => target.objects.get(ENTRY) !== before);
+  // Everything is due every 10 s: the second time is later than this, whatever the machine.
+  assert.ok(performance.now() - startedMs < 20_000);
+});
+
 test("startController() obeys a release of the brake once", async (t) => {
   const { leadership, set, state } = election(true);
   const { adapter, say } = registry(snapshot("dc1", five));

@@ -13,7 +13,7 @@ import type { Decision, DecisionInput } from "../plan/decision.ts";
 import { rewriteEveryMs } from "../plan/demand.ts";
 import { demandTtls, isStillNews, knows } from "../plan/known.ts";
 import { type PlanMemory, planMemory } from "../plan/memory.ts";
-import { decidePartly } from "../plan/partial.ts";
+import { decidePartlyInSlices } from "../plan/partial.ts";
 import { standingServices } from "../plan/standing-services.ts";
 import { type Asked, askedOf, obeyed } from "./asked.ts";
 import { type Bookkeeping, createBookkeeping } from "./bookkeeping.ts";
@@ -220,11 +220,12 @@ async function passAll(state: State): Promise<void> {
 
 /** Decide what changed by itself, and write it; tells how far that went. */
 async function passPartly(state: State): Promise<PartialOutcome> {
-  const { target, readers, leadership, seen, config, memory, books } = state;
+  const { target, readers, leadership, seen, config, memory, books, signal } = state;
   const changed = target.changesSince(seen.target);
   seen.readings = readers.changes.version();
   seen.target = target.version();
-  const partial = decidePartly(config, inputOf(state, askedOf(leadership)), changed, memory);
+  const input = inputOf(state, askedOf(leadership));
+  const partial = await yielding(decidePartlyInSlices(config, input, changed, memory), signal);
   if (partial === undefined) return "impossible";
   const startedMs = performance.now();
   const decision = { ...partial.decision, plan: books.refusals.sift(partial.decision.plan) };

@@ -1,11 +1,11 @@
-import { createHash } from "node:crypto";
+import { createHash, webcrypto } from "node:crypto";
 import type { BigIntStats } from "node:fs";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { dirname, join, normalize, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Bytes of one file. Parsing takes about a second per MiB, in which no Lease is renewed: its renew deadline is 10 s. */
-const MAX_BYTES = 8 * 1024 * 1024;
+/** Bytes of one file. */
+const MAX_BYTES = 64 * 1024 * 1024;
 /** A file that was written less than this ago may still be growing. */
 const QUIET_MS = 50;
 const MAX_QUIET_MS = 1000;
@@ -107,11 +107,11 @@ async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Pro
       const before = await stat(path, { bigint: true });
       if (!before.isFile()) return { problem: `${shown}: is not a regular file` };
       if (before.size > MAX_BYTES)
-        return { problem: `${shown}: must be at most 8 MiB, is ${before.size} bytes: use several files` };
+        return { problem: `${shown}: must be at most 64 MiB, is ${before.size} bytes: use several files` };
       const ageMs = Date.now() - Number(before.mtimeNs / 1_000_000n);
       if (ageMs >= 0 && ageMs < QUIET_MS) continue;
       const bytes = await readFile(path, { signal });
-      if (stampOf(before) === stampOf(await stat(path, { bigint: true }))) return decode(shown, bytes);
+      if (stampOf(before) === stampOf(await stat(path, { bigint: true }))) return await decode(shown, bytes);
     }
     return { problem: `${shown}: is being written` };
   } catch (cause) {
@@ -120,15 +120,17 @@ async function readContent({ shown, path }: FoundFile, signal: AbortSignal): Pro
   }
 }
 
-function decode(shown: string, bytes: Buffer): Content {
+async function decode(shown: string, bytes: Uint8Array<ArrayBuffer>): Promise<Content> {
+  // Of a large file in a thread of its own.
+  const digest = Buffer.from(await webcrypto.subtle.digest("SHA-256", bytes)).toString("base64url");
   try {
-    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), hash: hash(bytes) };
+    return { text: new TextDecoder("utf-8", { fatal: true }).decode(bytes), hash: digest };
   } catch {
     return { problem: `${shown}: is not UTF-8` };
   }
 }
 
-function hash(content: string | Buffer): string {
+function hash(content: string): string {
   return createHash("sha256").update(content).digest("base64url");
 }
 

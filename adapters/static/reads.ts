@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { inSlices, type Sliced } from "../../src/async/slices.ts";
 import { describeError } from "../../src/errors.ts";
 import type { ServiceRead } from "../../src/model/adapter.ts";
 import type { Service, ServiceKey } from "../../src/model/service.ts";
@@ -9,8 +10,8 @@ import type { Item } from "./reply.ts";
 
 /** Makes reads of what the files say, and hands out the same objects as long as nothing changes in them. */
 export interface ServiceReads {
-  /** `complete`: a service without an item is no longer there. */
-  of(items: readonly Item[], complete: boolean): readonly ServiceRead[];
+  /** `complete`: a service without an item is no longer there. Nothing is kept before the last slice. */
+  of(items: readonly Item[], complete: boolean): Sliced<readonly ServiceRead[]>;
 }
 
 /** What is kept of one service from read to read, also while it cannot be read: its checks go on. */
@@ -28,24 +29,33 @@ export function serviceReads(checks: Checker, failOpen: boolean): ServiceReads {
   let kept: ReadonlyMap<ServiceKey, Kept> = new Map();
   let failed: ReadonlyMap<ServiceKey, ServiceRead> = new Map();
 
-  function of(items: readonly Item[], complete: boolean): readonly ServiceRead[] {
-    const found = [...Map.groupBy(items, ({ key }) => key)].map(([key, twins]) =>
-      judged(key, twins, kept.get(key)?.base),
-    );
+  function* of(items: readonly Item[], complete: boolean): Sliced<readonly ServiceRead[]> {
+    const twins = new Map<ServiceKey, Item[]>();
+    yield* inSlices(items, (item) => {
+      const others = twins.get(item.key);
+      if (others === undefined) twins.set(item.key, [item]);
+      else others.push(item);
+    });
+    const found: Judged[] = [];
     const targets = new Map(complete ? [] : [...kept].map(([key, service]) => [key, service.targets]));
-    for (const { key, service, check } of found) targets.set(key, targetsNow(service, check, kept.get(key)));
+    yield* inSlices(twins, ([key, same]) => {
+      const one = judged(key, same, kept.get(key)?.base);
+      found.push(one);
+      targets.set(key, targetsNow(one.service, one.check, kept.get(key)));
+    });
     checks.adopt([...targets.values()].flat());
 
     const nextKept = new Map(complete ? [] : kept);
     const nextFailed = new Map<ServiceKey, ServiceRead>();
-    const reads = found.map(({ key, service, problems }) => {
+    const reads: ServiceRead[] = [];
+    yield* inSlices(found, ({ key, service, problems }) => {
       const before = kept.get(key);
       const next = service === undefined ? before : withChecks(service, targets.get(key) ?? [], before);
       if (next !== undefined) nextKept.set(key, next);
-      if (service !== undefined && next !== undefined) return next.read;
+      if (service !== undefined && next !== undefined) return void reads.push(next.read);
       const read = failedRead(key, problems, failed.get(key));
       nextFailed.set(key, read);
-      return read;
+      reads.push(read);
     });
     [kept, failed] = [nextKept, nextFailed];
     return reads;
@@ -83,7 +93,8 @@ function judged(key: ServiceKey, twins: readonly Item[], before: Service | undef
       problems: [`${key} is defined twice: ${twins.map(({ place }) => place).join(" and ")}`, ...problems],
     };
   if (item?.service === undefined) return { key, problems };
-  const service = before !== undefined && isDeepStrictEqual(before, item.service) ? before : item.service;
+  const isKnown = before !== undefined && (before === item.service || isDeepStrictEqual(before, item.service));
+  const service = isKnown ? before : item.service;
   return { key, service, ...(item.check === undefined ? {} : { check: item.check }), problems };
 }
 

@@ -8,7 +8,8 @@ import { few } from "../text.ts";
 import { brokenRules, type Problem } from "./rules.ts";
 import { type CheckForm, type ItemForm, itemSchema } from "./schema.ts";
 import { toService } from "./service.ts";
-import { offsetOf, parseSource, plainValue, resolved, type Source, startOf } from "./source.ts";
+import { offsetOf, parseSource, plainValue, resolved, type Source, type SyntaxProblem, startOf } from "./source.ts";
+import type { WrittenItem } from "./split.ts";
 
 /** One service of a file: what it says, or what is wrong with it. */
 export interface Item {
@@ -44,8 +45,8 @@ const MAX_FILE_VALUES = 2_000_000;
 const MAX_DOUBLED = 1000;
 const MOST_PROBLEMS = 100;
 
-/** Read a file of services. `file` is its name in messages. Never throws. */
-export function parseReply(text: string, file: string, options: ReplyOptions): FileReply {
+/** Read a file of services as a whole. `file` is its name in messages. Never throws. */
+export function parseWhole(text: string, file: string, options: ReplyOptions): FileReply {
   try {
     return read(text, file, options);
   } catch (error) {
@@ -54,16 +55,43 @@ export function parseReply(text: string, file: string, options: ReplyOptions): F
   }
 }
 
+/** Read one item of a list that was cut into its items. Never throws. */
+export function parseItem(
+  { text, line }: WrittenItem,
+  index: number,
+  file: string,
+  options: ReplyOptions,
+): Item | Nameless {
+  try {
+    const { source, problems } = parseSource(text, file, line);
+    const broken = brokenText(text, source, problems);
+    const list = source.document.contents;
+    const node = isSeq(list) && list.items.length === 1 ? list.items[0] : undefined;
+    if (broken !== undefined || !isNode(node))
+      return {
+        key: undefined,
+        place: source.place(0),
+        problems: [broken ?? `${source.spot(0)}: is no item of a list`],
+      };
+    const twice = problems.map(({ offset }) => offset);
+    return readItem({ node, index, source, options, twice, onValue: () => {} });
+  } catch (error) {
+    const place = `${file}:${line + 1}`;
+    return { key: undefined, place, problems: [`${place}: cannot be read as YAML: ${describeError(error)}`] };
+  }
+}
+
+/** What is said of YAML that cannot be read; a key that stands twice is for its item to say. */
+function brokenText(text: string, source: Source, problems: readonly SyntaxProblem[]): string | undefined {
+  const broken = problems.filter(({ code }) => code !== "DUPLICATE_KEY");
+  const one = broken.length === 0 ? undefined : syntaxText(text, broken);
+  return one === undefined ? undefined : `${source.spot(one.offset)}: ${one.message}`;
+}
+
 function read(text: string, file: string, options: ReplyOptions): FileReply {
   const { source, problems: syntax } = parseSource(text, file);
-  const broken = syntax.filter(({ code }) => code !== "DUPLICATE_KEY");
-  if (broken.length > 0)
-    return {
-      items: [],
-      problems: [syntaxText(text, broken)].flatMap((one) =>
-        one === undefined ? [] : [`${source.spot(one.offset)}: ${one.message}`],
-      ),
-    };
+  const broken = brokenText(text, source, syntax);
+  if (broken !== undefined) return { items: [], problems: [broken] };
 
   const twice = syntax.map((problem) => problem.offset);
   if (twice.length > MAX_DOUBLED)
@@ -86,11 +114,17 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
   const outside = twice
     .filter((offset) => !list.some((node) => within(node, offset)))
     .map((offset) => `${source.spot(offset)}: this key occurs twice`);
-  const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
-  return { items: replies.filter(isItem), problems: shortened([...problems, ...outside, ...nameless]) };
+  return fileReply(replies, [...problems, ...outside]);
 }
 
-type Nameless = Omit<Item, "key"> & { readonly key: undefined };
+/** What cannot be told which service it is. */
+export type Nameless = Omit<Item, "key"> & { readonly key: undefined };
+
+/** What a file says that has these items, and these problems beside. */
+export function fileReply(replies: readonly (Item | Nameless)[], problems: readonly string[] = []): FileReply {
+  const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
+  return { items: replies.filter(isItem), problems: shortened([...problems, ...nameless]) };
+}
 
 function isItem(reply: Item | Nameless): reply is Item {
   return reply.key !== undefined;

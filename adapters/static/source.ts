@@ -33,10 +33,15 @@ export interface SyntaxProblem {
   readonly message: string;
 }
 
-/** Parse YAML with every scalar as the text that was written; an empty value is null. `file` is its name in messages. */
+/**
+ * Parse YAML with every scalar as the text that was written; an empty value is null. `file` is its name in messages.
+ *
+ * @param before lines of the file before `text`
+ */
 export function parseSource(
   text: string,
   file: string,
+  before = 0,
 ): { readonly source: Source; readonly problems: readonly SyntaxProblem[] } {
   const lines = new LineCounter();
   const document = parseDocument(text, {
@@ -49,10 +54,10 @@ export function parseSource(
   const source: Source = {
     document,
     ...anchorsOf(document),
-    place: (offset) => `${file}:${lines.linePos(offset).line}`,
+    place: (offset) => `${file}:${before + lines.linePos(offset).line}`,
     spot: (offset) => {
       const { line, col } = lines.linePos(offset);
-      return `${file}:${line}:${col}`;
+      return `${file}:${before + line}:${col}`;
     },
   };
   return { source, problems: document.errors.map(({ code, message, pos }) => ({ offset: pos[0], code, message })) };

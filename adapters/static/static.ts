@@ -1,14 +1,15 @@
-import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { firstOf } from "../../src/async/loop.ts";
+import { yielding } from "../../src/async/yielding.ts";
 import type { Adapter, Snapshot } from "../../src/model/adapter.ts";
 import type { AdapterContext } from "../context.ts";
 import { filesChange } from "./change.ts";
 import { type Checker, checker } from "./check.ts";
+import { type ParsedFile, parseInSlices } from "./file.ts";
 import { digest, findFiles, type ReadFile, readFiles, stamp } from "./files.ts";
 import { checkMetrics } from "./metrics.ts";
 import type { StaticOptions } from "./options.ts";
 import { type ServiceReads, serviceReads } from "./reads.ts";
-import { type FileReply, parseReply } from "./reply.ts";
+import type { FileReply } from "./reply.ts";
 
 /** What the last read met, whether it succeeded or not. */
 interface Attempt {
@@ -24,8 +25,8 @@ interface State {
   readonly options: StaticOptions;
   readonly checks: Checker;
   readonly reads: ServiceReads;
-  /** By path, as long as the file has the same content. */
-  readonly replies: Map<string, { readonly hash: string; readonly reply: FileReply }>;
+  /** By path. */
+  readonly replies: Map<string, { readonly hash: string; readonly reply: ParsedFile }>;
   last: Attempt | undefined;
 }
 
@@ -68,28 +69,32 @@ async function read(state: State, signal: AbortSignal): Promise<Snapshot> {
     throw new Error(`Cannot read services of registry "${registry}": ${problems.join("; ")}`);
 
   const parsed: FileReply[] = [];
-  for (const file of files) parsed.push(await parse(state, file));
-  signal.throwIfAborted();
+  for (const file of files) parsed.push(await parse(state, file, signal));
   for (const path of replies.keys()) if (!files.some((file) => file.path === path)) replies.delete(path);
   const unknown = [...problems, ...parsed.flatMap((reply) => reply.problems)];
   const items = parsed.flatMap((reply) => reply.items);
-  const services = reads.of(items, unknown.length === 0);
+  // What turns between two slices is news for the next read.
+  const generation = checks.generation();
+  const services = await yielding(reads.of(items, unknown.length === 0), signal);
   state.last = { ...attempt, failed: false };
   return {
     registry,
     services,
-    revision: `${attempt.files} ${checks.generation()}`,
+    revision: `${attempt.files} ${generation}`,
     ...(unknown.length === 0 ? {} : { incomplete: unknown.join("; ") }),
   };
 }
 
-async function parse({ registry, options, replies }: State, { path, shown, content }: ReadFile): Promise<FileReply> {
+async function parse(
+  { registry, options, replies }: State,
+  { path, shown, content }: ReadFile,
+  signal: AbortSignal,
+): Promise<FileReply> {
   if ("problem" in content) return { items: [], problems: [] };
   const before = replies.get(path);
   if (before?.hash === content.hash) return before.reply;
-  await turnOfLoop(); // a large file takes a while: let others in between
   const { namespace } = options;
-  const reply = parseReply(content.text, shown, { registry, namespace });
+  const reply = await yielding(parseInSlices(content.text, shown, { registry, namespace }, before?.reply), signal);
   replies.set(path, { hash: content.hash, reply });
   return reply;
 }

@@ -9,7 +9,7 @@ import { toService as polarisService } from "../../adapters/polaris/mapping/serv
 import { polarisFields } from "../../adapters/polaris/options.ts";
 import { compileRules } from "../../adapters/shapes/rules.ts";
 import { toService } from "../../adapters/shapes/service.ts";
-import { parseReply as parseFile } from "../../adapters/static/reply.ts";
+import { parseFile } from "../../adapters/static/file.ts";
 import { addressText } from "../../src/istio/address.ts";
 import type { Service } from "../../src/model/service.ts";
 import { decide } from "../../src/plan/decide.ts";

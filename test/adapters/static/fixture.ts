@@ -68,3 +68,12 @@ export function failures(snapshot: Snapshot): Readonly<Record<string, string[]>>
 export function item(name: string, rest = ""): string {
   return `  - {name: ${name}, ports: [{name: http, number: 80, protocol: http}], endpoints: [{address: 192.0.2.1}]${rest}}\n`;
 }
+
+/** Whether nothing keeps this process running that did not before; what others left may have gone meanwhile. */
+export function holdsNoMoreThan(before: readonly string[]): boolean {
+  const left = [...before];
+  return process.getActiveResourcesInfo().every((kind) => {
+    const at = left.indexOf(kind);
+    return at >= 0 && left.splice(at, 1).length > 0;
+  });
+}

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Checker } from "../../../adapters/static/check.ts";
+import { parseFile } from "../../../adapters/static/file.ts";
 import { targetsOf, withoutDown } from "../../../adapters/static/health.ts";
 import type { Target } from "../../../adapters/static/probe.ts";
 import { serviceReads } from "../../../adapters/static/reads.ts";
-import { parseReply } from "../../../adapters/static/reply.ts";
+import { finish } from "../../../src/async/slices.ts";
 import type { Service } from "../../../src/model/service.ts";
 
 function items(text: string) {
-  const { items: found, problems } = parseReply(text, "services.yaml", {
+  const { items: found, problems } = parseFile(text, "services.yaml", {
     ...{ registry: "vms", namespace: "default" },
   });
   assert.deepEqual(problems, []);
@@ -35,6 +36,11 @@ for (const { check, want } of probed)
       service(check).map(({ host, port }) => `${host}:${port}`),
       want,
     ));
+
+function readsAtOnce(checks: Parameters<typeof serviceReads>[0]) {
+  const reads = serviceReads(checks, true);
+  return { of: (...args: Parameters<typeof reads.of>) => finish(reads.of(...args)) };
+}
 
 test("a check that is not configured further is probed every 5 s, for 2 s, and rises with 2 and falls with 3", () => {
   const [target] = service("tcp: http");
@@ -112,7 +118,7 @@ const one = (name: string, address: string, rest = "check: {tcp: http}") =>
 
 test("a service that cannot be read for a while keeps its checks, and comes back as it was", () => {
   const { checks, state } = fakeChecks();
-  const reads = serviceReads(checks, true);
+  const reads = readsAtOnce(checks);
   const good = items(`services:\n${one("a", "192.0.2.1")}${one("b", "192.0.2.2")}`);
   state.down.add("192.0.2.1");
   const [before] = reads.of(good, true);
@@ -131,7 +137,7 @@ test("a service that cannot be read for a while keeps its checks, and comes back
 
 test("a service that is gone is probed no more", () => {
   const { checks, state } = fakeChecks();
-  const reads = serviceReads(checks, true);
+  const reads = readsAtOnce(checks);
   reads.of(items(`services:\n${one("a", "192.0.2.1")}${one("b", "192.0.2.2")}`), true);
   reads.of(items(`services:\n${one("b", "192.0.2.2")}`), true);
   assert.deepEqual(state.probed, ["192.0.2.2", "192.0.2.99"]);
@@ -139,7 +145,7 @@ test("a service that is gone is probed no more", () => {
 
 test("a check that is taken off ends, and what it found with it", () => {
   const { checks, state } = fakeChecks();
-  const reads = serviceReads(checks, true);
+  const reads = readsAtOnce(checks);
   state.down.add("192.0.2.1");
   reads.of(items(`services:\n${one("a", "192.0.2.1")}`), true);
   const [after] = reads.of(items(`services:\n${one("a", "192.0.2.1", "metadata: {}")}`), true);
@@ -149,7 +155,7 @@ test("a check that is taken off ends, and what it found with it", () => {
 
 test("a read is the same object as long as the file and the checks say the same, and another when a check turns", () => {
   const { checks, state } = fakeChecks();
-  const reads = serviceReads(checks, true);
+  const reads = readsAtOnce(checks);
   const text = `services:\n${one("a", "192.0.2.1")}`;
   const [first] = reads.of(items(text), true);
   assert.equal(reads.of(items(text), true)[0], first);

@@ -4,8 +4,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { parse } from "yaml";
 import { checker } from "../../../adapters/static/check.ts";
+import { parseFile } from "../../../adapters/static/file.ts";
 import { serviceReads } from "../../../adapters/static/reads.ts";
-import { parseReply } from "../../../adapters/static/reply.ts";
+import { parseWhole } from "../../../adapters/static/reply.ts";
+import { finish } from "../../../src/async/slices.ts";
 import { faultRow } from "../../faults/row.ts";
 import { sized } from "../../size.ts";
 
@@ -74,8 +76,8 @@ test(
     fc.assert(
       fc.property(mutations, (steps) => {
         const yaml = mutated(steps);
-        const { items, problems } = parseReply(yaml, "services.yaml", options);
-        const reads = serviceReads(checks(), true).of(items, problems.length === 0);
+        const { items, problems } = parseFile(yaml, "services.yaml", options);
+        const reads = finish(serviceReads(checks(), true).of(items, problems.length === 0));
         if (problems.length > 0) return;
         const told = new Set(
           reads.map((one) => (one.state === "ok" ? `vms/${one.service.namespace}/${one.service.name}` : one.key)),
@@ -86,3 +88,30 @@ test(
     );
   },
 );
+
+test("a file that is cut into its items says what it says as a whole", () => {
+  fc.assert(
+    fc.property(mutations, (steps) => {
+      const yaml = mutated(steps);
+      const { items, problems } = parseFile(yaml, "services.yaml", options);
+      const whole = parseWhole(yaml, "services.yaml", options);
+      // What cannot be parsed as a whole may well have items that can.
+      if (whole.items.length > 0 || whole.problems.length === 0) assert.deepEqual({ items, problems }, whole);
+      else assert.ok(problems.length > 0);
+    }),
+    { numRuns: sized(300) },
+  );
+});
+
+test("a file that is read again says what it says when it is read for the first time", () => {
+  fc.assert(
+    fc.property(mutations, mutations, (steps, more) => {
+      const before = parseFile(mutated(steps), "services.yaml", options);
+      const again = mutated([...steps, ...more]);
+      const { items, problems } = parseFile(again, "services.yaml", options, before);
+      const { items: fresh, problems: freshProblems } = parseFile(again, "services.yaml", options);
+      assert.deepEqual({ items, problems }, { items: fresh, problems: freshProblems });
+    }),
+    { numRuns: sized(100) },
+  );
+});

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { adapters } from "../../../adapters/adapters.ts";
+import { parseFile } from "../../../adapters/static/file.ts";
 import { staticOptions } from "../../../adapters/static/options.ts";
-import { parseReply } from "../../../adapters/static/reply.ts";
 import { itemSchema } from "../../../adapters/static/schema.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { parseConfig } from "../../../src/config/parse.ts";
@@ -24,7 +24,7 @@ for (const [index, text] of examples.entries()) {
       parseConfig(text, "x2istio.yaml", { env: {}, adapters });
       return;
     }
-    const { items, problems } = parseReply(text, "services.yaml", {
+    const { items, problems } = parseFile(text, "services.yaml", {
       registry: "vms",
       namespace: "default",
     });

@@ -118,7 +118,10 @@ const cases: {
     name: "is incomplete when a file does not parse",
     files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": `services:\n${item("b")}  - }\n` },
     file: ["a.yaml", "b.yaml"],
-    want: { ok: ["default/a"], incomplete: 'b.yaml:3:5: Unexpected flow-map-end token in YAML stream: "}"' },
+    want: {
+      ok: ["default/a", "default/b"],
+      incomplete: 'b.yaml:3:5: Unexpected flow-map-end token in YAML stream: "}"',
+    },
   },
   {
     name: "is incomplete when the only file does not parse",
@@ -166,9 +169,19 @@ const cases: {
     want: { throws: /^Error: Cannot read services of registry "vms": d: this folder holds no \*\.yaml or \*\.yml$/ },
   },
   {
-    name: "throws when the file is larger than 8 MiB",
-    files: { "services.yaml": `services: []\n${"#".repeat(8 * 1024 * 1024)}` },
-    want: { throws: /services\.yaml: must be at most 8 MiB, is 8388621 bytes: use several files$/ },
+    name: "throws when the file is larger than 64 MiB",
+    files: { "services.yaml": `services:\n${"#".repeat(64 * 1024 * 1024)}` },
+    want: { throws: /services\.yaml: must be at most 64 MiB, is 67108874 bytes: use several files$/ },
+  },
+  {
+    name: "is incomplete when a file of another form is larger than 8 MiB",
+    files: { "a.yaml": `services:\n${item("a")}`, "b.yaml": `services: []\n${"#".repeat(8 * 1024 * 1024)}` },
+    file: ["a.yaml", "b.yaml"],
+    want: {
+      ok: ["default/a"],
+      incomplete:
+        "b.yaml: must be at most 8 MiB, as it is no list of services under the key services alone, or uses anchors; is 8388621 characters: use several files",
+    },
   },
 ];
 

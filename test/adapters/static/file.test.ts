@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseReply } from "../../../adapters/static/reply.ts";
+import { parseFile } from "../../../adapters/static/file.ts";
 import { faultRow } from "../../faults/row.ts";
 
 const options = { registry: "vms", namespace: "default" };
 
 function parse(text: string) {
-  return parseReply(text, "services.yaml", options);
+  return parseFile(text, "services.yaml", options);
 }
 
 /** A file whose only service has this in place of what it would have. Line 2 is the service, 3 ports, 4 endpoints, 5 the rest. */
@@ -208,7 +208,7 @@ const wrong: { name: string; text: string; want: string | string[] }[] = [
 ];
 
 for (const { name, text, want } of wrong) {
-  test(`parseReply() names ${name}`, () => {
+  test(`parseFile() names ${name}`, () => {
     const { items, problems } = parse(text);
     assert.deepEqual(problems, []);
     assert.equal(items.length, 1);
@@ -282,19 +282,29 @@ const unknowable: { name: string; text: string; want: RegExp }[] = [
     text: "services: []\n---\nservices: []\n",
     want: /^services\.yaml:2:1: Source contains multiple documents/,
   },
+  {
+    name: "items of which one is indented less",
+    text: "services:\n  - {name: a, ports: [], endpoints: []}\n - {name: b, ports: [], endpoints: []}\n",
+    want: /^services\.yaml:3:/,
+  },
+  {
+    name: "items of which one follows at the beginning of the line",
+    text: "services:\n  - {name: a, ports: [], endpoints: []}\n- {name: b, ports: [], endpoints: []}\n",
+    want: /^services\.yaml:3:/,
+  },
   { name: "an unknown alias", text: "services: *a\n", want: /services: refers to an unknown anchor/ },
   { name: "many nested brackets", text: `services: ${"[".repeat(100_000)}\n`, want: /^services\.yaml/ },
 ];
 
 for (const { name, text, want } of unknowable) {
-  test(`parseReply() cannot tell the services of ${name}`, () => {
+  test(`parseFile() cannot tell the services of ${name}`, () => {
     const { items, problems } = parse(text);
     assert.deepEqual(items, []);
     assert.match(problems[0] ?? "", want);
   });
 }
 
-test("parseReply() maps every field", () => {
+test("parseFile() maps every field", () => {
   const text = `services:
   - namespace: shop
     name: orders
@@ -352,7 +362,7 @@ const protocols = [
   ["metaprotocol-thrift", "metaprotocol-thrift"],
 ];
 for (const [written, want] of protocols) {
-  test(`parseReply() reads protocol ${written} as ${want}`, () => {
+  test(`parseFile() reads protocol ${written} as ${want}`, () => {
     assert.equal(
       parse(file({ ports: `[{name: a, number: 1, protocol: ${written}}]` })).items[0]?.service?.ports[0]?.protocol,
       want,
@@ -379,17 +389,17 @@ const leftOut = [
   },
 ];
 for (const { name, endpoints, want } of leftOut) {
-  test(`parseReply() leaves out ${name}`, () =>
+  test(`parseFile() leaves out ${name}`, () =>
     assert.deepEqual(parse(file({ endpoints })).items[0]?.service?.leftOut, want));
 }
 
-test("parseReply() uses the twin of an endpoint that is disabled", () => {
+test("parseFile() uses the twin of an endpoint that is disabled", () => {
   const { endpoints } =
     parse(file({ endpoints: "[{address: 192.0.2.1, enabled: false}, {address: 192.0.2.1}]" })).items[0]?.service ?? {};
   assert.deepEqual(endpoints, [{ address: "192.0.2.1" }]);
 });
 
-test("parseReply() drops labels that Kubernetes would refuse, and says so once", () => {
+test("parseFile() drops labels that Kubernetes would refuse, and says so once", () => {
   const labels = '{app: web, "a b": c, example.org/team: "", team: "a b", "x/y/z": q}';
   const service = parse(
     file({ endpoints: `[{address: 192.0.2.1, labels: ${labels}}, {address: 192.0.2.2, labels: ${labels}}]` }),
@@ -408,7 +418,7 @@ test("parseReply() drops labels that Kubernetes would refuse, and says so once",
   ]);
 });
 
-test("parseReply() lets services share parts by anchors", () => {
+test("parseFile() lets services share parts by anchors", () => {
   const text = `services:\n  - {name: a, ports: &p [{name: http, number: 80, protocol: http}], endpoints: [], check: &c {tcp: http}}\n${Array.from({ length: 200 }, (_, index) => `  - {name: b${index}, ports: *p, endpoints: [], check: *c}\n`).join("")}`;
   assert.equal(
     parse(text).items.filter(({ service, check }) => service !== undefined && check?.tcp === "http").length,
@@ -439,7 +449,7 @@ test(
   },
 );
 
-test("parseReply() takes no longer per alias in a long file", BOUNDED, () => {
+test("parseFile() takes no longer per alias in a long file", BOUNDED, () => {
   const services = Array.from({ length: 2000 }, (_, index) => `  - {name: b${index}, ports: *p, endpoints: []}\n`);
   const { items } = parse(
     `services:\n  - {name: a, ports: &p [{name: http, number: 80, protocol: http}], endpoints: []}\n${services.join("")}`,
@@ -448,7 +458,7 @@ test("parseReply() takes no longer per alias in a long file", BOUNDED, () => {
 });
 
 test(
-  "parseReply() stops at a file that comes to too much by its aliases, whether its services are valid or not",
+  "parseFile() stops at a file that comes to too much by its aliases, whether its services are valid or not",
   BOUNDED,
   () => {
     const endpoints = Array.from({ length: 10_000 }, () => "{address: 192.0.2.1}").join();
@@ -459,25 +469,29 @@ test(
   },
 );
 
-test("parseReply() does not look long for thousands of keys that stand twice", BOUNDED, () => {
+test("parseFile() does not look long for thousands of keys that stand twice", BOUNDED, () => {
   const services = Array.from({ length: 20_000 }, (_, index) => `  - {name: a${index}, name: a}\n`);
   const { items, problems } = parse(`services:\n${services.join("")}`);
   assert.deepEqual(items, []);
-  assert.deepEqual(problems, ["services.yaml:2:16: this key occurs twice, and 19999 more do"]);
+  assert.equal(problems[0], "services.yaml:2:16: services[0]: this key occurs twice");
+  assert.deepEqual([problems.length, problems.at(-1)], [101, "and 19900 more"]);
+  const whole = parse(`services:\n  - &a {name: a}\n${services.join("")}`);
+  assert.deepEqual(whole.items, []);
+  assert.deepEqual(whole.problems, ["services.yaml:3:16: this key occurs twice, and 19999 more do"]);
 });
 
-test("parseReply() takes a port called constructor", () => {
+test("parseFile() takes a port called constructor", () => {
   const ports = "[{name: constructor, number: 80, protocol: http}, {name: b, number: 81, protocol: http}]";
   const { items } = parse(file({ ports, endpoints: "[{address: 192.0.2.1, ports: {b: 90}}]" }));
   assert.deepEqual(items[0]?.service?.endpoints, [{ address: "192.0.2.1", ports: { b: 90 } }]);
 });
 
-test("parseReply() is not led astray by keys such as __proto__", () => {
+test("parseFile() is not led astray by keys such as __proto__", () => {
   const { items } = parse(file({ rest: "__proto__: {endpoints: []}" }));
   assert.match(items[0]?.problems[0] ?? "", /__proto__: is not known here/);
 });
 
-test("parseReply() takes names of any printable text", () => {
+test("parseFile() takes names of any printable text", () => {
   for (const name of [
     "Bestellungen ÄÖ",
     "订单",

@@ -18,11 +18,14 @@ export interface EchoLoad {
   }>;
 }
 
-/** Start Istio's echo client in a pod: it calls `target` so many times a second on one channel, without retries. */
-export async function echoLoad(pod: Pod, target: string, perSecond: number): Promise<EchoLoad> {
+/**
+ * Start Istio's echo client in a pod: it calls `target` so many times a second on one channel, without retries. Its configuration
+ * comes from istiod, or from the pod's agent by the bootstrap that this wrote.
+ */
+export async function echoLoad(pod: Pod, target: string, perSecond: number, agent?: string): Promise<EchoLoad> {
   const [client] = await programs();
-  const bootstrap = join(pod.dir, `${pod.workload.name}.grpc`);
-  await writeFile(bootstrap, JSON.stringify(grpcBootstrap(pod.workload)));
+  const bootstrap = agent ?? join(pod.dir, `${pod.workload.name}.grpc`);
+  if (agent === undefined) await writeFile(bootstrap, JSON.stringify(grpcBootstrap(pod.workload)));
   const flags = {
     qps: String(perSecond),
     count: "10000000",

@@ -58,19 +58,23 @@ export function nodeOf(
   };
 }
 
-/** Start a proxy in a pod: a sidecar that takes what leaves the pod, or a gateway. Resolves once it has its configuration. */
+/**
+ * Start a proxy in a pod: a sidecar that takes what leaves the pod, or a gateway. Resolves once it has its configuration, from
+ * the pod's agent if there is one.
+ */
 export async function startEnvoy(
   { binary, dir, onChild }: Omit<StartContext, "kube">,
   network: PodNetwork,
   workload: Workload,
   kind: "sidecar" | "router",
+  agent?: { readonly xds: string; readonly resolvConf: string },
 ): Promise<Envoy> {
   const name = `${workload.name}.${workload.namespace}`;
   const socket = join(dir, `${name}.admin`);
   const bootstrap = join(dir, `${name}.json`);
   const mode = kind === "sidecar" ? { INTERCEPTION_MODE: "REDIRECT" } : {};
-  await writeFile(bootstrap, JSON.stringify(bootstrapOf(nodeOf(workload, kind, mode), socket)));
-  const [command = "", ...words] = inPod(network, resolvConfOf(dir, name));
+  await writeFile(bootstrap, JSON.stringify(bootstrapOf(nodeOf(workload, kind, mode), socket, agent?.xds)));
+  const [command = "", ...words] = inPod(network, agent?.resolvConf ?? resolvConfOf(dir, name));
   const flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--drain-time-s", "1"];
   const child = await startChild(command, [...words, binary, "-c", bootstrap, ...flags], join(dir, `${name}.out`));
   onChild(child, `Envoy of ${name}`);
@@ -106,7 +110,7 @@ function adminOf(socketPath: string): (path: string) => Promise<string> {
   return async (path) => (await request(`http://envoy${path}`, { dispatcher })).body.text();
 }
 
-function bootstrapOf(node: object, adminSocket: string): object {
+function bootstrapOf(node: object, adminSocket: string, agentSocket: string | undefined): object {
   const ads = { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" };
   const xds = "xds-grpc";
   return {
@@ -130,16 +134,18 @@ function bootstrapOf(node: object, adminSocket: string): object {
         ],
       },
     },
-    static_resources: { clusters: [grpcCluster(xds, XDS), grpcCluster("sds-grpc", SDS)] },
+    static_resources: { clusters: [grpcCluster(xds, agentSocket ?? XDS), grpcCluster("sds-grpc", SDS)] },
   };
 }
 
 /** The agent that gives a sidecar its certificates, if a test has one. */
 export const SDS = { address: NODE, port: 15_012 } as const;
 
-function grpcCluster(name: string, { address, port }: { readonly address: string; readonly port: number }): object {
+function grpcCluster(name: string, at: string | { readonly address: string; readonly port: number }): object {
   const http = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-  const endpoint = { address: { socket_address: { address, port_value: port } } };
+  const address =
+    typeof at === "string" ? { pipe: { path: at } } : { socket_address: { address: at.address, port_value: at.port } };
+  const endpoint = { address };
   return {
     name,
     type: "STATIC",

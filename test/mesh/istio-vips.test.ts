@@ -27,7 +27,7 @@ test("vips.mode istio: Istio's own VIPs are answered and lead to the endpoints",
   const mesh = await startMesh(t, example);
   await mesh.backends(...backendsOf(...example.services));
   // Such a VIP counts only for sidecars that answer DNS themselves.
-  const web = await mesh.withSidecar("web", { metadata: { DNS_CAPTURE: "true" } });
+  const web = await mesh.withSidecar("web", { hasAgent: true });
   const namesOf = (name: string) => [
     name,
     `${name}.shop.svc.cluster.local`,

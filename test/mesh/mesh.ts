@@ -10,12 +10,21 @@ import { ensureServers, noServers } from "../servers/build.ts";
 import { type Child, onDeathOfThisProcess } from "../servers/child.ts";
 import { type Kube, startKube } from "../servers/kube.ts";
 import { installDefinitions, until } from "../servers/kube-admin.ts";
+import { type Agent, CAPTURED_DNS, startAgent } from "./agent.ts";
 import { type Backend, type RunningBackend, startBackend } from "./backends.ts";
 import { startCoreDns } from "./coredns.ts";
 import { type Envoy, startEnvoy, type Workload } from "./envoy.ts";
 import { type Istiod, type IstiodOptions, type StartContext, startIstiod } from "./istiod.ts";
 import { type Manifest, pathOf } from "./manifests.ts";
-import { CLUSTER_DNS, dropPodNetwork, meshServers, type PodNetwork, podNetwork, redirectToSidecar } from "./network.ts";
+import {
+  CLUSTER_DNS,
+  dropPodNetwork,
+  meshServers,
+  NODE,
+  type PodNetwork,
+  podNetwork,
+  redirectToSidecar,
+} from "./network.ts";
 import { type App, startApp } from "./pod.ts";
 
 /** Options of {@link startMesh}. */
@@ -41,6 +50,8 @@ export interface PodOptions {
   readonly bothFamilies?: boolean;
   /** Its DNS server; the cluster's by default. */
   readonly nameserver?: string;
+  /** Has Istio's agent, which answers its DNS and stands between its proxy and istiod. */
+  readonly hasAgent?: boolean;
   /** Further metadata of its proxy, such as `{DNS_CAPTURE: "true"}`. */
   readonly metadata?: Workload["metadata"];
 }
@@ -68,6 +79,8 @@ export interface Mesh {
   withoutSidecar(name: string, options?: PodOptions): Promise<App>;
   /** Make the network of a pod, for a program that the test starts itself. */
   pod(name: string, options?: PodOptions): Promise<Pod>;
+  /** Start Istio's agent in such a pod. */
+  agent(pod: Pod): Promise<Agent>;
   /** Start a gateway; Gateways choose it by its labels. Its address is what callers of it need. */
   gateway(name: string, options?: PodOptions): Promise<{ readonly address: string; readonly envoy: Envoy }>;
   /** Start servers outside the cluster, until the end of the test or their `stop`. */
@@ -169,6 +182,11 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     onChild(child, "program");
     return app;
   }
+  async function agentIn({ network, workload, onChild }: Pod): Promise<Agent> {
+    const { child, ...agent } = await startAgent(dir, network, workload);
+    onChild(child, "agent");
+    return agent;
+  }
   const entry = async (host: string) => {
     await until(`${host} has its entry`, async () => (await get(kube, `${entriesPath()}/${host}`)) !== undefined);
     return (await get(kube, `${entriesPath()}/${host}`))?.spec as unknown as EntrySpec;
@@ -179,10 +197,15 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     replica,
     fixture: place,
     async withSidecar(name, podOptions = {}) {
-      const made = await pod(name, podOptions);
-      const app = await appIn(made, podOptions);
-      await redirectToSidecar(made.network, paths.redirect);
-      const envoy = await startEnvoy(context(paths.envoy), made.network, made.workload, "sidecar");
+      const { hasAgent = false, metadata } = podOptions;
+      const made = await pod(
+        name,
+        hasAgent ? { ...podOptions, metadata: { DNS_CAPTURE: "true", ...metadata } } : podOptions,
+      );
+      const agent = hasAgent ? await agentIn(made) : undefined;
+      const app = await appIn(made, hasAgent ? { nameserver: CAPTURED_DNS, ...podOptions } : podOptions);
+      await redirectToSidecar(made.network, paths.redirect, ...(hasAgent ? [NODE] : []));
+      const envoy = await startEnvoy(context(paths.envoy), made.network, made.workload, "sidecar", agent);
       envoys.set(`${name}.${made.workload.namespace}`, envoy);
       return { ...app, envoy };
     },
@@ -196,6 +219,7 @@ export async function startMesh(t: TestContext, options: MeshOptions = {}): Prom
     },
     withoutSidecar: async (name, podOptions = {}) => appIn(await pod(name, podOptions), podOptions),
     pod,
+    agent: agentIn,
     async backends(...wanted) {
       return Promise.all(
         wanted.map(async (backend) => {

@@ -102,7 +102,7 @@ export function slicesAt(address: string, grpcAddress = address): readonly Manif
   }));
 }
 
-/** The callers: two with a sidecar that know the legacy name, one without that asks istiod. */
+/** The callers: two with a sidecar that know the legacy name, one of them with DNS capture, and one without that asks istiod. */
 export interface Callers {
   readonly web: App;
   readonly batch: App;
@@ -115,7 +115,7 @@ export interface Callers {
 export async function startCallers(mesh: Mesh): Promise<Callers> {
   const [web, batch, peer] = await Promise.all([
     mesh.withSidecar("web"),
-    mesh.withSidecar("batch"),
+    mesh.withSidecar("batch", { hasAgent: true }),
     mesh.withoutSidecar("peer"),
   ]);
   const take = async () => Object.assign({}, ...(await Promise.all([web, batch, peer].map((app) => app.takeLoads()))));

@@ -134,6 +134,11 @@ export function inPod({ enter }: PodNetwork, resolvConf: string): readonly strin
   return [...enter, "unshare", "--mount", "sh", "-ec", `${mount}; shift; exec "$@"`, "sh", resolvConf];
 }
 
+/** A pod's /etc/resolv.conf, with this DNS server. */
+export function resolvConf(namespace: string, nameserver: string): string {
+  return `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${nameserver}\noptions ndots:5\n`;
+}
+
 /** Where the /etc/resolv.conf of a pod is kept: that of its program and of its proxy. */
 export function resolvConfOf(dir: string, name: string): string {
   return join(dir, `${name}.resolv.conf`);
@@ -148,10 +153,14 @@ export async function dropPodNetwork(name: string): Promise<void> {
   await ip(`netns delete ${name}`);
 }
 
-/** What leaves the pod by TCP goes to its sidecar instead, unless it is marked as the sidecar's own. */
-export async function redirectToSidecar(network: PodNetwork, redirect: string): Promise<void> {
+/** What leaves the pod by TCP goes to its sidecar instead, unless it is marked as the sidecar's own or goes to an `excluded` address. */
+export async function redirectToSidecar(
+  network: PodNetwork,
+  redirect: string,
+  ...excluded: readonly string[]
+): Promise<void> {
   const [command = "", ...words] = network.enter;
-  await run(command, [...words, redirect, String(SIDECAR_PORT), String(SIDECAR_MARK)]);
+  await run(command, [...words, redirect, String(SIDECAR_PORT), String(SIDECAR_MARK), ...excluded]);
   // A VIP that a sidecar does not know is nobody's: say so at once, rather than let it wait for an answer.
   await run(command, [
     ...words,

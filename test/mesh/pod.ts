@@ -6,7 +6,7 @@ import { until } from "../servers/kube-admin.ts";
 import type { Call, GrpcCall, HttpCall, Load, LoadTally, LookUp, Reply, TcpCall } from "./calls.ts";
 import { nodeOf, type Workload } from "./envoy.ts";
 import { XDS } from "./istiod.ts";
-import { inPod, type PodNetwork, resolvConfOf } from "./network.ts";
+import { inPod, type PodNetwork, resolvConf, resolvConfOf } from "./network.ts";
 
 /** How many of some calls each backend answered, and how many failed in which way. */
 export type Tally = Readonly<Record<string, number>>;
@@ -40,14 +40,10 @@ export async function startApp(
 ): Promise<App & { child: Child }> {
   const name = `${workload.name}.${workload.namespace}`;
   const file = (kind: string) => join(dir, `${name}.${kind}`);
-  const { namespace } = workload;
-  const resolvConf = resolvConfOf(dir, name);
-  await writeFile(
-    resolvConf,
-    `search ${namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver ${nameserver}\noptions ndots:5\n`,
-  );
+  const ofPod = resolvConfOf(dir, name);
+  await writeFile(ofPod, resolvConf(workload.namespace, nameserver));
   await writeFile(file("grpc"), JSON.stringify(grpcBootstrap(workload)));
-  const [command = "", ...enter] = inPod(network, resolvConf);
+  const [command = "", ...enter] = inPod(network, ofPod);
   const program = ["env", "-u", "NODE_TEST_CONTEXT", `GRPC_XDS_BOOTSTRAP=${file("grpc")}`, process.execPath];
   const child = await startChild(
     command,

@@ -66,6 +66,6 @@ test("the definitions are of the Istio that istioctl is built from", async () =>
   assert.notEqual(ofCrds, undefined);
   assert.equal(ofCrds, await version("istioctl", /istio\.io\/api => istio\.io\/api (v\S+)/));
   const istio = /istio\.io\/istio (v\S+)/;
-  for (const folder of ["pilot-discovery", "echo"])
+  for (const folder of ["pilot-discovery", "pilot-agent", "echo"])
     assert.equal(await version("istioctl", istio), await version(folder, istio), folder);
 });

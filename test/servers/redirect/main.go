@@ -1,9 +1,11 @@
 // Command redirect sends all TCP that leaves the network namespace it runs in to a port of that namespace, as Istio's init
-// container does with iptables: but for what carries the proxy's own mark. It speaks to the kernel and needs no other program.
+// container does with iptables: but for what carries the proxy's own mark, and for what goes to an excluded IPv4 address. It speaks
+// to the kernel and needs no other program.
 package main
 
 import (
 	"log"
+	"net/netip"
 	"os"
 	"strconv"
 
@@ -15,8 +17,8 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if len(os.Args) != 3 {
-		log.Fatal("usage: redirect PORT MARK")
+	if len(os.Args) < 3 || len(os.Args) > 4 {
+		log.Fatal("usage: redirect PORT MARK [EXCLUDED]")
 	}
 	port, err := strconv.ParseUint(os.Args[1], 10, 16)
 	if err != nil {
@@ -26,12 +28,18 @@ func main() {
 	if err != nil {
 		log.Fatalf("Cannot read the mark: %v", err)
 	}
-	if err := redirect(uint16(port), uint32(mark)); err != nil {
+	var excluded netip.Addr
+	if len(os.Args) == 4 {
+		if excluded, err = netip.ParseAddr(os.Args[3]); err != nil || !excluded.Is4() {
+			log.Fatalf("Cannot exclude %q: it is no IPv4 address", os.Args[3])
+		}
+	}
+	if err := redirect(uint16(port), uint32(mark), excluded); err != nil {
 		log.Fatalf("Cannot redirect: %v", err)
 	}
 }
 
-func redirect(port uint16, mark uint32) error {
+func redirect(port uint16, mark uint32, excluded netip.Addr) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return err
@@ -45,6 +53,14 @@ func redirect(port uint16, mark uint32) error {
 			Hooknum:  nftables.ChainHookOutput,
 			Priority: nftables.ChainPriorityNATDest,
 		})
+		if family == nftables.TableFamilyIPv4 && excluded.IsValid() {
+			const destination = 16 // where an IPv4 header has it
+			conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+				&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: destination, Len: 4},
+				&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: excluded.AsSlice()},
+				&expr.Verdict{Kind: expr.VerdictAccept},
+			}})
+		}
 		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte("lo\x00")},

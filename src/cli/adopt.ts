@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Standing } from "../model/standing.ts";
 import { type OwnershipAction, takeActions } from "../ownership/actions.ts";
 import { adoptActions } from "../ownership/adopt.ts";
@@ -39,6 +40,7 @@ export async function adoptCommand(context: CliContext, options: AdoptOptions): 
       const tools = {
         ...{ target, editor, signal, owner: config.owner, ttlSeconds: config.dns.ttlSeconds },
         decide: (standing: Standing) => decide({ standing }),
+        wait: (ms: number) => delay(ms, undefined, { signal }),
         onProgress: out.progress,
       };
       actions.push(...(await adoptActions(tools, all ? [] : objects)));

@@ -1,14 +1,10 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { fieldsOf, stringsOf } from "../istio/fields.ts";
-import { handedOverTo } from "../istio/ownership.ts";
+import { fieldsOf } from "../istio/fields.ts";
 import { soundSpec, standingObject } from "../istio/standing.ts";
 import type { RawObject } from "../kube/client/raw.ts";
-import type { ObjectEditor } from "../kube/write/object-editor.ts";
 import {
   HANDED_OVER_ANNOTATION,
   MANAGED_BY,
   MANAGED_BY_LABEL,
-  NAMES_ANNOTATION,
   type ObjectKey,
   OWNER_LABEL,
   REGISTRY_LABEL,
@@ -17,28 +13,17 @@ import {
 } from "../model/objects.ts";
 import type { ServiceKey } from "../model/service.ts";
 import type { Standing } from "../model/standing.ts";
-import type { Target } from "../model/target.ts";
 import type { Decision } from "../plan/decision.ts";
-import { readNames } from "../plan/names/names-annotation.ts";
 import type { OwnershipAction } from "./actions.ts";
-import { answeringEntry, type Candidate, candidatesOf, keyFrom, refusal } from "./adoptable.ts";
+import { type Candidate, callsOf, candidatesOf, keyFrom, refusal } from "./adoptable.ts";
+import { type HandOverTools, handingOver, leftStandIns } from "./hand-over.ts";
 
 /** What objects of others are taken over with. */
-export interface AdoptTools {
-  readonly target: Pick<Target, "standing" | "nowMs">;
+export interface AdoptTools extends HandOverTools {
   /** Decides from what was read, as if this stood in the target. */
   readonly decide: (standing: Standing) => Decision;
-  readonly editor: ObjectEditor;
-  /** Whose they are to be. */
-  readonly owner: string;
-  /** Of DNS answers. */
-  readonly ttlSeconds: number;
   readonly signal: AbortSignal;
-  readonly onProgress: (text: string) => void;
 }
-
-/** Names are given out this long after they were written. */
-const SETTLE_MS = 2000;
 
 /**
  * Actions that take over objects of others, so that no caller sees a gap.
@@ -53,16 +38,19 @@ export async function adoptActions(tools: AdoptTools, objects: readonly string[]
   const raws = new Map(await Promise.all(found.map(async ({ key }) => [key, await tools.editor.read(key)] as const)));
   const ports = portsOnceOurs(tools, found, raws);
   const candidates = found.map((one) => ({ ...one, ports: ports.get(one.service) }));
+  const handOver = handingOver(tools);
   if (objects.length === 0)
     return Promise.all([
-      ...candidates.map((one) => actionFor(tools, one, raws.get(one.key))),
+      ...candidates.map((one) => actionFor(tools, handOver, one, raws.get(one.key))),
       ...releasedOf(tools.target.standing()).map((key) => takeBack(tools, key)),
+      ...(await leftStandIns(tools, raws, tools.signal)),
+      ...(await leftBehind(tools, raws)),
     ]);
   return Promise.all(
     objects.map((text) => {
       const key = keyFrom(text);
       const candidate = candidates.find((one) => one.key === key);
-      if (candidate !== undefined) return actionFor(tools, candidate, raws.get(candidate.key));
+      if (candidate !== undefined) return actionFor(tools, handOver, candidate, raws.get(candidate.key));
       return key === undefined ? unknown(text) : takeBack(tools, key);
     }),
   );
@@ -111,7 +99,22 @@ function portsOnceOurs(
 }
 
 /** Labels by which the syncs of others know their objects, and delete those that their registry does not list: consul-k8s, consul2istio. */
-const SYNC_LABELS: Readonly<Record<string, string>> = { consul: "true", manager: "Aeraki", registry: "consul" };
+const SYNC_LABELS = { consul: "true", manager: "Aeraki", registry: "consul" } as const;
+
+/** Entries of consul2istio that nobody keeps in step once it is stopped, as none of ours has one of their hosts. */
+async function leftBehind(
+  { editor, signal, owner }: AdoptTools,
+  candidates: ReadonlyMap<ObjectKey, unknown>,
+): Promise<readonly OwnershipAction[]> {
+  const { manager, registry } = SYNC_LABELS;
+  const found = await editor.entries({ manager, registry }, signal);
+  return [...found].flatMap(([key, { metadata, spec }]): OwnershipAction[] => {
+    if (candidates.has(key) || metadata?.labels?.[OWNER_LABEL] === owner) return [];
+    const calls = callsOf(fieldsOf(spec)).join(", ");
+    const why = `consul2istio wrote it for ${calls}, and no service of ours has that name: give it by legacyNames of the registry that has the service (with singleLabels where it is of one label), or delete the entry once nobody calls it`;
+    return [{ kind: "refuse", key, why }];
+  });
+}
 
 function syncLabelsOff({ metadata }: RawObject): Readonly<Record<string, null>> {
   const theirs = Object.entries(SYNC_LABELS).filter(([name, value]) => metadata?.labels?.[name] === value);
@@ -135,12 +138,17 @@ async function takeBack({ target, editor }: AdoptTools, key: ObjectKey): Promise
   return { kind: "adopt", key, service, why: "it is kept in step again", write: () => editor.mark(key, raw, marks) };
 }
 
-function actionFor(tools: AdoptTools, candidate: Candidate, object: RawObject | undefined): OwnershipAction {
+function actionFor(
+  tools: AdoptTools,
+  handOver: ReturnType<typeof handingOver>,
+  candidate: Candidate,
+  object: RawObject | undefined,
+): OwnershipAction {
   const { key, service, place } = candidate;
   if (object === undefined) return { kind: "refuse", key, service, why: "it is not there any more" };
   const why = refusal(candidate, object);
   if (why !== undefined) return { kind: "refuse", key, service, why };
-  return place === "same" ? takePlace(tools, candidate, object) : handOver(tools, candidate, object);
+  return place === "same" ? takePlace(tools, candidate, object) : handOver(candidate, object);
 }
 
 function takePlace(
@@ -157,44 +165,4 @@ function takePlace(
   };
   const why = `becomes ours, for ${service}`;
   return { kind: "adopt", key, service, why, write: () => editor.mark(key, object, marks) };
-}
-
-function handOver(tools: AdoptTools, { key, service }: Candidate, object: RawObject): OwnershipAction {
-  const { owner, target, editor, ttlSeconds } = tools;
-  const since = handedOverTo(object.metadata?.annotations);
-  if (since?.owner !== owner) {
-    const annotations = { [HANDED_OVER_ANNOTATION]: `${owner}@${new Date(target.nowMs()).toISOString()}` };
-    const why = `hands its names over to ${service}`;
-    return { kind: "hand over", key, service, why, write: () => editor.mark(key, object, { annotations }) };
-  }
-  const answering = answeringEntry(target.standing(), service, stringsOf(fieldsOf(object.spec).hosts));
-  if (answering === undefined)
-    return { kind: "wait", key, service, why: `the entry of ${service} does not have its names yet` };
-  const waitMs = ttlSeconds * 1000 + SETTLE_MS;
-  const writtenMs = target.standing().objects.get(answering)?.writtenMs ?? target.nowMs();
-  const leftMs = Math.min(waitMs, Math.max(since.sinceMs, writtenMs) + waitMs - target.nowMs());
-  const dueMs = performance.now() + leftMs;
-  const why = `its names are answered by ${answering}`;
-  return { kind: "delete", key, service, why, write: () => removeReplaced(tools, key, object, answering, dueMs) };
-}
-
-/** Delete an entry that handed its names over, once whoever asked before has no answer of it any more. */
-async function removeReplaced(
-  { editor, signal, onProgress }: AdoptTools,
-  key: ObjectKey,
-  object: RawObject,
-  answering: ObjectKey,
-  dueMs: number,
-): ReturnType<ObjectEditor["remove"]> {
-  onProgress(`waiting until no cache can hold the old answers of ${key}`);
-  await delay(Math.max(0, dueMs - performance.now()), undefined, { signal });
-  onProgress("");
-  const ours = await editor.read(answering);
-  if (ours === undefined || !answersAll(ours, stringsOf(fieldsOf(object.spec).hosts))) return { outcome: "conflict" };
-  return editor.remove(key, object);
-}
-
-function answersAll({ metadata, spec }: RawObject, hosts: readonly string[]): boolean {
-  const names = [...stringsOf(fieldsOf(spec).hosts), ...readNames(metadata?.annotations?.[NAMES_ANNOTATION])];
-  return hosts.every((host) => names.includes(host.toLowerCase()));
 }

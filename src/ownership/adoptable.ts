@@ -1,4 +1,5 @@
 import { fieldsOf, listOf, stringsOf } from "../istio/fields.ts";
+import { statusAddresses } from "../istio/foreign.ts";
 import { isHttp } from "../istio/ports.ts";
 import type { RawObject } from "../kube/client/raw.ts";
 import {
@@ -86,7 +87,8 @@ export function refusal(candidate: Candidate, object: RawObject): string | undef
   if (kind === "Service") return serviceFault(spec) ?? portFault(spec, candidate, key.slice(key.lastIndexOf("/") + 1));
   if (kind !== "ServiceEntry") return `its routes may do more than ours would: copy them by hand, then delete it`;
   const [host = key] = stringsOf(spec.hosts);
-  return entryFault(spec, candidate) ?? portFault(spec, candidate, host) ?? routeFault(spec, candidate);
+  const isFound = vipsOf(object).length > 0;
+  return entryFault(spec, candidate) ?? portFault(spec, candidate, host) ?? routeFault(spec, candidate, isFound);
 }
 
 function serviceFault(spec: Readonly<Record<string, unknown>>): string | undefined {
@@ -108,18 +110,40 @@ function portFault(
   const ours = ports.size === 0 ? "no port" : `${[...ports].sort((a, b) => a - b).join(", ")} only`;
   const calls = closing.map((number) => `${host}:${number}`).join(", ");
   const name = service.slice(service.lastIndexOf("/") + 1);
-  return `its ${names} ${closing.join(", ")} would close (${calls}), as ours would have ${ours}: keep ${which} by ports: of registry ${registry} (ports: [{service: ${name}, number: ${closing[0]}}]), or take ${which} off it once nobody calls ${which}`;
+  return `its ${names} ${closing.join(", ")} would close (${calls}), as ours would have ${ours}: keep ${which} by ports: of registry ${registry} (ports: [{service: ${name}, also: [${closing.join(", ")}]}]), or take ${which} off it once nobody calls ${which}`;
 }
 
-/** Hosts by which HTTP is routed now and would not be by ours. */
-function routeFault(spec: Readonly<Record<string, unknown>>, { dnsOnly, registry }: Candidate): string | undefined {
-  const http = portsOf(spec).filter(({ protocol }) => isHttp(protocol));
-  const [port] = http;
+/**
+ * Hosts by which HTTP is routed now and would not be by ours; and those of one label, if callers find them by Istio's DNS as the entry has a
+ * VIP: nobody else asks us for them.
+ */
+function routeFault(
+  spec: Readonly<Record<string, unknown>>,
+  { dnsOnly, registry }: Candidate,
+  isFound: boolean,
+): string | undefined {
+  const [port] = portsOf(spec);
+  const http = portsOf(spec).find(({ protocol }) => isHttp(protocol));
   const lost = stringsOf(spec.hosts).filter((host) => dnsOnly?.has(host.toLowerCase()));
-  const [first] = lost;
-  if (port === undefined || first === undefined) return undefined;
-  const why = dnsOnly?.get(first.toLowerCase()) ?? "";
-  return `HTTP by its host ${lost.join(", ")} (${first}:${port.number}) would not be routed any more: ${why}; give the name by aliases in the namespaces that call it and take it off legacyNames of registry ${registry}, so that this entry keeps it until then; ports: of the registry keeps ports`;
+  const alone = isFound ? lost.filter((host) => !host.includes(".")) : [];
+  const remedy = `give the name by aliases in the namespaces that call it and take it off legacyNames of registry ${registry}, so that this entry keeps it until then; ports: of the registry keeps ports`;
+  if (http !== undefined && lost[0] !== undefined)
+    return `HTTP by its host ${lost.join(", ")} (${lost[0]}:${http.number}) would not be routed any more: ${dnsOnly?.get(lost[0].toLowerCase()) ?? ""}; ${remedy}`;
+  if (port === undefined || alone[0] === undefined) return undefined;
+  return `its host ${alone.join(", ")} (${alone[0]}:${port.number}) would not be found any more: sidecars with DNS capture find a name of one label by the VIP of this entry only, as no DNS server of the cluster asks for it; ${remedy}`;
+}
+
+/** Its VIPs: those that it says itself, else those that Istio gave it. */
+export function vipsOf({ spec, status }: RawObject): readonly string[] {
+  const own = stringsOf(fieldsOf(spec).addresses);
+  return own.length > 0 ? own : statusAddresses(fieldsOf(status));
+}
+
+/** `host:port` of all that can be called by an entry; the hosts of one without ports. */
+export function callsOf(spec: Readonly<Record<string, unknown>>): readonly string[] {
+  const ports = portsOf(spec);
+  const hosts = stringsOf(spec.hosts);
+  return ports.length === 0 ? hosts : hosts.flatMap((host) => ports.map(({ number }) => `${host}:${number}`));
 }
 
 function portsOf(

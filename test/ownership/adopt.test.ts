@@ -20,8 +20,14 @@ async function adopted(
   orders = service("orders"),
 ) {
   const marked = new Map<ObjectKey, Marks>();
-  const editor: Pick<ObjectEditor, "read" | "mark"> = {
+  const editor: Pick<ObjectEditor, "read" | "mark" | "entries"> = {
     read: async (key) => raws[key],
+    entries: async (labels) =>
+      new Map(
+        Object.entries(raws).filter(([, { metadata }]) =>
+          Object.entries(labels).every(([name, value]) => metadata?.labels?.[name] === value),
+        ),
+      ) as ReadonlyMap<ObjectKey, RawObject>,
     async mark(key, _, marks) {
       marked.set(key, marks);
       return { outcome: "written" };
@@ -45,6 +51,7 @@ async function adopted(
       owner: "x2istio",
       ttlSeconds: 30,
       signal: new AbortController().signal,
+      wait: async () => undefined,
       onProgress: () => undefined,
     },
     [],
@@ -119,4 +126,20 @@ test("adopt --all takes back what was released, and without --all lists it", asy
     [`adopt ${ENTRY}`],
   );
   assert.equal(marked.get(ENTRY)?.annotations?.[RELEASED_ANNOTATION], null);
+});
+
+test("adopt names what consul2istio left that no service of ours would answer", async () => {
+  const labels = { manager: "Aeraki", registry: "consul" };
+  const left = {
+    metadata: { name: "pay", namespace: "istio-system", labels },
+    spec: { hosts: ["pay"], ports: [{ number: 80 }, { number: 8080 }] },
+  } as unknown as RawObject;
+  const raws = { "ServiceEntry/istio-system/pay": left, [ENTRY]: raw(labels, theirs(8080)) };
+  const { actions, marked } = await adopted(raws, { foreign: FOREIGN });
+  assert.deepEqual(
+    actions.map(({ kind, key }) => `${kind} ${key}`),
+    [`adopt ${ENTRY}`, "refuse ServiceEntry/istio-system/pay"],
+  );
+  assert.match(actions[1]?.why ?? "", /^consul2istio wrote it for pay:80, pay:8080, .* legacyNames .* singleLabels/);
+  assert.ok(!marked.has("ServiceEntry/istio-system/pay"));
 });

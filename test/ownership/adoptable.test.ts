@@ -86,7 +86,7 @@ const REVIEWS: Candidate = {
 const ports = (...numbers: readonly number[]) =>
   numbers.map((number) => ({ number, name: `http-${number}`, protocol: "HTTP" }));
 
-for (const { title, candidate = {}, spec, want } of [
+for (const { title, candidate = {}, spec, status, want } of [
   { title: "the same port", spec: { hosts: ["reviews.service.consul"], ports: ports(9080) }, want: undefined },
   {
     title: "fewer ports",
@@ -97,12 +97,12 @@ for (const { title, candidate = {}, spec, want } of [
   {
     title: "a port 80 beside its own",
     spec: { hosts: ["reviews.service.consul"], ports: ports(80, 9080) },
-    want: /^its port 80 would close \(reviews\.service\.consul:80\), as ours would have 9080 only: keep it by ports: of registry dc1 \(ports: \[\{service: reviews, number: 80\}\]\)/,
+    want: /^its port 80 would close \(reviews\.service\.consul:80\), as ours would have 9080 only: keep it by ports: of registry dc1 \(ports: \[\{service: reviews, also: \[80\]\}\]\)/,
   },
   {
     title: "the union of its instances' ports",
     spec: { hosts: ["reviews.service.consul"], ports: ports(80, 9080, 9081) },
-    want: /^its ports 80, 9081 would close \(reviews\.service\.consul:80, reviews\.service\.consul:9081\)/,
+    want: /^its ports 80, 9081 would close \(reviews\.service\.consul:80, reviews\.service\.consul:9081\).*\(ports: \[\{service: reviews, also: \[80, 9081\]\}\]\)/,
   },
   {
     title: "a host of one label with HTTP",
@@ -112,6 +112,22 @@ for (const { title, candidate = {}, spec, want } of [
   {
     title: "a host of one label without HTTP",
     spec: { hosts: ["reviews"], ports: [{ number: 9080, protocol: "TCP" }] },
+    want: undefined,
+  },
+  {
+    title: "a host of one label that Istio's DNS finds",
+    spec: { hosts: ["reviews"], addresses: ["240.240.0.1"], ports: [{ number: 9080, protocol: "TCP" }] },
+    want: /^its host reviews \(reviews:9080\) would not be found any more: .* aliases .* legacyNames of registry dc1/,
+  },
+  {
+    title: "a host of one label to which Istio gave a VIP",
+    spec: { hosts: ["reviews"], ports: [{ number: 9080, protocol: "TCP" }] },
+    status: { addresses: [{ host: "reviews", value: "240.240.0.1" }] },
+    want: /^its host reviews \(reviews:9080\) would not be found/,
+  },
+  {
+    title: "a host of several labels with a VIP",
+    spec: { hosts: ["reviews.service.consul"], addresses: ["240.240.0.1"], ports: ports(9080) },
     want: undefined,
   },
   {
@@ -133,7 +149,7 @@ for (const { title, candidate = {}, spec, want } of [
   },
 ])
   test(`refusal() ${want === undefined ? "lets take over" : "names host, port and option of"} ${title}`, () => {
-    const found = refusal({ ...REVIEWS, ...candidate }, { metadata: {}, spec } as unknown as RawObject);
+    const found = refusal({ ...REVIEWS, ...candidate }, { metadata: {}, spec, status } as unknown as RawObject);
     if (want === undefined) assert.equal(found, undefined);
     else assert.match(found ?? "", want);
   });

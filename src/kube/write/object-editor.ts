@@ -1,15 +1,24 @@
-import { MESH_KINDS, type ObjectKey } from "../../model/objects.ts";
+import { MESH_KINDS, type ObjectKey, objectKey } from "../../model/objects.ts";
 import type { WriteOutcome } from "../../model/target.ts";
 import { type KubeClient, type KubeRequest, READ_TIMEOUT_MS, WRITE_TIMEOUT_MS } from "../client/client.ts";
 import { hasStatus } from "../client/kube-error.ts";
-import { deleteRequest, type ObjectRef, patchRequest, readObject, refTitle } from "../client/object-requests.ts";
+import { listAll } from "../client/list.ts";
+import {
+  createRequest,
+  deleteRequest,
+  type ObjectRef,
+  patchRequest,
+  readObject,
+  refTitle,
+} from "../client/object-requests.ts";
 import type { RawObject } from "../client/raw.ts";
-import { objectPath, RESOURCES } from "../client/resources.ts";
+import { collectionPath, objectPath, RESOURCES } from "../client/resources.ts";
 import { leaseName, parseLease } from "../lease/lease-record.ts";
 import { isHeldLive } from "../lease/lease-state.ts";
 
-/** Labels and annotations to set, `null` for those to take off. */
+/** Labels and annotations to set, and fields of the spec, `null` for those to take off. */
 export interface Marks {
+  readonly spec?: Readonly<Record<string, unknown>>;
   readonly labels?: Readonly<Record<string, string | null>>;
   readonly annotations?: Readonly<Record<string, string | null>>;
 }
@@ -31,8 +40,16 @@ export interface ObjectEditor {
    * @throws When it cannot be read.
    */
   read(key: ObjectKey): Promise<RawObject | undefined>;
-  /** Change its labels and annotations, and nothing else. */
+  /**
+   * Entries of all namespaces that have these labels.
+   *
+   * @throws When they cannot be listed.
+   */
+  entries(labels: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ReadonlyMap<ObjectKey, RawObject>>;
+  /** Change its labels and annotations, and with `spec` these fields of that, and nothing else. */
   mark(key: ObjectKey, object: RawObject, marks: Marks): Promise<Handled>;
+  /** Make an object that is not there; one that is there is a conflict. */
+  create(key: ObjectKey, object: Pick<RawObject, "metadata" | "spec">): Promise<Handled>;
   remove(key: ObjectKey, object: RawObject): Promise<Handled>;
   /**
    * Own annotations of an object by server-side apply, as field manager `manager`, and nothing else of it; those that it owned and
@@ -57,7 +74,15 @@ export function createObjectEditor(client: KubeClient, namespace: string): Objec
   const leaseOf = (owner: string) => ({ resource: RESOURCES.Lease, namespace, name: leaseName(owner) });
   return {
     read: (key) => read(client, refOf(key)),
+    entries: (labels, signal) => entries(client, labels, signal),
     mark: (key, object, marks) => mark(client, refOf(key), object, marks),
+    create(key, { metadata, spec }) {
+      const ref = refOf(key);
+      return send(
+        client,
+        createRequest(ref, { metadata: { ...metadata, namespace: ref.namespace, name: ref.name }, spec }, "create"),
+      );
+    },
     declare: (key, annotations, manager) => applyAnnotations(client, refOf(key), annotations, manager),
     remove: (key, object) => remove(client, refOf(key), object),
     async leaderOf(owner) {
@@ -77,14 +102,35 @@ function read(client: KubeClient, ref: ObjectRef): Promise<RawObject | undefined
   return readObject(client, ref, { timeoutMs: READ_TIMEOUT_MS });
 }
 
+async function entries(
+  client: KubeClient,
+  labels: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<ObjectKey, RawObject>> {
+  const found = new Map<ObjectKey, RawObject>();
+  const words = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  await listAll(client, {
+    path: collectionPath(RESOURCES.ServiceEntry),
+    query: { labelSelector: words.join() },
+    ...{ title: `ServiceEntries with ${words.join(" and ")}`, pageSize: 500, signal },
+    onBegin: () => found.clear(),
+    onItem(raw) {
+      const { namespace = "", name = "" } = raw.metadata ?? {};
+      found.set(objectKey("ServiceEntry", namespace, name), raw);
+    },
+  });
+  return found;
+}
+
 function mark(client: KubeClient, ref: ObjectRef, { metadata }: RawObject, marks: Marks): Promise<Handled> {
-  const { labels, annotations } = marks;
+  const { labels, annotations, spec } = marks;
   const body = {
     metadata: {
       ...{ uid: metadata?.uid, resourceVersion: metadata?.resourceVersion },
       ...(labels === undefined ? {} : { labels }),
       ...(annotations === undefined ? {} : { annotations }),
     },
+    ...(spec === undefined ? {} : { spec }),
   };
   return send(client, patchRequest(ref, body, undefined, "mark"));
 }

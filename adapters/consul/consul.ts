@@ -8,7 +8,7 @@ import { intern } from "../intern.ts";
 import { compileRules } from "../shapes/rules.ts";
 import { type Catalog, catalog } from "./catalog.ts";
 import { type ConsulClient, consulClient } from "./client/client.ts";
-import { type Datacenter, datacenter } from "./datacenter.ts";
+import { type Datacenter, datacenter, type PollOptions } from "./datacenter.ts";
 import { consulMetrics } from "./metrics.ts";
 import type { ConsulOptions } from "./options.ts";
 import { type Watches, watchesOf } from "./watches.ts";
@@ -32,8 +32,10 @@ interface State {
   readonly members: readonly Member[];
   /** Of the catalog, and doubts about it. */
   readonly changes: Changes;
-  /** A poll has succeeded. */
+  /** The last poll has succeeded. */
   isKnown: boolean;
+  /** A poll that nobody waits for. */
+  beside: { readonly end: AbortController; readonly done: Promise<void> } | undefined;
   /** By performance.now(). */
   hintedAtMs: number;
   /** Ends the blocking queries. */
@@ -46,15 +48,18 @@ export function consul(options: ConsulOptions, context: AdapterContext): Adapter
   const state = newState(options, context);
   return {
     registry,
-    async read(signal, { trigger, standing = () => [] }) {
+    async read(signal, { trigger, isAwaited = false, standing = () => [] }) {
       signal.throwIfAborted();
-      if (trigger === "poll" || !state.isKnown || isDoubtful(state))
-        await poll(state, namesOf(standing(), options.namespace), signal);
+      const names = () => namesOf(standing(), options.namespace);
+      const isDue = trigger === "poll";
+      if (isUnsure(state) || (isDue && (isAwaited || !isWatched(state)))) await poll(state, names(), signal);
+      else if (isDue) pollBeside(state, names());
       return state.catalog.snapshot();
     },
     waitForChange: (revision, signal) => waitForChange(state, revision, signal),
     async close() {
       clearTimeout(state.idle);
+      state.beside?.end.abort();
       stopWatches(state);
       state.client.close();
     },
@@ -76,17 +81,22 @@ function newState(options: ConsulOptions, context: AdapterContext): State {
   const maxConnections = Math.floor(options.maxConnections / names.length);
   const members = names.map((name): Member => {
     const onRead = (service: string, hasChanged: boolean) => watches.onRead(service, hasChanged);
-    const reader = datacenter({ name, client, options, rules, catalog: all, pool, onRead });
     const onDoubt = changes.notify;
-    const watches = watchesOf({ reader, client, metrics, maxConnections, waitMs: options.wait, onDoubt });
+    const reader = datacenter({ name, client, options, rules, catalog: all, pool, onRead, onDoubt });
+    const watches = watchesOf({ reader, client, metrics, maxConnections, waitMs: options.wait });
     return { reader, watches };
   });
-  const hintedAtMs = Number.NEGATIVE_INFINITY;
-  return { registry, client, catalog: all, members, changes, isKnown: false, hintedAtMs, idle: undefined };
+  const known = { isKnown: false, hintedAtMs: Number.NEGATIVE_INFINITY };
+  return { registry, client, catalog: all, members, changes, ...known, beside: undefined, idle: undefined };
 }
 
-function isDoubtful({ members }: State): boolean {
-  return members.some(({ reader }) => reader.isDoubtful());
+/** What is known may not hold: only a poll that is waited for tells. */
+function isUnsure({ isKnown, members }: State): boolean {
+  return !isKnown || members.some(({ reader }) => reader.isDoubtful());
+}
+
+function isWatched({ members }: State): boolean {
+  return members.every(({ watches }) => watches.isRunning());
 }
 
 /** Names of services that stand in the mesh, as they are written there. */
@@ -100,7 +110,10 @@ function namesOf(standing: readonly ServiceKey[], namespace: string): readonly s
 /** @throws When no datacenter can be read. */
 async function poll(state: State, standing: readonly string[], signal: AbortSignal): Promise<void> {
   const { registry, members } = state;
-  const results = await Promise.allSettled(members.map((member) => pollOne(member, standing, signal)));
+  state.isKnown = false;
+  state.beside?.end.abort();
+  await state.beside?.done;
+  const results = await Promise.allSettled(members.map((member) => pollOne(member, { standing }, signal)));
   signal.throwIfAborted();
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
   if (failures.length === members.length) {
@@ -114,8 +127,24 @@ async function poll(state: State, standing: readonly string[], signal: AbortSign
   state.isKnown = true;
 }
 
-async function pollOne({ reader, watches }: Member, standing: readonly string[], signal: AbortSignal): Promise<void> {
-  watches.polled(await reader.poll(standing, signal));
+/** Poll while changes are told: they are taken in meanwhile. What the poll cannot settle, the next read waits for. */
+function pollBeside(state: State, standing: readonly string[]): void {
+  if (state.beside !== undefined) return;
+  const end = new AbortController();
+  const poll = async () => {
+    const options = { standing, isBeside: true } as const;
+    const results = await Promise.allSettled(state.members.map((member) => pollOne(member, options, end.signal)));
+    state.beside = undefined;
+    if (end.signal.aborted || results.every(({ status }) => status === "fulfilled")) return;
+    state.isKnown = false;
+    state.changes.notify();
+  };
+  state.beside = { end, done: poll() };
+}
+
+async function pollOne({ reader, watches }: Member, options: PollOptions, signal: AbortSignal): Promise<void> {
+  const isCovered = watches.isRunning() ? { isCovered: (name: string) => watches.covers(name) } : {};
+  watches.polled(await reader.poll({ ...options, ...isCovered }, signal));
 }
 
 async function waitForChange(state: State, revision: string, signal: AbortSignal): Promise<void> {
@@ -124,7 +153,7 @@ async function waitForChange(state: State, revision: string, signal: AbortSignal
   clearTimeout(state.idle);
   for (const { watches } of state.members) watches.start();
   try {
-    while (String(all.version()) === revision && !isDoubtful(state)) await changes.wait(changes.version(), signal);
+    while (String(all.version()) === revision && !isUnsure(state)) await changes.wait(changes.version(), signal);
     const sinceMs = performance.now() - state.hintedAtMs;
     if (sinceMs < GATHER_MS) await sleep(GATHER_MS - sinceMs, undefined, { signal });
     state.hintedAtMs = performance.now();

@@ -1,3 +1,4 @@
+import { type Clock, type Verifying, type VerifyingOptions, verifying } from "../../src/async/verifying.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import { type NameGlobs, nameFilter } from "../globs.ts";
 import type { Intern } from "../intern.ts";
@@ -18,6 +19,9 @@ export interface Environment {
   readonly pool: Intern;
   /** Told after each change of the list or of a service's index. */
   readonly onRead: (name: string, hasChanged: boolean) => void;
+  /** Told when something is in doubt, which only a poll can settle. */
+  readonly onDoubt: () => void;
+  readonly clock?: Clock;
 }
 
 /** What is remembered of the last answer about a service. */
@@ -37,6 +41,8 @@ export interface State extends Member {
   /** By the operator's filter, of a name in lower case. */
   readonly isWanted: (name: string) => boolean;
   readonly held: Map<string, Held>;
+  /** All reads of single services. */
+  readonly reads: Verifying;
   /** Counts requests and answers: which of two answers was asked for first. */
   clock: number;
   /** As the datacenter names itself. */
@@ -57,17 +63,19 @@ export interface State extends Member {
   evidence: string;
   /** Why the last list may lack services. */
   incomplete: string | undefined;
-  /** Which share of the services a quiet poll reads. */
-  round: number;
+  /** Of the list that was taken over last: one that is the same has nothing new. */
+  listDigest: string;
 }
 
-/** Nothing is known, and nothing is sure. */
-export function newState(env: Environment): State {
+/** Nothing is known, and nothing is sure. @param read Reads one service. */
+export function newState(env: Environment, read: VerifyingOptions["read"]): State {
+  const { clock, options } = env;
   return {
     name: env.name,
     env,
-    isWanted: nameFilter(inLowerCase(env.options.services)),
+    isWanted: nameFilter(inLowerCase(options.services)),
     held: new Map(),
+    reads: verifying({ everyMs: options.verifyEvery, read, ...(clock === undefined ? {} : { clock }) }),
     clock: 0,
     dcName: env.name ?? "",
     isDoubtful: true,
@@ -78,8 +86,15 @@ export function newState(env: Environment): State {
     indexes: { services: 0, nodes: 0, checks: 0 },
     evidence: "",
     incomplete: undefined,
-    round: 0,
+    listDigest: "",
   };
+}
+
+/** An index went backwards, so nothing is sure until the next poll. */
+export function doubt(state: State): void {
+  if (state.isDoubtful) return;
+  state.isDoubtful = true;
+  state.env.onDoubt();
 }
 
 function inLowerCase({ include, exclude }: NameGlobs): NameGlobs {

@@ -2,7 +2,7 @@ import { ReadError } from "../../src/errors.ts";
 import { isServiceName } from "../../src/istio/limits.ts";
 import { lowerCase } from "../../src/istio/lower-case.ts";
 import type { Spellings } from "./catalog-state.ts";
-import { type Environment, newState, type State } from "./datacenter-state.ts";
+import { doubt, type Environment, newState, type State } from "./datacenter-state.ts";
 import { type Listing, listingOf } from "./listing.ts";
 import {
   acceptService,
@@ -16,27 +16,39 @@ import {
 } from "./service-reads.ts";
 import { type Indexes, isBehind, type ListAnswer, readTables, type Tables } from "./tables.ts";
 
-/** A service for which no index moved is read all the same once in so many polls. */
-const ROUNDS = 10;
+/** How a datacenter is polled. */
+export interface PollOptions {
+  /** Services that are read by name where the list is not whole, though none ever had them. */
+  readonly standing: readonly string[];
+  /**
+   * Whether each change of a service is told by a blocking query, or searched for at once, so that it need not be read. Missing where
+   * nobody waits for changes: then what is due to be verified is read too.
+   */
+  readonly isCovered?: (name: string) => boolean;
+  /** Nobody waits for the poll: where something is in doubt it is left to one that is waited for. */
+  readonly isBeside?: true;
+}
 
 /** Reads one datacenter into the catalog. */
 export interface Datacenter {
   /** `undefined` for the agent's own. */
   readonly name: string | undefined;
   /**
-   * Read all that may have changed, and a share of the rest.
+   * Read the list, and all that may have changed.
    *
-   * @param standing services that are read by name where the list is not whole, though none ever had them
    * @returns Whether an index went backwards, now or since the last poll: what waits for an index then waits in vain.
    * @throws {ReadError} When the list cannot be read.
    */
-  poll(standing: readonly string[], signal: AbortSignal): Promise<boolean>;
+  poll(options: PollOptions, signal: AbortSignal): Promise<boolean>;
+  /** Read one service after the other, each at least once in `verifyEvery`, until `signal` aborts. */
+  verify(signal: AbortSignal): Promise<void>;
   /** A poll has failed: nothing that the datacenter may have is known. */
   lose(cause: unknown): void;
   /** Take in a list that a blocking query gave, and read the services that are new on it. */
   acceptList(answer: ListAnswer, signal: AbortSignal): Promise<void>;
-  /** Take in a service that a blocking query gave. */
+  /** Take in a service that a blocking query gave. @throws {ReadError} When it cannot be understood; it is failed then. */
   acceptService(name: string, answer: ServiceAnswer): void;
+  /** Read one service, once more where it is being read. A failure is in the catalog. @throws When `signal` aborts. */
   readService(name: string, signal: AbortSignal): Promise<void>;
   /** Whether a service's index differs from that of its last read. Costs Consul far less than a read. @throws {ReadError} */
   hasChanged(name: string, signal: AbortSignal): Promise<boolean>;
@@ -57,17 +69,16 @@ export interface Datacenter {
 
 /** The reader of one datacenter. */
 export function datacenter(env: Environment): Datacenter {
-  const state = newState(env);
+  const state: State = newState(env, (name, signal) => readService(state, name, signal));
   env.catalog.add(state);
   return {
     name: env.name,
-    poll: (standing, signal) => poll(state, standing, signal),
+    poll: (options, signal) => poll(state, options, signal),
+    verify: (signal) => state.reads.run(signal),
     lose: (cause) => env.catalog.lose(state, cause),
     acceptList: (answer, signal) => acceptList(state, answer, signal),
     acceptService: (name, answer) => acceptService(state, name, answer),
-    async readService(name, signal) {
-      await readService(state, name, signal);
-    },
+    readService: (name, signal) => readAll(state, [name], signal),
     hasChanged: (name, signal) => hasChanged(state, name, signal),
     names: () => state.names,
     pathOf: (name) => pathOf(state, name),
@@ -77,21 +88,20 @@ export function datacenter(env: Environment): Datacenter {
       return held?.isGood === true ? held.index : 0;
     },
     indexes: () => state.indexes,
-    doubt() {
-      state.isDoubtful = true;
-    },
+    doubt: () => doubt(state),
     isDoubtful: () => state.isDoubtful,
   };
 }
 
 interface Found extends Pick<Tables, "indexes" | "evidence"> {
   readonly listing: Listing;
+  readonly digest: string;
 }
 
 async function find(state: State, isSure: boolean, signal: AbortSignal): Promise<Found> {
   const { client } = state.env;
   const { list, indexes, evidence } = await readTables({ client, dc: state.name, isSure }, signal);
-  return { listing: listingNow(state, list), indexes, evidence };
+  return { listing: listingNow(state, list), digest: digestOf(list), indexes, evidence };
 }
 
 function listingNow(state: State, list: ListAnswer): Listing {
@@ -108,25 +118,33 @@ function listingNow(state: State, list: ListAnswer): Listing {
   return listing;
 }
 
-async function poll(state: State, standing: readonly string[], signal: AbortSignal): Promise<boolean> {
-  state.claimed = claimed(state, standing);
+async function poll(state: State, options: PollOptions, signal: AbortSignal): Promise<boolean> {
+  const { isBeside = false } = options;
+  state.claimed = claimed(state, options.standing);
   const wasDoubtful = state.isDoubtful;
+  const { indexes } = state; // those that a blocking query brings meanwhile may be newer than what is found
   let found = await find(state, wasDoubtful, signal);
-  const isBack = isBehind(found.indexes, state.indexes);
+  const isBack = isBehind(found.indexes, indexes);
+  if (isBack && isBeside) doubt(state);
+  if (state.isDoubtful && isBeside) return false;
   // A leader that has just begun may not know yet all that was there: only a sure answer is to be believed.
   if (!wasDoubtful && (isBack || state.isDoubtful)) found = await find(state, true, signal);
   const isQuiet = found.evidence === state.evidence && !state.isDoubtful && !isBack;
   state.isSure = state.isDoubtful || isBack;
   state.isDoubtful = false;
-  await readListed(state, found.listing, isQuiet, signal);
+  failUnseen(state, found.listing);
+  await readAll(state, toRead(state, found.listing, isQuiet, options), signal);
+  if (state.isDoubtful && isBeside) return false;
   if (state.isDoubtful && !state.isSure) {
     state.isSure = true;
     found = await find(state, true, signal);
     await readAll(state, [...found.listing.names], signal);
   }
   const wentBack = wasDoubtful || isBack || state.isDoubtful;
-  await takeOver(state, found.indexes, withoutGone(state, found.listing));
-  state.evidence = found.evidence ?? "";
+  // A blocking query may have brought a newer list meanwhile.
+  const isNewest = wentBack || found.indexes.services >= state.indexes.services;
+  if (isNewest) await takeOver(state, found.indexes, withoutGone(state, found.listing), found.digest);
+  state.evidence = isNewest ? (found.evidence ?? "") : "";
   state.isSure = false;
   state.isDoubtful = false;
   return wentBack;
@@ -147,31 +165,53 @@ function claimed({ isWanted, names }: State, standing: readonly string[]): Spell
   return new Map(ours.map((name) => [lowerCase(name), name]));
 }
 
-/** Read what a list names; of a quiet datacenter only what is not known well, and a share of the rest. */
-async function readListed(state: State, listing: Listing, isQuiet: boolean, signal: AbortSignal): Promise<void> {
-  const { names, isOutOfSight, incomplete } = listing;
-  const round = (state.round + 1) % ROUNDS;
-  state.round = round;
+function failUnseen(state: State, { names, isOutOfSight, incomplete }: Listing): void {
   for (const name of names) if (isOutOfSight(name)) fail(state, name, new ReadError("denied", incomplete ?? ""));
+}
+
+/** What a poll reads of a list: what is not known well, what may have changed, and what is due where nobody verifies all the time. */
+function toRead(
+  state: State,
+  { names, isOutOfSight }: Listing,
+  isQuiet: boolean,
+  { isCovered }: PollOptions,
+): readonly string[] {
   const inSight = [...names].filter((name) => !isOutOfSight(name));
-  const isDue = (name: string, at: number) => at % ROUNDS === round || state.held.get(name)?.isGood !== true;
-  await readAll(state, isQuiet ? inSight.filter(isDue) : inSight, signal);
+  if (state.isSure) return inSight;
+  const due = new Set(isCovered === undefined ? state.reads.due() : []);
+  const isKnown = (name: string) => state.held.get(name)?.isGood === true;
+  const mayHaveChanged = (name: string) => !isQuiet && isCovered?.(name) !== true;
+  return inSight.filter((name) => !isKnown(name) || due.has(name) || mayHaveChanged(name));
 }
 
 async function acceptList(state: State, answer: ListAnswer, signal: AbortSignal): Promise<void> {
+  if (digestOf(answer) === state.listDigest) {
+    state.indexes = { ...state.indexes, services: answer.index };
+    return;
+  }
   const listing = listingNow(state, answer);
   const unknown = [...listing.names].filter((name) => !state.held.has(name));
   await readAll(state, unknown, signal);
   // What is no longer listed may be out of sight or gone: a poll asks for each.
-  if (listing.incomplete !== state.incomplete && listing.incomplete !== undefined) state.isDoubtful = true;
-  await takeOver(state, { ...state.indexes, services: answer.index }, listing);
+  if (listing.incomplete !== state.incomplete && listing.incomplete !== undefined) doubt(state);
+  await takeOver(state, { ...state.indexes, services: answer.index }, listing, digestOf(answer));
 }
 
-async function takeOver(state: State, indexes: Indexes, listing: Listing): Promise<void> {
-  for (const name of state.held.keys()) if (!listing.names.has(name)) state.held.delete(name);
+/** Differs when what a list says does. */
+function digestOf(answer: ListAnswer): string {
+  return `${answer.digest()} ${answer.filtered}`;
+}
+
+async function takeOver(state: State, indexes: Indexes, listing: Listing, digest: string): Promise<void> {
+  for (const name of state.held.keys()) {
+    if (listing.names.has(name)) continue;
+    state.held.delete(name);
+    state.reads.forget(name);
+  }
   state.names = listing.names;
   state.claimed = new Map();
   state.incomplete = listing.incomplete;
   state.indexes = indexes;
+  state.listDigest = digest;
   await state.env.catalog.list(state, listing);
 }

@@ -80,6 +80,8 @@ export const consulFields = z.strictObject({
   maxConnections: z.int().min(4).max(10_000).default(100),
   /** How long a blocking query waits for a change. */
   wait: duration("1s", "10m").default(300_000),
+  /** Each service is read at least once in this time, whatever its index says. */
+  verifyEvery: duration("1s", "24h").default(300_000),
 });
 
 /** Options of a registry of kind `consul`, besides those that every registry has. */

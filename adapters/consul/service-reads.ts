@@ -3,7 +3,7 @@ import { ReadError, readFailure } from "../../src/errors.ts";
 import type { Part } from "./catalog-state.ts";
 import type { Answer } from "./client/client.ts";
 import { ENTRIES_PARSER, type HealthEntry } from "./client/reply.ts";
-import type { State } from "./datacenter-state.ts";
+import { doubt, type State } from "./datacenter-state.ts";
 import { type NotOurs, toInstance } from "./mapping/instance.ts";
 import type { ConsulOptions } from "./options.ts";
 import { healthPath, understood } from "./tables.ts";
@@ -24,10 +24,14 @@ export async function readAll(state: State, toRead: readonly string[], signal: A
   let last: unknown;
   await each(toRead, READS_AT_ONCE, async (name) => {
     if (unanswered >= LOST_AFTER) return fail(state, name, last);
-    const failure = await readService(state, name, signal);
-    if (failure === undefined) unanswered = 0;
-    else if (["timeout", "connection"].includes(readFailure(failure))) unanswered++;
-    last = failure;
+    try {
+      await state.reads.read(name, signal);
+      unanswered = 0;
+    } catch (failure) {
+      signal.throwIfAborted();
+      if (["timeout", "connection"].includes(readFailure(failure))) unanswered++;
+      last = failure;
+    }
   });
 }
 
@@ -36,30 +40,35 @@ export function pathOf({ spellings }: State, name: string): string {
   return healthPath(spellings.get(name) ?? name);
 }
 
-/** Read a service into the catalog. @returns Why it could not be read; `undefined` when it could. */
-export async function readService(state: State, name: string, signal: AbortSignal): Promise<unknown> {
-  const { client, options } = state.env;
+/** Read a service into the catalog: one that cannot be read is failed there. @throws Why it could not be. */
+export async function readService(state: State, name: string, signal: AbortSignal): Promise<void> {
   try {
-    for (;;) {
-      const startedAt = ++state.clock;
-      const answer = await client.get(pathOf(state, name), queryOf(state), signal);
-      const before = state.held.get(name);
-      const isBack = before !== undefined && answer.index < before.index;
-      // Overtaken by a blocking query: which of the two is newer only a further read can tell.
-      if (isBack && startedAt < before.setAt) continue;
-      if (isBack && options.consistency !== "stale") state.isDoubtful = true;
-      take(state, name, answer);
-      return undefined;
-    }
+    take(state, name, await newestAnswer(state, name, signal));
   } catch (cause) {
     signal.throwIfAborted();
     fail(state, name, cause);
-    return cause;
+    throw cause;
   }
 }
 
-function queryOf({ name: dc, isSure, env }: State) {
-  return { dc, isSure, ...instancesQuery(env.options) };
+/** An answer whose index is not behind that of the last one, unless the leader says that it is. */
+async function newestAnswer(state: State, name: string, signal: AbortSignal): Promise<ServiceAnswer> {
+  const { client, options } = state.env;
+  let fromLeader = options.consistency !== "stale";
+  for (;;) {
+    const startedAt = ++state.clock;
+    const query = { dc: state.name, isSure: state.isSure, fromLeader, ...instancesQuery(options) };
+    const answer = await client.get(pathOf(state, name), query, signal);
+    const before = state.held.get(name);
+    if (before === undefined || answer.index >= before.index) return answer;
+    // Overtaken by a blocking query: which of the two is newer only a further read can tell.
+    if (startedAt < before.setAt) continue;
+    if (fromLeader) {
+      doubt(state);
+      return answer;
+    }
+    fromLeader = true; // a server that lags behind would put back what was before
+  }
 }
 
 /** How the instances of a service are asked for, once or by a blocking query. */
@@ -67,12 +76,13 @@ export function instancesQuery({ filter }: Pick<ConsulOptions, "filter">) {
   return { parser: ENTRIES_PARSER, ...(filter === undefined ? {} : { params: { filter } }) };
 }
 
-/** Take in a service that a blocking query gave. */
+/** Take in a service that a blocking query gave. @throws {ReadError} When it cannot be understood; it is failed then. */
 export function acceptService(state: State, name: string, answer: ServiceAnswer): void {
   try {
     take(state, name, answer);
   } catch (cause) {
     fail(state, name, cause);
+    throw cause;
   }
 }
 
@@ -106,6 +116,7 @@ function take(state: State, name: string, answer: ServiceAnswer): void {
   const isEmpty = part === undefined ? before?.isEmpty === true : isEmptyPart(part);
   const isOther = before !== undefined && before.index !== answer.index;
   state.held.set(name, { index: answer.index, digest, isGood: true, isEmpty, setAt: ++state.clock });
+  state.reads.verified(name);
   state.env.onRead(name, isOther && !isSame);
 }
 

@@ -17,7 +17,7 @@ export interface WatchOptions<Result> {
   readonly waitMs: number;
   /** The index of what is known; 0 when nothing is. */
   readonly index: () => number;
-  /** Take in a change. */
+  /** Take in a change. @throws When it cannot be: a failure like that of an answer that did not come. */
   readonly onChange: (answer: Answer<Result>, signal: AbortSignal) => Promise<void> | void;
   /** The index went backwards, as after a restart or a restore: the answer is not taken in. */
   readonly onBackwards: () => void;
@@ -41,7 +41,6 @@ export async function watch<Result>(options: WatchOptions<Result>, signal: Abort
       const askedMs = performance.now();
       const answer = await options.ask(isWaiting ? from : undefined, signal);
       if (answer.index === 0) throw new ReadError("answer", "has no index to wait on");
-      failures = 0;
       // A restore ends all waits at once, and with the indexes of before: what is there now only a plain query tells.
       isOdd = isWaiting && answer.index === from && performance.now() - askedMs < options.waitMs / 2;
       if (isOdd) await pace(signal);
@@ -51,6 +50,7 @@ export async function watch<Result>(options: WatchOptions<Result>, signal: Abort
         isOdd = true;
         options.onBackwards();
       } else await options.onChange(answer, signal);
+      failures = 0;
       await pace(signal);
     } catch (error) {
       if (signal.aborted || options.onFailure?.(error) === false) return;

@@ -21,7 +21,10 @@ export interface Watches {
   /** Wait for changes from now on; does nothing while it does. */
   start(): void;
   stop(): void;
-  /** A poll has read everything. */
+  isRunning(): boolean;
+  /** Whether a change of this service is told. */
+  covers(name: string): boolean;
+  /** A poll has ended. */
   polled(wentBack: boolean): void;
   /** A service was read. */
   onRead(name: string, hasChanged: boolean): void;
@@ -36,7 +39,13 @@ export interface WatchesOptions {
   readonly maxConnections: number;
   /** As in the client's blocking queries. */
   readonly waitMs: number;
-  readonly onDoubt: () => void;
+}
+
+/** The blocking queries on one service. */
+interface Own {
+  readonly end: AbortController;
+  /** One waits now for what comes after that which is known. */
+  isWaiting: boolean;
 }
 
 /** The queries that go on at the moment. */
@@ -44,7 +53,9 @@ interface Running {
   readonly end: AbortController;
   readonly rounds: ProbeRounds;
   /** By the name of their service; the first is the one to end when there are too many. */
-  readonly services: Map<string, AbortController>;
+  readonly services: Map<string, Own>;
+  /** Those of the last {@link sync}. */
+  names: ReadonlySet<string> | undefined;
 }
 
 interface State {
@@ -68,6 +79,8 @@ export function watchesOf(options: WatchesOptions): Watches {
   return {
     start: () => start(state),
     stop: () => stop(state),
+    isRunning: () => state.running !== undefined,
+    covers: (name) => state.running?.services.get(name)?.isWaiting === true,
     polled(wentBack) {
       state.allowed = Math.min(most, state.allowed + REGROWTH);
       if (state.running === undefined) return;
@@ -85,9 +98,11 @@ function start(state: State): void {
   if (state.running !== undefined) return;
   const { reader, client } = state.options;
   const end = new AbortController();
-  const services = new Map<string, AbortController>();
-  const running: Running = { end, services, rounds: probeRounds(reader, (name) => services.has(name), end.signal) };
+  const services = new Map<string, Own>();
+  const rounds = probeRounds(reader, (name) => services.has(name), end.signal);
+  const running: Running = { end, services, rounds, names: undefined };
   state.running = running;
+  void reader.verify(end.signal);
   watchList(state, running);
   if (!client.isMultiplexed()) {
     watchTable(state, running, NODES, reader.indexes().nodes);
@@ -97,7 +112,7 @@ function start(state: State): void {
 }
 
 function stop(state: State): void {
-  for (const own of state.running?.services.values() ?? []) own.abort();
+  for (const { end } of state.running?.services.values() ?? []) end.abort();
   state.running?.end.abort();
   state.running = undefined;
 }
@@ -144,14 +159,17 @@ function watchTable(state: State, running: Running, { path, params }: typeof NOD
 
 function watchService(state: State, running: Running, name: string): void {
   const { reader, client } = state.options;
-  const own = new AbortController();
+  const own: Own = { end: new AbortController(), isWaiting: false };
   running.services.set(name, own);
-  begin(state, own.signal, {
-    ask: (index, signal) =>
-      ask(state, reader.pathOf(name), { dc: reader.name, ...reader.instancesQuery }, index, signal),
+  begin(state, own.end.signal, {
+    ask(index, signal) {
+      own.isWaiting = index !== undefined;
+      return ask(state, reader.pathOf(name), { dc: reader.name, ...reader.instancesQuery }, index, signal);
+    },
     index: () => reader.indexOf(name),
     onChange: (answer) => reader.acceptService(name, answer),
     onFailure(error) {
+      own.isWaiting = false;
       const isOver = !client.isMultiplexed() && isTooMany(error);
       if (isOver) yieldPlace(state, running, name);
       return !isOver;
@@ -160,15 +178,11 @@ function watchService(state: State, running: Running, name: string): void {
 }
 
 function begin<Result>(
-  { options: { reader, waitMs, onDoubt } }: State,
+  { options: { reader, waitMs } }: State,
   signal: AbortSignal,
   options: Omit<WatchOptions<Result>, "waitMs" | "onBackwards">,
 ): void {
-  const onBackwards = () => {
-    reader.doubt();
-    onDoubt();
-  };
-  void watch({ ...options, waitMs, onBackwards }, signal);
+  void watch({ ...options, waitMs, onBackwards: () => reader.doubt() }, signal);
 }
 
 async function ask<Result>(
@@ -199,7 +213,7 @@ function yieldPlace(state: State, running: Running, name: string): void {
 function trim({ allowed }: State, { services }: Running): void {
   for (const [name, own] of services) {
     if (services.size <= allowed) return;
-    own.abort();
+    own.end.abort();
     services.delete(name);
   }
 }
@@ -208,9 +222,11 @@ function trim({ allowed }: State, { services }: Running): void {
 function sync(state: State, running: Running): void {
   const { reader, client } = state.options;
   const names = reader.names();
+  if (names === running.names) return;
+  running.names = names;
   for (const [name, own] of running.services) {
     if (names.has(name)) continue;
-    own.abort();
+    own.end.abort();
     running.services.delete(name);
   }
   if (client.isMultiplexed()) void watchAll(state, running, names);

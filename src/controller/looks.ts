@@ -5,6 +5,8 @@ import type { Decision } from "../plan/decision.ts";
 export interface Looks {
   /** Counts demands for a read, scheduled ones too. */
   readonly due: Changes;
+  /** Whether somebody waits for a read that has not ended. */
+  isAwaited(): boolean;
   /** A read has ended that began when `due` was at this version. */
   ended(version: number): void;
   /**
@@ -27,6 +29,7 @@ export function createLooks(now: () => number = () => performance.now()): Looks 
   let askedMs = Number.NEGATIVE_INFINITY;
   return {
     due,
+    isAwaited: () => endedVersion < askedVersion,
     ended(version) {
       endedVersion = Math.max(endedVersion, version);
       ends.notify();

@@ -90,7 +90,7 @@ async function readAgain(state: State, { adapter, poll }: ReadJob): Promise<void
         polled = due.version();
         const started = performance.now();
         try {
-          const snapshot = await adapter.read(signal, { trigger, standing });
+          const snapshot = await adapter.read(signal, { trigger, standing, isAwaited: looks.isAwaited() });
           revision = snapshot.revision;
           keep(state, registry, snapshot);
         } finally {

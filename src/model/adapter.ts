@@ -39,6 +39,8 @@ export interface SkippedService {
 /** How a registry is read. */
 export interface ReadOptions {
   readonly trigger: "poll" | "hint";
+  /** Somebody waits for what this poll finds, and is told nothing before. */
+  readonly isAwaited?: boolean;
   /**
    * Keys of this registry's services that stand in the target, as far as a read could take something from them; missing where there is
    * no target. What of it is not listed has to be asked for by name before its absence counts: a list may lack what a token may not
@@ -53,7 +55,15 @@ export interface Adapter {
   readonly registry: string;
 
   /**
-   * Read everything, never a delta. On a hint, reads believed unmoved may be the last good ones; on a poll all are verified.
+   * Everything, never a delta. Whatever the trigger, the controller may rely on this:
+   *
+   * - The list is one that the registry gave whole; where it did not, `incomplete` says so. What is not on a whole list is gone.
+   * - A read may be the last good one of a service that is believed unmoved. It is verified, that is read whatever the registry's own
+   *   signs of change say, within a time that the adapter's manual states: all in turn and beside this method, or all by each poll.
+   * - What is in doubt, as when the registry has gone back to an earlier state, is read again before anything is said of it.
+   *
+   * A poll looks for changes that no hint told, the list's among them. One that is not awaited may come back before, if `waitForChange`
+   * is used: what it finds then comes with a hint, and so does a failure.
    *
    * @throws When the list of services cannot be read: all objects of this registry are held.
    * One unreadable service is a `failed` read, not a throw; a partly known list sets `incomplete`.

@@ -137,6 +137,23 @@ test("startReaders() polls on although the hint fails", async (t) => {
   assert.ok(said().includes("the registry's change hint failed; it is polled meanwhile"));
 });
 
+test("startReaders() tells an adapter when somebody waits for what a poll finds", async (t) => {
+  const { adapter } = fake("a", [snapshot("a", [])]);
+  const awaited: (boolean | undefined)[] = [];
+  const { readers } = start(t, [
+    {
+      ...adapter,
+      read(signal, options) {
+        awaited.push(options.isAwaited);
+        return adapter.read(signal, options);
+      },
+    },
+  ]);
+  await until(readers, () => readers.readings.get("a")?.state === "read");
+  await readers.look("a", AbortSignal.timeout(GENEROUS_MS));
+  assert.deepEqual(awaited, [false, true]);
+});
+
 test("startReaders() never lets two reads of one registry overlap", async (t) => {
   let running = 0;
   let most = 0;

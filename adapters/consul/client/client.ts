@@ -38,6 +38,8 @@ export interface Query<Result> {
   readonly index?: number;
   /** Have the leader make sure that it is one, and that it knows all that it once said; not with consistency `stale`. */
   readonly isSure?: boolean;
+  /** No other server than the leader is to answer, also with consistency `stale`. */
+  readonly fromLeader?: boolean;
   /** Only the index is wanted. */
   readonly isProbe?: true;
 }
@@ -121,7 +123,7 @@ async function get<Result>(
 ): Promise<Answer<Result>> {
   const { options, metrics } = state;
   try {
-    const stale = options.consistency === "stale";
+    const stale = options.consistency === "stale" && query.fromLeader !== true;
     const first = await again(() => send(state, path, query, stale, signal), query, signal);
     const isOld = stale && Number(first.headers["x-consul-lastcontact"] ?? 0) > options.maxStale;
     const answer = isOld ? await send(state, path, query, false, signal) : first;

@@ -32,7 +32,7 @@ if ((await ensureServers(consulServers)) === undefined) {
     const removeAll = async (service: string) => {
       for (const id of idsOf(service)) await remove(service, id);
     };
-    const adapter = consul(consulOptions.parse({ address: gate.address }), {
+    const adapter = consul(consulOptions.parse({ address: gate.address, verifyEvery: "1s" }), {
       registry: "dc1",
       dir: ".",
       log: createLog({ level: "silent", pretty: false }),

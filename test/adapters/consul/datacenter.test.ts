@@ -62,6 +62,8 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
     /** What a request waits for, or fails with, before it is answered. */
     before: (_asked: Asked): void | Promise<void> => undefined,
     changed: [] as string[],
+    doubts: 0,
+    nowMs: 0,
     /** Paths that a proxy does not let through. */
     refused: new Set<string>(),
   };
@@ -94,12 +96,19 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
   const reader = datacenter({
     ...{ name: undefined, client, catalog: all, pool, rules, options: chosen },
     onRead: (name, hasChanged) => void (hasChanged && world.changed.push(name)),
+    onDoubt: () => world.doubts++,
+    clock: { nowMs: () => world.nowMs, sleep: () => new Promise(() => {}) },
   });
   return {
     ...{ world, reader, all },
     poll: async (...standing: readonly string[]) => {
       world.asked.length = 0;
-      return reader.poll(standing, signal);
+      return reader.poll({ standing }, signal);
+    },
+    /** Poll while changes are told, of these services; without being waited for where `isBeside`. */
+    pollWatched: async (isCovered: (name: string) => boolean, isBeside: object = {}) => {
+      world.asked.length = 0;
+      return reader.poll({ standing: [], isCovered, ...isBeside }, signal);
     },
     at: (name: string) => addresses(all.snapshot(), name),
     /** The services that were asked for since the last poll began. */
@@ -116,14 +125,33 @@ const many = (count: number) => Array.from({ length: count }, (_, at) => `s${Str
 const timedOut = () => new ReadError("timeout", "gave no answer within 10 ms");
 const sure = ({ world }: World) => world.asked.filter(({ isSure }) => isSure === true).length;
 
-test("poll() with stale reads takes an index that goes back as it comes: servers lag behind each other", async () => {
+test("a stale read whose index goes back is asked of the leader: what another server lags behind is not put back", async () => {
   const it = setUp({ consistency: "stale" });
   await it.poll();
+  it.set("a", 20, "192.0.2.2");
   it.world.indexes[NODES] = 11;
-  it.set("a", 9, "192.0.2.2");
-  assert.equal(await it.poll(), false);
-  assert.equal(sure(it), 0);
+  await it.poll();
+  const newest = { index: 20, addresses: ["192.0.2.2"] };
+  it.world.asked.length = 0;
+  // The question is answered as things are when it is asked: the first by a server that lags behind, the second by the leader.
+  it.set("a", 10, "192.0.2.1");
+  it.world.before = ({ path }) => void (path.endsWith("/a") && it.world.services.set("a", newest));
+  await it.reader.readService("a", signal);
+  assert.deepEqual(
+    it.world.asked.map(({ fromLeader }) => fromLeader),
+    [false, true],
+  );
   assert.deepEqual(it.at("a"), ["192.0.2.2"]);
+  assert.equal(it.reader.isDoubtful(), false);
+});
+
+test("a stale read whose index goes back is believed when the leader says so, and doubted like any other", async () => {
+  const it = setUp({ consistency: "stale" });
+  await it.poll();
+  it.set("a", 9, "192.0.2.2");
+  await it.reader.readService("a", signal);
+  assert.deepEqual(it.at("a"), ["192.0.2.2"]);
+  assert.deepEqual([it.reader.isDoubtful(), it.world.doubts], [true, 1]);
 });
 
 test("poll() with other reads believes an index that goes back only surely, and reads all again", async () => {
@@ -162,16 +190,103 @@ test("the first poll reads surely, and what is doubted by a blocking query is re
   assert.equal(sure(it), 0);
 });
 
-test("a quiet poll reads a tenth of the services, and all within ten", async () => {
-  const it = setUp({}, many(100));
+test("a quiet poll that nobody waits beside reads what is due, and all within verifyEvery", async () => {
+  const it = setUp({ verifyEvery: "5m" }, many(100));
   await it.poll();
   const read = new Set<string>();
   for (let round = 0; round < 10; round++) {
+    it.world.nowMs += 30_000;
     await it.poll();
-    assert.equal(it.reads().length, 10);
+    assert.ok(it.reads().length >= 12 && it.reads().length <= 13, `${it.reads().length} reads`);
     for (const name of it.reads()) read.add(name);
   }
   assert.equal(read.size, 100);
+});
+
+test("a poll beside blocking queries reads what they do not tell of, and only where something has moved", async () => {
+  const it = setUp({}, many(100));
+  await it.poll();
+  it.world.nowMs += 300_000;
+  await it.pollWatched(() => false);
+  assert.deepEqual(it.reads(), [], "nothing has moved, and others verify");
+  it.world.indexes[NODES] = 11;
+  await it.pollWatched((name) => name !== "s007");
+  assert.deepEqual(it.reads(), ["s007"]);
+});
+
+test("a poll beside blocking queries reads all again where something is in doubt, if it is waited for", async () => {
+  const it = setUp({}, many(10));
+  await it.poll();
+  it.world.indexes[NODES] = 9;
+  await it.pollWatched(() => true, { isBeside: true });
+  assert.deepEqual([it.reads(), it.reader.isDoubtful(), it.world.doubts], [[], true, 1]);
+  await it.pollWatched(() => true, { isBeside: true });
+  assert.deepEqual([it.reads(), it.reader.isDoubtful()], [[], true]);
+  await it.pollWatched(() => true);
+  assert.deepEqual([it.reads().length, it.reader.isDoubtful()], [10, false]);
+});
+
+test("a poll that nobody waits for leaves it in doubt when an index goes back while it reads", async () => {
+  const it = setUp({}, many(3));
+  await it.poll();
+  it.world.indexes[NODES] = 11;
+  it.set("s001", 9, "192.0.2.2");
+  it.set("s003", 11, "192.0.2.3");
+  it.world.indexes[LIST] = 11;
+  await it.pollWatched(() => false, { isBeside: true });
+  assert.equal(it.reader.isDoubtful(), true);
+  assert.equal(it.reader.names().has("s003"), false, "its list is not taken over");
+});
+
+test("a poll whose list was overtaken by a blocking query's does not put the older one back", async () => {
+  const it = setUp();
+  await it.poll();
+  it.world.indexes[LIST] = 11;
+  it.world.before = async ({ path }) => {
+    if (path !== LIST) return;
+    it.set("c", 12, "192.0.2.3");
+    it.world.before = () => undefined;
+    await it.reader.acceptList(
+      parsed(answer({ consul: [], a: [], b: [], c: [] }, 12), { dc: undefined, parser: SERVICES_PARSER }),
+      signal,
+    );
+  };
+  await it.pollWatched(() => true);
+  assert.deepEqual([...it.reader.names()], ["a", "b", "c"]);
+  assert.deepEqual(it.at("c"), ["192.0.2.3"]);
+  assert.equal(it.reader.indexes().services, 12);
+});
+
+test("a list that says the same as before is taken in by its index alone", async () => {
+  const it = setUp();
+  await it.poll();
+  const names = it.reader.names();
+  const same = (index: number, filtered = false) =>
+    it.reader.acceptList(
+      parsed(answer({ consul: [], a: [], b: [] }, index, filtered), { dc: undefined, parser: SERVICES_PARSER }),
+      signal,
+    );
+  await same(12);
+  assert.equal(it.reader.names(), names);
+  assert.equal(it.reader.indexes().services, 12);
+  await same(13, true);
+  assert.equal(it.reader.isDoubtful(), true, "the token may not see all of it any more");
+});
+
+test("a service is not read twice at once: what a hint asks for meanwhile is read once more", async () => {
+  const it = setUp();
+  await it.poll();
+  it.world.asked.length = 0;
+  const gate = Promise.withResolvers<void>();
+  it.world.before = () => gate.promise;
+  const reads = [1, 2, 3].map(() => it.reader.readService("a", signal));
+  while (it.reads().length === 0) await turnOfLoop();
+  await turnOfLoop();
+  assert.deepEqual(it.reads(), ["a"]);
+  it.world.before = () => undefined;
+  gate.resolve();
+  await Promise.all(reads);
+  assert.deepEqual(it.reads(), ["a", "a"]);
 });
 
 const signs: readonly { readonly name: string; readonly act: (it: World) => void }[] = [
@@ -294,7 +409,10 @@ test("services that a token may not read do not keep the others from being asked
 test("an answer about a service that was filtered is a failure, not fewer instances", async () => {
   const it = setUp();
   await it.poll();
-  it.reader.acceptService("a", parsed(answer([], 20, true), { dc: undefined, parser: ENTRIES_PARSER }));
+  assert.throws(
+    () => it.reader.acceptService("a", parsed(answer([], 20, true), { dc: undefined, parser: ENTRIES_PARSER })),
+    /needs node:read/,
+  );
   assert.match(
     failures(it.all.snapshot())["dc1/default/a"] ?? "",
     /may not read all its instances \(needs node:read\)/,

@@ -226,6 +226,38 @@ for (const [name, answer] of Object.entries({ refused: status(403, ""), cut: tru
     assert.deepEqual([addresses(snapshot, "a"), addresses(snapshot, "b")], [["192.0.2.1"], ["192.0.2.1"]]);
   });
 
+for (const isAwaited of [false, true])
+  test(`read() of a poll that is ${isAwaited ? "" : "not "}awaited, while a list does not come and changes are told`, async (t) => {
+    const server = await fake(t);
+    const registry = registryAt(t, server.address_, { timeout: "1s" });
+    const first = await read(registry);
+    const signal = AbortSignal.timeout(60_000);
+    await assert.rejects(registry.waitForChange(first.revision, AbortSignal.timeout(100)));
+    server.special = { "/v1/catalog/services": silent };
+    const polling = registry.read(signal, { trigger: "poll", isAwaited });
+    if (isAwaited) await assert.rejects(polling, { failure: "timeout" });
+    else {
+      assert.deepEqual((await polling).services, first.services, "it comes back at once");
+      await registry.waitForChange(first.revision, signal);
+      await assert.rejects(read(registry, "hint"), { failure: "timeout" }, "and what it met comes with a hint");
+    }
+    server.special = {};
+    assert.deepEqual((await read(registry)).services, first.services);
+  });
+
+test("a change is told while a poll waits for its list", async (t) => {
+  const server = await fake(t);
+  const registry = registryAt(t, server.address_, { timeout: "30s" });
+  const first = await read(registry);
+  const hinted = readUntil(registry, first, (now) => addresses(now, "a")?.[0] === "192.0.2.5");
+  await until(() => server.asked.some((path) => path.includes("index=")));
+  await registry.read(AbortSignal.timeout(60_000), { trigger: "poll" });
+  server.special = { "/v1/catalog/services": silent };
+  server.address = "192.0.2.5";
+  server.index++;
+  await hinted;
+});
+
 test("read() stops when the signal aborts", async (t) => {
   const server = await fake(t, { "/v1/health/service/b": silent });
   const registry = registryAt(t, server.address_);

@@ -25,6 +25,7 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
     doubts: 0,
     accepted: [] as string[],
     probed: [] as string[],
+    verifying: 0,
     /** Queries that were sent. */
     sent: 0,
     /** What a query is answered with at once. */
@@ -58,6 +59,10 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
   const reader: Datacenter = {
     name: undefined,
     poll: async () => false,
+    async verify(ending) {
+      world.verifying++;
+      ending.addEventListener("abort", () => world.verifying--, { once: true });
+    },
     lose() {},
     async acceptList(answer) {
       world.indexes = { ...world.indexes, services: answer.index };
@@ -78,16 +83,14 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
     },
     isDoubtful: () => false,
   };
-  let told = 0;
   const metrics = consulMetrics(createMetrics(), "dc1");
-  const watches = watchesOf({ ...{ reader, client, metrics, maxConnections, waitMs: 0 }, onDoubt: () => told++ });
+  const watches = watchesOf({ reader, client, metrics, maxConnections, waitMs: 0 });
   t.after(() => watches.stop());
   const settle = async () => {
     for (let turn = 0; turn < 20; turn++) await turnOfLoop();
   };
   return {
     ...{ world, watches, waiting, settle },
-    told: () => told,
     /** The services that have a query of their own. */
     services: () =>
       [...waiting.keys()].flatMap((path) => (path.startsWith("/v1/health/service/") ? [path.slice(19)] : [])).sort(),
@@ -112,6 +115,7 @@ test("start() waits for the three tables, once, and stop() ends all", async (t) 
   watches.start();
   await settle();
   assert.equal(waiting.size, 3, "and it can be started again");
+  assert.equal(world.verifying, 1, "all services are verified meanwhile");
 });
 
 test("where queries share connections each service has one, and the tables of nodes and checks none", async (t) => {
@@ -137,6 +141,23 @@ test("elsewhere those have one that changed last, as many as there is room for b
   assert.deepEqual(services(), ["a", "b", "d"], "one that changes again stays");
 });
 
+test("a service is covered while its query waits, not before and not after a failure", async (t) => {
+  const { world, watches, waiting, settle } = await setUp(t, { isMultiplexed: true });
+  assert.deepEqual([watches.isRunning(), watches.covers("a")], [false, false]);
+  watches.start();
+  await settle();
+  assert.deepEqual([watches.isRunning(), watches.covers("a"), watches.covers("gone")], [true, true, false]);
+  waiting.get("/v1/health/service/a")?.answer(11);
+  await settle();
+  assert.equal(watches.covers("a"), true);
+  world.refuse = () => new ReadError("connection", "refused");
+  waiting.get("/v1/health/service/a")?.fail(new ReadError("connection", "reset"));
+  await settle();
+  assert.deepEqual([watches.covers("a"), watches.covers("b")], [false, true]);
+  watches.stop();
+  assert.equal(watches.covers("b"), false);
+});
+
 test("without room beside the tables no service has one", async (t) => {
   for (const maxConnections of [1, 3]) {
     const { watches, services, changed } = await setUp(t, { maxConnections });
@@ -160,13 +181,13 @@ test("what has not changed, or is not listed, gets none; what is listed no more 
   assert.deepEqual(services(), ["b"]);
 });
 
-test("an index that went backwards is doubted, and told; a poll that saw it begins all anew", async (t) => {
-  const { world, watches, waiting, settle, changed, told, services } = await setUp(t);
+test("an index that went backwards is doubted; a poll that saw it begins all anew", async (t) => {
+  const { world, watches, waiting, settle, changed, services } = await setUp(t);
   watches.start();
   await changed("a");
   waiting.get(NODES)?.answer(9);
   await settle();
-  assert.deepEqual([world.doubts, told()], [1, 1]);
+  assert.equal(world.doubts, 1);
   assert.ok(waiting.has(`${NODES} plain`));
   world.indexes = { services: 9, nodes: 9, checks: 9 };
   watches.polled(true);

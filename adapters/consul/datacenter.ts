@@ -6,8 +6,8 @@ import { doubt, type Environment, newState, type State } from "./datacenter-stat
 import { type Listing, listingOf } from "./listing.ts";
 import {
   acceptService,
+  changedOf,
   fail,
-  hasChanged,
   instancesQuery,
   pathOf,
   readAll,
@@ -50,8 +50,8 @@ export interface Datacenter {
   acceptService(name: string, answer: ServiceAnswer): void;
   /** Read one service, once more where it is being read. A failure is in the catalog. @throws When `signal` aborts. */
   readService(name: string, signal: AbortSignal): Promise<void>;
-  /** Whether a service's index differs from that of its last read. Costs Consul far less than a read. @throws {ReadError} */
-  hasChanged(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Those whose index differs from that of their last read. Costs Consul far less than reads. @throws {ReadError} */
+  changedOf(names: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /** Services that are listed and wanted, in lower case, as they are named to all other methods. */
   names(): ReadonlySet<string>;
   /** Where the instances of a service are read. */
@@ -79,7 +79,7 @@ export function datacenter(env: Environment): Datacenter {
     acceptList: (answer, signal) => acceptList(state, answer, signal),
     acceptService: (name, answer) => acceptService(state, name, answer),
     readService: (name, signal) => readAll(state, [name], signal),
-    hasChanged: (name, signal) => hasChanged(state, name, signal),
+    changedOf: (names, signal) => changedOf(state, names, signal),
     names: () => state.names,
     pathOf: (name) => pathOf(state, name),
     instancesQuery: instancesQuery(env.options),

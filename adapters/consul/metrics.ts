@@ -24,7 +24,7 @@ export type RequestResult = "ok" | ReadFailure;
 
 /** What one registry asks of Consul. */
 export interface ConsulMetrics {
-  requested(result: RequestResult): void;
+  requested(result: RequestResult, count?: number): void;
   /** A blocking query came back because something had changed. */
   woke(): void;
   /** Blocking queries that wait now. */
@@ -40,7 +40,7 @@ export function consulMetrics(metrics: Metrics, registry: string): ConsulMetrics
   wakes.inc({ registry }, 0);
   watches.set({ registry }, 0);
   return {
-    requested: (result) => requests.inc({ registry, result }),
+    requested: (result, count = 1) => requests.inc({ registry, result }, count),
     woke: () => wakes.inc({ registry }),
     watches: (change) => watches.inc({ registry }, change),
   };

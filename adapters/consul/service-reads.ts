@@ -1,8 +1,8 @@
 import { each } from "../../src/async/each.ts";
 import { ReadError, readFailure } from "../../src/errors.ts";
 import type { Part } from "./catalog-state.ts";
-import type { Answer } from "./client/client.ts";
 import { ENTRIES_PARSER, type HealthEntry } from "./client/reply.ts";
+import type { Answer } from "./client/request.ts";
 import { doubt, type State } from "./datacenter-state.ts";
 import { type NotOurs, toInstance } from "./mapping/instance.ts";
 import type { ConsulOptions } from "./options.ts";
@@ -86,12 +86,16 @@ export function acceptService(state: State, name: string, answer: ServiceAnswer)
   }
 }
 
-/** Whether a service's index differs from that of its last read. Costs Consul far less than a read. @throws {ReadError} */
-export async function hasChanged(state: State, name: string, signal: AbortSignal): Promise<boolean> {
+/** Those whose index differs from that of their last read. Costs Consul far less than reads. @throws {ReadError} */
+export async function changedOf(
+  state: State,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const { env, held, name: dc } = state;
-  const query = { dc, params: { tag: PROBE_TAG }, isProbe: true } as const;
-  const answer = await env.client.get(pathOf(state, name), query, signal);
-  return answer.index !== held.get(name)?.index;
+  const paths = names.map((name) => pathOf(state, name));
+  const indexes = await env.client.indexes(paths, { dc, params: { tag: PROBE_TAG } }, signal);
+  return names.filter((name, at) => indexes[at] !== held.get(name)?.index);
 }
 
 /** A service could not be read; its index goes on counting. */

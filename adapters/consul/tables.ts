@@ -1,6 +1,7 @@
 import { ReadError } from "../../src/errors.ts";
-import type { Answer, ConsulClient, Query } from "./client/client.ts";
+import type { ConsulClient } from "./client/client.ts";
 import { LEADER_PARSER, SERVICES_PARSER } from "./client/reply.ts";
+import type { Answer, Query } from "./client/request.ts";
 
 /** Filters that let nothing through: what is wanted is the index alone. */
 const NO_NODES = 'Node == ""';
@@ -8,10 +9,14 @@ const NO_CHECKS = 'CheckID == ""';
 
 /** A query whose index moves with nodes and registrations; its answer is all but empty. */
 export const NODES = { path: "/v1/catalog/nodes", params: { filter: NO_NODES } };
-/** Likewise with checks. A blocking query on checks of one state wakes for that state alone as soon as there is one. */
+/** Likewise with checks, but each question has Consul look at all of them: for polls only. */
 export const CHECKS = { path: "/v1/health/state/any", params: { filter: NO_CHECKS } };
 /** The list of services; its index moves with registrations. */
 export const SERVICES = { path: "/v1/catalog/services", params: {} };
+/** Which no node has: the answer holds nothing but the index of registrations, and costs Consul next to nothing. */
+export const REGISTRATIONS = { path: SERVICES.path, params: { "node-meta": "x2istio:none" } };
+/** Checks that are in one of these states take an instance out, or change its weight. A query wakes when they come and when they leave. */
+export const UNHEALTHY = ["/v1/health/state/critical", "/v1/health/state/warning"] as const;
 /** An answer that holds the names of all services. */
 export type ListAnswer = Answer<readonly string[]>;
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { backOff } from "../../src/async/back-off.ts";
 import { ReadError } from "../../src/errors.ts";
-import type { Answer } from "./client/client.ts";
+import type { Answer } from "./client/request.ts";
 
 /** After a failure. */
 export const PAUSE = { firstMs: 500, mostMs: 30_000 };

@@ -1,20 +1,25 @@
 import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { type Gate, gate } from "../../src/async/gate.ts";
 import { readFailure } from "../../src/errors.ts";
-import type { Answer, ConsulClient, Query } from "./client/client.ts";
+import type { ConsulClient } from "./client/client.ts";
 import { SERVICES_PARSER } from "./client/reply.ts";
+import type { Answer, Query } from "./client/request.ts";
 import type { Datacenter } from "./datacenter.ts";
 import type { ConsulMetrics } from "./metrics.ts";
-import { type ProbeRounds, probeRounds } from "./probe-round.ts";
+import { type Search, searchIn } from "./search.ts";
 import { READS_AT_ONCE } from "./service-reads.ts";
-import { CHECKS, NODES, SERVICES } from "./tables.ts";
+import { SIGN_WATCHES, type Signs, watchSigns } from "./signs.ts";
+import { SERVICES } from "./tables.ts";
+import { watchRegistrations } from "./tick.ts";
 import { type WatchOptions, watch } from "./watch.ts";
 
-/** Blocking queries that say nothing of one service alone: on services, nodes and checks. */
-const GLOBAL_WATCHES = 3;
+/** Blocking queries that are not about one service: on the list, and on signs. */
+const GLOBAL_WATCHES = 1 + SIGN_WATCHES;
 /** After too many connections, so many more are tried with each poll. */
 const REGROWTH = 5;
 const BEGUN_AT_ONCE = 50;
+/** How often it is asked whether Consul has gone back, where nothing but blocking queries would tell. */
+const TICK_MS = 1000;
 
 /** Blocking queries of one datacenter; they go on from wait to wait. */
 export interface Watches {
@@ -51,11 +56,14 @@ interface Own {
 /** The queries that go on at the moment. */
 interface Running {
   readonly end: AbortController;
-  readonly rounds: ProbeRounds;
+  /** Where not every service has a query of its own. */
+  readonly search: (Search & { readonly signs: Signs }) | undefined;
   /** By the name of their service; the first is the one to end when there are too many. */
   readonly services: Map<string, Own>;
   /** Those of the last {@link sync}. */
   names: ReadonlySet<string> | undefined;
+  /** As the last poll found them. */
+  indexes: string;
 }
 
 interface State {
@@ -71,7 +79,7 @@ interface State {
  * Watch one datacenter.
  *
  * Where queries share connections (HTTP/2), every service has one of its own. Elsewhere the services that changed last have one, and
- * three queries on everything say when one of the others has changed, which a probe round then finds.
+ * signs say when one of the others has changed, which are followed or lead to a search.
  */
 export function watchesOf(options: WatchesOptions): Watches {
   const most = Math.max(0, options.maxConnections - GLOBAL_WATCHES);
@@ -80,11 +88,14 @@ export function watchesOf(options: WatchesOptions): Watches {
     start: () => start(state),
     stop: () => stop(state),
     isRunning: () => state.running !== undefined,
-    covers: (name) => state.running?.services.get(name)?.isWaiting === true,
+    covers(name) {
+      const { services, search } = state.running ?? {};
+      return services?.get(name)?.isWaiting === true || (search?.isWell() === true && search.signs.isWell());
+    },
     polled(wentBack) {
       state.allowed = Math.min(most, state.allowed + REGROWTH);
       if (state.running === undefined) return;
-      if (!wentBack) return sync(state, state.running);
+      if (!wentBack) return goOn(state, state.running);
       stop(state);
       start(state);
     },
@@ -99,15 +110,34 @@ function start(state: State): void {
   const { reader, client } = state.options;
   const end = new AbortController();
   const services = new Map<string, Own>();
-  const rounds = probeRounds(reader, (name) => services.has(name), end.signal);
-  const running: Running = { end, services, rounds, names: undefined };
+  const search = client.isMultiplexed() ? undefined : startSearch(state, services, end.signal);
+  if (search === undefined) void watchRegistrations({ reader, client, everyMs: TICK_MS }, end.signal);
+  const running: Running = { end, services, search, names: undefined, indexes: JSON.stringify(reader.indexes()) };
   state.running = running;
   void reader.verify(end.signal);
   watchList(state, running);
-  if (!client.isMultiplexed()) {
-    watchTable(state, running, NODES, reader.indexes().nodes);
-    watchTable(state, running, CHECKS, reader.indexes().checks);
-  }
+  sync(state, running);
+}
+
+function startSearch(state: State, services: ReadonlyMap<string, Own>, signal: AbortSignal): Running["search"] {
+  const { reader, client } = state.options;
+  const search = searchIn({ reader, isWatched: (name) => services.has(name) }, signal);
+  const signs = watchSigns(
+    {
+      ...{ reader, client, search },
+      begin: (path, query, options) =>
+        begin(state, signal, { ask: (index, limit) => ask(state, path, query, index, limit), ...options }),
+    },
+    signal,
+  );
+  return { ...search, signs };
+}
+
+/** After a poll that met no doubt: what it saw to have moved is looked for, even if no sign told of it. */
+function goOn(state: State, running: Running): void {
+  const indexes = JSON.stringify(state.options.reader.indexes());
+  if (indexes !== running.indexes) running.search?.lookAround();
+  running.indexes = indexes;
   sync(state, running);
 }
 
@@ -121,7 +151,7 @@ function stop(state: State): void {
 function onChanged(state: State, name: string): void {
   const { running, allowed, options } = state;
   if (running === undefined || options.client.isMultiplexed()) return;
-  running.rounds.note(name);
+  running.search?.note(name);
   const own = running.services.get(name);
   if (own !== undefined) {
     running.services.delete(name);
@@ -131,28 +161,15 @@ function onChanged(state: State, name: string): void {
 }
 
 function watchList(state: State, running: Running): void {
-  const { reader, client } = state.options;
+  const { reader } = state.options;
   const query = { dc: reader.name, parser: SERVICES_PARSER };
   begin(state, running.end.signal, {
     ask: (index, signal) => ask(state, SERVICES.path, query, index, signal),
     index: () => reader.indexes().services,
     async onChange(answer, signal) {
-      if (!client.isMultiplexed()) running.rounds.request();
+      running.search?.request(answer.index);
       await reader.acceptList(answer, signal);
       sync(state, running);
-    },
-  });
-}
-
-function watchTable(state: State, running: Running, { path, params }: typeof NODES, first: number): void {
-  const query = { dc: state.options.reader.name, params };
-  let known = first;
-  begin(state, running.end.signal, {
-    ask: (index, signal) => ask(state, path, query, index, signal),
-    index: () => known,
-    onChange({ index }) {
-      known = index;
-      running.rounds.request();
     },
   });
 }

@@ -145,7 +145,6 @@ function due(state: State, mostMs: number): string[] {
 async function run(state: State, signal: AbortSignal): Promise<void> {
   const { clock, turns, everyMs } = state;
   const running = new Set<Promise<void>>();
-  state.creditedAtMs = clock.nowMs();
   while (!signal.aborted) {
     const eachMs = (everyMs * PART) / Math.max(1, turns.size);
     // Others may come while nothing is due.

@@ -4,59 +4,36 @@ import type { Secrets } from "../../../src/secrets.ts";
 import { type AnswerBody, answerBody, answerBudget, type Budget } from "../../answer-body.ts";
 import type { AdapterContext } from "../../context.ts";
 import { type Credentials, credentials } from "../../credentials.ts";
-import { failureOfStatus } from "../../http-status.ts";
 import { digestOf, isHeavy, type Parser, parseApart, parseTurn } from "../../parse.ts";
-import { shorten } from "../../text.ts";
 import type { ConsulMetrics } from "../metrics.ts";
-import { type ConsulOptions, placeParameters } from "../options.ts";
+import type { ConsulOptions } from "../options.ts";
 import { http1 } from "./http1.ts";
 import { http2 } from "./http2.ts";
 import { dial } from "./line.ts";
 import { asReadError } from "./read-error.ts";
+import { type Answer, again, judged, parameters, type Query } from "./request.ts";
 import type { Head, Transport } from "./transport.ts";
-
-/** A good answer of Consul. */
-export interface Answer<Result> {
-  /** Differs when the body does. */
-  digest(): string;
-  /** What the parser makes of the body. @throws {ReadError} When it cannot be understood. */
-  result(): Result;
-  /** X-Consul-Index; 0 when there is none that can be waited on. */
-  readonly index: number;
-  /** Something was taken out of it, as the token may not read it. */
-  readonly filtered: boolean;
-}
-
-/** What to get, besides the path. */
-export interface Query<Result> {
-  readonly dc: string | undefined;
-  /** Absent where only the index is wanted: whatever the body is, it is not kept. */
-  readonly parser?: Parser<Result>;
-  /** Further parameters. */
-  readonly params?: Readonly<Record<string, string>>;
-  /** A blocking query: answer when the index differs from this one, at the latest after the time of option `wait`. */
-  readonly index?: number;
-  /** Have the leader make sure that it is one, and that it knows all that it once said; not with consistency `stale`. */
-  readonly isSure?: boolean;
-  /** No other server than the leader is to answer, also with consistency `stale`. */
-  readonly fromLeader?: boolean;
-  /** Only the index is wanted. */
-  readonly isProbe?: true;
-}
 
 /** The one way to Consul. */
 export interface ConsulClient {
   /** @throws {ReadError} When there is no good answer; or when `signal` aborts. */
   get<Result>(path: string, query: Query<Result>, signal: AbortSignal): Promise<Answer<Result>>;
+  /**
+   * The indexes of many answers, which are all but empty; many are asked for at once. Not where blocking queries share connections.
+   *
+   * @throws {ReadError} When one of them has no good answer; or when `signal` aborts.
+   */
+  indexes(
+    paths: readonly string[],
+    query: Pick<Query<never>, "dc" | "params">,
+    signal: AbortSignal,
+  ): Promise<readonly number[]>;
   /** Whether many blocking queries share a connection. Known after the first answer. */
   isMultiplexed(): boolean;
   /** Differs when the token does, and says nothing of it. */
   identity(): number;
   close(): void;
 }
-
-const MOST_TEXT = 160;
-const MOST_ERROR_BYTES = 4096;
 
 /** Connections of one kind to one Consul. */
 interface Open {
@@ -104,6 +81,7 @@ export function consulClient(
   };
   return {
     get: (path, query, signal) => get(state, path, query, signal),
+    indexes: (paths, query, signal) => indexes(state, paths, query, signal),
     identity: () => state.tokens,
     isMultiplexed: () => state.open?.isMultiplexed === true,
     close() {
@@ -164,25 +142,63 @@ async function exchange(
   { body, stale }: { readonly body: AnswerBody; readonly stale: boolean },
   signal: AbortSignal,
 ): Promise<Head> {
-  signal.throwIfAborted();
   const { timeout, wait } = state.options;
   const limitMs = timeout + (query.index === undefined ? 0 : wait + wait / 16);
+  return limited(limitMs, signal, async (limit) => {
+    const now = await state.currentCredentials();
+    noteToken(state, now);
+    const { transport } = await opened(state, now);
+    return transport.get({
+      path,
+      query: parameters(query, stale, state.options),
+      headers: now.headers,
+      use: query.index === undefined ? "read" : "watch",
+      body,
+      signal: limit,
+    });
+  });
+}
+
+async function indexes(
+  state: State,
+  paths: readonly string[],
+  query: Pick<Query<never>, "dc" | "params">,
+  signal: AbortSignal,
+): Promise<readonly number[]> {
+  const { options, metrics } = state;
+  try {
+    const ask = () =>
+      limited(options.timeout, signal, async (limit) => {
+        const now = await state.currentCredentials();
+        noteToken(state, now);
+        const { transport } = await opened(state, now);
+        const params = parameters(query, options.consistency === "stale", options);
+        return transport.indexes?.(paths, { query: params, headers: now.headers, signal: limit }) ?? [];
+      });
+    const found = await again(ask, {}, signal);
+    metrics.requested("ok", paths.length);
+    return found;
+  } catch (cause) {
+    signal.throwIfAborted();
+    const error = asReadError(paths[0] ?? "", query.dc, cause);
+    metrics.requested(error.failure);
+    throw error;
+  }
+}
+
+/** Have `action` end within some time, or when `signal` aborts. */
+async function limited<Result>(
+  limitMs: number,
+  signal: AbortSignal,
+  action: (limit: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  signal.throwIfAborted();
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(new ReadError("timeout", `gave no answer within ${limitMs} ms`)), limitMs);
   const onAbort = () => end.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    const now = await state.currentCredentials();
-    noteToken(state, now);
-    const { transport } = await opened(state, now);
-    return await transport.get({
-      path,
-      query: parameters(query, stale, state.options),
-      headers: now.headers,
-      use: query.index !== undefined ? "watch" : query.isProbe === true ? "probe" : "read",
-      body,
-      signal: end.signal,
-    });
+    return await action(end.signal);
   } catch (cause) {
     throw end.signal.aborted ? end.signal.reason : cause;
   } finally {
@@ -222,57 +238,6 @@ async function openTransport(options: ConsulOptions, { tls, tlsVersion }: Creden
     socket.destroy();
   }
   return { transport: http1(place, tls, maxConnections), isMultiplexed: false, tlsVersion };
-}
-
-/** Try a read once more when its connection was kept from before and the other end has closed it meanwhile. */
-async function again<Result>(
-  send: () => Promise<Result>,
-  { index }: Query<unknown>,
-  signal: AbortSignal,
-): Promise<Result> {
-  try {
-    return await send();
-  } catch (error) {
-    const { code = "", message = "" } = error as NodeJS.ErrnoException;
-    const wasClosed =
-      ["ECONNRESET", "EPIPE", "ERR_HTTP2_INVALID_SESSION", "UND_ERR_SOCKET"].includes(code) ||
-      message.includes("was closed");
-    if (signal.aborted || index !== undefined || error instanceof ReadError || !wasClosed) throw error;
-    return send();
-  }
-}
-
-function parameters(
-  { dc, params = {}, index, isSure }: Query<unknown>,
-  stale: boolean,
-  { consistency, wait, enterprise }: ConsulOptions,
-): Readonly<Record<string, string>> {
-  const consistent = !stale && (consistency === "consistent" || isSure === true);
-  return {
-    ...placeParameters(dc, enterprise),
-    ...(stale ? { stale: "" } : {}),
-    ...(consistent ? { consistent: "" } : {}),
-    ...params,
-    // Not all wait equally long, so that they do not all come back at once.
-    ...(index === undefined ? {} : { index: `${index}`, wait: `${Math.ceil(wait * (0.9 + Math.random() / 10))}ms` }),
-  };
-}
-
-function judged(
-  { status, headers }: Head,
-  body: AnswerBody,
-  secrets: Secrets,
-): Pick<Answer<never>, "index" | "filtered"> {
-  if (status !== 200) {
-    // A server may send back what it was sent.
-    const text = shorten(secrets.mask(body.whole().toString("utf8", 0, MOST_ERROR_BYTES)).trim(), MOST_TEXT);
-    throw new ReadError(failureOfStatus(status), `answered ${status}${text === "" ? "" : `: ${text}`}`);
-  }
-  const index = Number(headers["x-consul-index"]);
-  return {
-    index: Number.isSafeInteger(index) && index >= 1 ? index : 0,
-    filtered: headers["x-consul-results-filtered-by-acls"] === "true",
-  };
 }
 
 /** A light body is parsed when it is wanted, which it is not where nothing has changed; a heavy one now, elsewhere. */

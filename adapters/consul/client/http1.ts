@@ -1,5 +1,6 @@
 import { type Dispatcher, Pool } from "undici";
 import type { Credentials } from "../../credentials.ts";
+import { indexLines } from "./index-lines.ts";
 import { basePath, type Head, type Place, type RawRequest, type Transport, targetOf, truncated } from "./transport.ts";
 
 /** Reads at once; more wait for a connection. */
@@ -9,9 +10,9 @@ const READ_CONNECTIONS = 24;
 export function http1(place: Place, tls: Credentials["tls"], maxWatches: number): Transport {
   const pools = {
     read: pool(place, tls, READ_CONNECTIONS),
-    probe: pool(place, tls, READ_CONNECTIONS),
     watch: pool(place, tls, maxWatches),
   };
+  const indexes = indexLines(place, tls);
   const base = basePath(place.origin);
   return {
     get(request) {
@@ -23,8 +24,10 @@ export function http1(place: Place, tls: Credentials["tls"], maxWatches: number)
       );
       return promise;
     },
+    indexes: indexes.ask,
     close() {
       for (const one of Object.values(pools)) void one.destroy();
+      indexes.close();
     },
   };
 }

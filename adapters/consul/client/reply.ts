@@ -46,6 +46,21 @@ export const ENTRIES_PARSER: Parser<readonly HealthEntry[]> = {
   parse: parseEntries,
   limits: { bytes: 32 * MIB, depth: DEPTH, values: 1_000_000 },
 };
+/** One check, of `/v1/health/state/:state`. */
+export interface Check {
+  readonly node: string;
+  readonly id: string;
+  /** Empty where it is about the whole node. */
+  readonly service: string;
+}
+
+/** For `/v1/health/state/:state`: tens of thousands of checks that fail. */
+export const CHECKS_PARSER: Parser<readonly Check[]> = {
+  module: import.meta.url,
+  name: "parseChecks",
+  parse: parseChecks,
+  limits: { bytes: 32 * MIB, depth: DEPTH, values: 1_000_000 },
+};
 /** For `/v1/status/leader`. */
 export const LEADER_PARSER: Parser<string> = {
   module: import.meta.url,
@@ -57,6 +72,16 @@ export const LEADER_PARSER: Parser<string> = {
 /** The address of the leader as it came. */
 export function parseLeader(body: Uint8Array): string {
   return Buffer.from(body).toString();
+}
+
+/** Checks in an answer of `/v1/health/state/:state`. @throws {ReadError} */
+export function parseChecks(body: Uint8Array): readonly Check[] {
+  const value = parseJson(body);
+  if (!Array.isArray(value)) throw new ReadError("answer", "must be a list of checks");
+  return value.map((item, at) => {
+    const { Node, CheckID, ServiceName } = must(record(item), `[${at}] must be a check`);
+    return { node: text(Node), id: text(CheckID), service: text(ServiceName) };
+  });
 }
 
 /** Names of the services in an answer of `/v1/catalog/services`. @throws {ReadError} */

@@ -14,8 +14,8 @@ export interface Place {
   readonly socketPath?: string;
 }
 
-/** What a request is for: to read, to probe an index, or to wait for a change. One kind never takes another's place. */
-export type Use = "read" | "probe" | "watch";
+/** What a request is for: to read, or to wait for a change. One kind never takes another's place. */
+export type Use = "read" | "watch";
 
 /** One GET. */
 export interface RawRequest {
@@ -29,16 +29,25 @@ export interface RawRequest {
   readonly signal: AbortSignal;
 }
 
+/** Many GETs of which only X-Consul-Index is wanted. */
+export type IndexRequest = Pick<RawRequest, "query" | "headers" | "signal">;
+
 /** Sends requests over one kind of connection. */
 export interface Transport {
   /** Resolves when the body has come to its end. @throws When it does not, or `body` refuses it, or `signal` aborts. */
   get(request: RawRequest): Promise<Head>;
+  /**
+   * The indexes of what is at these paths, one each; only where blocking queries do not share connections.
+   *
+   * @throws When one of them has no good answer, or `signal` aborts.
+   */
+  indexes?(paths: readonly string[], request: IndexRequest): Promise<readonly number[]>;
   /** End all connections and all requests on them. */
   close(): void;
 }
 
 /** Path and query as they stand in the request line; `base` is the path of a proxy before Consul. */
-export function targetOf({ path, query }: RawRequest, base: string): string {
+export function targetOf({ path, query }: Pick<RawRequest, "path" | "query">, base: string): string {
   const parts = Object.entries(query).map(([name, value]) =>
     value === "" ? name : `${name}=${encodeURIComponent(value)}`,
   );

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turnOfLoop } from "node:timers/promises";
-import type { Answer } from "../../../adapters/consul/client/client.ts";
+import type { Answer } from "../../../adapters/consul/client/request.ts";
 import { type WatchOptions, watch } from "../../../adapters/consul/watch.ts";
 import { gate } from "../../../src/async/gate.ts";
 import { ReadError } from "../../../src/errors.ts";

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turnOfLoop } from "node:timers/promises";
 import { catalog } from "../../../adapters/consul/catalog.ts";
-import type { Answer, ConsulClient, Query } from "../../../adapters/consul/client/client.ts";
+import type { ConsulClient } from "../../../adapters/consul/client/client.ts";
 import { ENTRIES_PARSER, SERVICES_PARSER } from "../../../adapters/consul/client/reply.ts";
+import type { Answer, Query } from "../../../adapters/consul/client/request.ts";
 import { datacenter } from "../../../adapters/consul/datacenter.ts";
 import { consulOptions } from "../../../adapters/consul/options.ts";
-import { probeRounds } from "../../../adapters/consul/probe-round.ts";
 import { intern } from "../../../adapters/intern.ts";
 import { compileRules } from "../../../adapters/shapes/rules.ts";
 import { ReadError } from "../../../src/errors.ts";
@@ -76,6 +76,7 @@ function setUp(options: object = {}, names: readonly string[] = ["a", "b"]) {
       await world.before(asked);
       return parsed(now, query);
     },
+    indexes: async (paths) => paths.map((path) => answerTo(path).index),
     isMultiplexed: () => false,
     identity: () => world.identity,
     close() {},
@@ -490,7 +491,7 @@ test("acceptList() leaves it to a poll what a list that became partial means", a
   assert.equal(it.reader.isDoubtful(), true);
 });
 
-test("hasChanged() compares the index with that of the last read, also one that went back", async () => {
+test("changedOf() compares indexes with those of the last reads, also one that went back", async () => {
   const it = setUp();
   await it.poll();
   for (const [index, want] of [
@@ -499,30 +500,6 @@ test("hasChanged() compares the index with that of the last read, also one that 
     [9, true],
   ] as const) {
     it.set("a", index, "192.0.2.1");
-    assert.equal(await it.reader.hasChanged("a", signal), want, `${index}`);
+    assert.deepEqual(await it.reader.changedOf(["b", "a"], signal), want ? ["a"] : [], `${index}`);
   }
-});
-
-test("probe rounds read what has changed and is not watched, what changed last before the others", async () => {
-  const it = setUp({}, many(10));
-  await it.poll();
-  const ending = new AbortController();
-  const rounds = probeRounds(it.reader, (name) => name === "s003", ending.signal);
-  it.world.asked.length = 0;
-  it.set("s003", 11, "192.0.2.3");
-  it.set("s007", 11, "192.0.2.7");
-  rounds.note("s002");
-  rounds.note("s007");
-  rounds.note("s002");
-  rounds.note("s009");
-  rounds.note("gone");
-  rounds.request();
-  while (it.at("s007")?.[0] !== "192.0.2.7") await turnOfLoop();
-  ending.abort();
-  const probes = it.world.asked.flatMap(({ path, isProbe }) => (isProbe ? [path.slice(-4)] : []));
-  assert.deepEqual(probes.slice(0, 3), ["s009", "s002", "s007"]);
-  assert.equal(probes.includes("s003"), false, "it is watched");
-  assert.equal(probes.includes("gone"), false, "it is not listed");
-  assert.equal(new Set(probes).size, probes.length, "each once");
-  assert.deepEqual(it.at("s003"), ["192.0.2.1"]);
 });

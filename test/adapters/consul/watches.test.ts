@@ -1,20 +1,23 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { setImmediate as turnOfLoop } from "node:timers/promises";
-import type { Answer, ConsulClient, Query } from "../../../adapters/consul/client/client.ts";
+import type { ConsulClient } from "../../../adapters/consul/client/client.ts";
+import type { Answer, Query } from "../../../adapters/consul/client/request.ts";
 import type { Datacenter } from "../../../adapters/consul/datacenter.ts";
 import { consulMetrics } from "../../../adapters/consul/metrics.ts";
 import { instancesQuery } from "../../../adapters/consul/service-reads.ts";
 import { watchesOf } from "../../../adapters/consul/watches.ts";
 import { ReadError } from "../../../src/errors.ts";
 import { createMetrics } from "../../../src/metrics.ts";
+import { until } from "../../until.ts";
 
 const LIST = "/v1/catalog/services";
 const NODES = "/v1/catalog/nodes";
-const CHECKS = "/v1/health/state/any";
+const CRITICAL = "/v1/health/state/critical";
+const WARNING = "/v1/health/state/warning";
 
 /** Blocking queries of a datacenter with these services; each waits until the test answers it. */
-async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnections = 6, isMultiplexed = false } = {}) {
+async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnections = 7, isMultiplexed = false } = {}) {
   const waiting = new Map<
     string,
     { readonly answer: (index: number) => void; readonly fail: (error: Error) => void }
@@ -22,6 +25,7 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
   const world = {
     names: new Set(names),
     indexes: { services: 10, nodes: 10, checks: 10 },
+    registrations: 10,
     doubts: 0,
     accepted: [] as string[],
     probed: [] as string[],
@@ -33,6 +37,8 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
   };
   const client: ConsulClient = {
     async get<Result>(path: string, query: Query<Result>, signal: AbortSignal) {
+      if (query.params?.["node-meta"] !== undefined)
+        return { digest: () => "", result: () => [] as Result, index: world.registrations, filtered: false };
       world.sent++;
       const refused = world.refuse(path);
       if (refused !== undefined) throw refused;
@@ -52,6 +58,9 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
         if (waiting.get(key) === own) waiting.delete(key);
       }
     },
+    async indexes(paths) {
+      return paths.map(() => world.indexes.services);
+    },
     isMultiplexed: () => isMultiplexed,
     identity: () => 1,
     close() {},
@@ -69,9 +78,9 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
     },
     acceptService: (name) => void world.accepted.push(name),
     readService: async () => {},
-    async hasChanged(name) {
-      world.probed.push(name);
-      return false;
+    async changedOf(of) {
+      world.probed.push(...of);
+      return [];
     },
     names: () => world.names,
     pathOf: (name) => `/v1/health/service/${name}`,
@@ -101,24 +110,24 @@ async function setUp(t: TestContext, { names = ["a", "b", "c", "d"], maxConnecti
   };
 }
 
-test("start() waits for the three tables, once, and stop() ends all", async (t) => {
+test("start() waits for the list and for signs, once, and stop() ends all", async (t) => {
   const { world, watches, waiting, settle, changed } = await setUp(t);
   watches.start();
   watches.start();
   await settle();
-  assert.equal(world.sent, 3);
-  assert.deepEqual([...waiting.keys()].sort(), [LIST, NODES, CHECKS].sort());
+  assert.equal(world.sent, 4);
+  assert.deepEqual([...waiting.keys()].sort(), [LIST, NODES, `${CRITICAL} plain`, `${WARNING} plain`].sort());
   await changed("a");
   watches.stop();
   await settle();
   assert.deepEqual([...waiting.keys()], []);
   watches.start();
   await settle();
-  assert.equal(waiting.size, 3, "and it can be started again");
+  assert.equal(waiting.size, 4, "and it can be started again");
   assert.equal(world.verifying, 1, "all services are verified meanwhile");
 });
 
-test("where queries share connections each service has one, and the tables of nodes and checks none", async (t) => {
+test("where queries share connections each service has one, and no sign is followed", async (t) => {
   const { watches, waiting, settle, services, world } = await setUp(t, { isMultiplexed: true, maxConnections: 4 });
   watches.start();
   await settle();
@@ -130,8 +139,8 @@ test("where queries share connections each service has one, and the tables of no
   assert.deepEqual(services(), ["b", "c", "d", "e"]);
 });
 
-test("elsewhere those have one that changed last, as many as there is room for beside the tables", async (t) => {
-  const { watches, services, changed } = await setUp(t, { maxConnections: 6 });
+test("elsewhere those have one that changed last, as many as there is room for beside the signs", async (t) => {
+  const { watches, services, changed } = await setUp(t, { maxConnections: 7 });
   watches.start();
   await changed("a", "b", "c");
   assert.deepEqual(services(), ["a", "b", "c"]);
@@ -139,6 +148,15 @@ test("elsewhere those have one that changed last, as many as there is room for b
   assert.deepEqual(services(), ["b", "c", "d"], "the one that changed longest ago gives way");
   await changed("b", "a");
   assert.deepEqual(services(), ["a", "b", "d"], "one that changes again stays");
+});
+
+test("where queries share connections, too, an index of registrations that goes back is in doubt", async (t) => {
+  const { world, watches } = await setUp(t, { isMultiplexed: true });
+  watches.start();
+  // A list has told of a registration; then Consul was restored, before the first question, to what it was at the beginning.
+  world.indexes = { services: 12, nodes: 10, checks: 10 };
+  world.registrations = 10;
+  await until(() => world.doubts > 0);
 });
 
 test("a service is covered while its query waits, not before and not after a failure", async (t) => {
@@ -154,12 +172,18 @@ test("a service is covered while its query waits, not before and not after a fai
   waiting.get("/v1/health/service/a")?.fail(new ReadError("connection", "reset"));
   await settle();
   assert.deepEqual([watches.covers("a"), watches.covers("b")], [false, true]);
+  world.refuse = () => undefined;
+  waiting.get("/v1/health/service/b")?.fail(new ReadError("connection", "reset"));
+  await until(() => waiting.has("/v1/health/service/b plain"));
+  assert.equal(watches.covers("b"), false, "what there is now is not known yet");
+  waiting.get("/v1/health/service/b plain")?.answer(11);
+  await until(() => watches.covers("b"));
   watches.stop();
   assert.equal(watches.covers("b"), false);
 });
 
-test("without room beside the tables no service has one", async (t) => {
-  for (const maxConnections of [1, 3]) {
+test("without room beside the signs no service has one", async (t) => {
+  for (const maxConnections of [1, 4]) {
     const { watches, services, changed } = await setUp(t, { maxConnections });
     watches.start();
     await changed("a", "b");
@@ -196,16 +220,39 @@ test("an index that went backwards is doubted; a poll that saw it begins all ane
   assert.deepEqual(services(), [], "they come again as they change");
 });
 
-test("a change of a table makes a round over all that have no query of their own", async (t) => {
-  for (const path of [NODES, CHECKS, LIST]) {
+test("a change of the list or of nodes has all looked at, those last that have a query of their own", async (t) => {
+  for (const path of [NODES, LIST]) {
     const { world, watches, waiting, changed } = await setUp(t);
     watches.start();
     await changed("b");
     waiting.get(path)?.answer(11);
-    while (world.probed.length < 3) await turnOfLoop();
-    assert.deepEqual([...world.probed].sort(), ["a", "c", "d"]);
+    await until(() => world.probed.length >= 4);
+    assert.deepEqual(world.probed.toSorted(), ["a", "b", "c", "d"]);
+    assert.equal(world.probed.at(-1), "b");
     watches.stop();
   }
+});
+
+test("after a poll that saw something move all are looked at, if no sign told of it", async (t) => {
+  const { world, watches, settle } = await setUp(t);
+  watches.start();
+  watches.polled(false);
+  await settle();
+  assert.deepEqual(world.probed, []);
+  world.indexes = { services: 10, nodes: 10, checks: 11 };
+  watches.polled(false);
+  await until(() => world.probed.length >= 4);
+});
+
+test("elsewhere all services are covered as long as the signs and the search meet no failure", async (t) => {
+  const { world, watches, waiting, settle } = await setUp(t);
+  watches.start();
+  await settle();
+  assert.equal(watches.covers("a"), true);
+  world.refuse = () => new ReadError("server", "answered 500");
+  waiting.get(NODES)?.fail(new ReadError("server", "answered 500"));
+  await settle();
+  assert.equal(watches.covers("a"), false);
 });
 
 test("a change of a service that has a query is taken in", async (t) => {

@@ -13,13 +13,40 @@ const LEAST_ROW = 16;
 /** Ask for one name, by its revision where that can be trusted. An answer is taken in; a failure leaves the entry as it is. */
 export async function ask(state: State, entry: Entry, care: Care, signal: AbortSignal): Promise<Answer["state"]> {
   entry.askedAtMs = performance.now();
+  entry.isBeingAsked = true;
+  try {
+    return await askNow(state, entry, care, signal);
+  } finally {
+    entry.isBeingAsked = false;
+  }
+}
+
+async function askNow(state: State, entry: Entry, care: Care, signal: AbortSignal): Promise<Answer["state"]> {
   // All empty services have one revision, so that it does not tell where an alias leads.
   const isTold = entry.content?.isEmpty === false && (care === "hint" || entry.isSure);
   const revision = isTold ? entry.revision : "";
   const answer = await state.options.client.discover({ type: "INSTANCE", name: entry.name, revision }, signal);
   signal.throwIfAborted();
-  if (answer.state !== "absent") wasRead(state, entry, answer);
+  if (answer.state === "absent") state.suspects.add(entry.id);
+  else {
+    wasRead(state, entry, answer);
+    state.suspects.delete(entry.id);
+    if (care === "poll") state.turns.verified(entry.id);
+  }
   return answer.state;
+}
+
+/** Ask for one name whose turn it is. It is failed if it cannot be read while others can; of a failure of all a poll tells. */
+export async function askInTurn(state: State, id: string, signal: AbortSignal): Promise<void> {
+  const entry = state.entries.get(id);
+  if (entry === undefined || entry.isBeingAsked) return;
+  try {
+    await ask(state, entry, "poll", signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!(cause instanceof ReadError)) throw cause;
+    if (state.lastGood === entry || (await isAnswering(state, signal))) fail(state, entry, cause);
+  }
 }
 
 function wasRead(state: State, entry: Entry, answer: Exclude<Answer, { readonly state: "absent" }>): void {
@@ -75,9 +102,17 @@ export async function askAll(
 
 /** Whether those that fail are at fault, or everything is: anyone can register services that cannot be read. */
 async function confirmOutage(state: State, cause: ReadError, signal: AbortSignal): Promise<void> {
-  const { lastGood } = state;
-  const isWell = async () => lastGood !== undefined && (await ask(state, lastGood, "poll", signal)) !== "absent";
-  if (await isWell().catch(() => false)) return;
-  signal.throwIfAborted();
+  if (await isAnswering(state, signal)) return;
   throw new ReadError(cause.failure, "one request after the other failed, the last with", { cause });
+}
+
+/** Whether the name that was read well last can be read. */
+async function isAnswering(state: State, signal: AbortSignal): Promise<boolean> {
+  const { lastGood } = state;
+  try {
+    return lastGood !== undefined && (await ask(state, lastGood, "poll", signal)) !== "absent";
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  }
 }

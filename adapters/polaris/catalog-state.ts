@@ -1,3 +1,4 @@
+import { type Verifying, type VerifyingOptions, verifying } from "../../src/async/verifying.ts";
 import { ReadError } from "../../src/errors.ts";
 import type { Intern } from "../intern.ts";
 import type { PolarisClient } from "./client/client.ts";
@@ -14,6 +15,7 @@ export type Care = "poll" | "hint";
 export interface CatalogOptions extends ContentOptions {
   readonly namespaces: readonly string[] | undefined;
   readonly maxInFlight: number;
+  readonly verifyEvery: number;
   readonly client: PolarisClient;
   readonly judge: (name: Name) => Outside | undefined;
   readonly pool: Intern;
@@ -26,6 +28,10 @@ export interface State {
   /** Namespaces that are listed, or the one scope that is all. */
   readonly scopes: readonly string[];
   readonly entries: Map<string, Entry>;
+  /** By id, what is verified in turn while somebody waits for changes. */
+  readonly turns: Verifying;
+  /** Ids of listed names that the server did not know, or that could not be read: the next poll decides. */
+  readonly suspects: Set<string>;
   /** The last good list of each scope, and why there is none this time. */
   readonly lists: Map<string, Omit<List, "names">>;
   readonly failedLists: Map<string, ReadError>;
@@ -37,14 +43,16 @@ export interface State {
   lastGood: Entry | undefined;
 }
 
-/** Nothing is known at first. */
-export function newState(options: CatalogOptions): State {
+/** Nothing is known at first. @param verify Asks for one name, by its id. */
+export function newState(options: CatalogOptions, verify: VerifyingOptions["read"]): State {
   const { registry, unhealthy, allUnhealthy, labels, rules, namespaces = [ALL] } = options;
   return {
     options,
     content: { registry, unhealthy, allUnhealthy, labels, rules },
     scopes: namespaces,
     entries: new Map(),
+    turns: verifying({ everyMs: options.verifyEvery, read: verify }),
+    suspects: new Set(),
     lists: new Map(),
     failedLists: new Map(),
     notes: [],
@@ -70,6 +78,8 @@ export function remove(state: State, entry: Entry): void {
     return;
   }
   state.entries.delete(entry.id);
+  state.turns.forget(entry.id);
+  state.suspects.delete(entry.id);
   if (state.lastGood === entry) state.lastGood = undefined;
   state.version++;
 }

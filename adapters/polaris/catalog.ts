@@ -1,8 +1,8 @@
 import { ReadError } from "../../src/errors.ts";
 import type { SkippedService } from "../../src/model/adapter.ts";
 import { adopt, claim, listsNow } from "./adopt.ts";
-import { ask, askAll } from "./ask.ts";
-import { type Care, type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
+import { ask, askAll, askInTurn } from "./ask.ts";
+import { type CatalogOptions, fail, newState, remove, type State } from "./catalog-state.ts";
 import type { Name } from "./client/reply.ts";
 import type { Entry } from "./entry.ts";
 import { ALL, type ListResult } from "./lists.ts";
@@ -17,12 +17,15 @@ export interface Catalog {
   /** Counts up with every change, of content or of what can be read. */
   version(): number;
   /**
-   * Read all lists, then ask for all names.
+   * Read all lists, then ask for all names; for new, doubtful and failed ones alone where the others are asked for in turn.
    *
    * @param standing names that are asked for even if no list has them and none ever had
+   * @param isWatched whether somebody has waited for changes since the last poll
    * @throws {ReadError} When no list can be read, or one request after the other fails.
    */
-  poll(signal: AbortSignal, standing: readonly Name[]): Promise<void>;
+  poll(signal: AbortSignal, standing: readonly Name[], isWatched: boolean): Promise<void>;
+  /** Ask for all names in turn, each at least once in `verifyEvery`, until `signal` aborts. */
+  verify(signal: AbortSignal): Promise<void>;
   /** Read the lists that have changed and ask for the names that are new on them or gone from them. */
   pollLists(signal: AbortSignal): Promise<void>;
   /** Ask for one name; a failure leaves it as it is. `listed` is false when the server does not know it. */
@@ -39,15 +42,14 @@ export interface Catalog {
 
 /** Nothing is known at first. */
 export function catalog(options: CatalogOptions): Catalog {
-  const state = newState(options);
+  const state: State = newState(options, (id, signal) => askInTurn(state, id, signal));
   return {
     entries: state.entries,
     version: () => state.version,
-    poll: (signal, standing) => poll(state, standing, signal),
+    poll: (signal, standing, isWatched) => poll(state, standing, isWatched ? "watched" : "poll", signal),
+    verify: (signal) => state.turns.run(signal),
     pollLists: (signal) => pollLists(state, signal),
-    async askAgain(entry, signal) {
-      return { listed: (await ask(state, entry, "hint", signal)) !== "absent" };
-    },
+    askAgain: (entry, signal) => askAgain(state, entry, signal),
     incomplete: () => incomplete(state),
     skipped: () => skipped(state),
     skippedServices: () => [...state.lists.values()].flatMap((list) => list.skippedServices ?? []),
@@ -55,18 +57,25 @@ export function catalog(options: CatalogOptions): Catalog {
   };
 }
 
-/** Obey the lists: on a hint, ask only for what is new. @returns Listed entries that the server does not know. */
+/** Which names are asked for: on a hint those that are new, by a poll all, or, where all are asked for in turn, those in doubt. */
+type Extent = "hint" | "watched" | "poll";
+
+/** Obey the lists. @returns Listed entries that the server does not know. */
 async function follow(
   state: State,
   results: readonly ListResult[],
-  care: Care,
+  extent: Extent,
   signal: AbortSignal,
 ): Promise<readonly Entry[]> {
   const { fresh, missing } = adopt(state, results);
   const unlisted = new Set(missing);
-  const asked = care === "hint" ? fresh : [...state.entries.values()].filter((entry) => !unlisted.has(entry));
+  const listed = [...state.entries.values()].filter((entry) => !unlisted.has(entry));
+  const isInDoubt = ({ id, content, failure }: Entry) =>
+    content === undefined || failure !== undefined || state.suspects.has(id);
+  const asked = extent === "hint" ? fresh : extent === "poll" ? listed : listed.filter(isInDoubt);
   const absent = await askAll(state, asked, signal);
-  await verify(state, missing, care, signal);
+  const others = extent === "watched" ? listed.filter((entry) => !isInDoubt(entry)) : [];
+  await verify(state, { missing, others }, extent === "hint" ? "hint" : "poll", signal);
   return absent;
 }
 
@@ -86,14 +95,28 @@ async function resolveAbsent(state: State, absent: readonly Entry[], signal: Abo
   for (const entry of gone) remove(state, entry); // came and went meanwhile; the next poll sees
 }
 
-async function poll(state: State, standing: readonly Name[], signal: AbortSignal): Promise<void> {
+async function askAgain(state: State, entry: Entry, signal: AbortSignal): Promise<{ readonly listed: boolean }> {
+  try {
+    return { listed: (await ask(state, entry, "hint", signal)) !== "absent" };
+  } catch (cause) {
+    state.suspects.add(entry.id);
+    throw cause;
+  }
+}
+
+async function poll(
+  state: State,
+  standing: readonly Name[],
+  extent: "watched" | "poll",
+  signal: AbortSignal,
+): Promise<void> {
   claim(state, standing);
   try {
     const results = await listsNow(state, "poll", signal);
     const failures = results.filter((result) => result.state === "failed");
     const [first] = failures;
     if (first !== undefined && failures.length === state.scopes.length) throw first.cause;
-    await resolveAbsent(state, await follow(state, results, "poll", signal), signal);
+    await resolveAbsent(state, await follow(state, results, extent, signal), signal);
     await noteNamespaces(state, signal);
   } catch (cause) {
     signal.throwIfAborted();

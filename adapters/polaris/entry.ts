@@ -12,6 +12,8 @@ export interface Entry extends Known {
   revision: string;
   /** Two whole answers had the same revision and said the same: the server computes it apart from what it answers. */
   isSure: boolean;
+  /** A question for it is under way. */
+  isBeingAsked: boolean;
   /** Times of performance.now(). */
   askedAtMs: number;
   changedAtMs: number;
@@ -30,6 +32,7 @@ export function newEntry(id: string, name: Name): Entry {
     failure: undefined,
     revision: "",
     isSure: false,
+    isBeingAsked: false,
     askedAtMs: 0,
     changedAtMs: Number.NEGATIVE_INFINITY,
     failures: 0,

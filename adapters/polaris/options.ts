@@ -33,6 +33,8 @@ export const polarisFields = z.strictObject({
   unhealthy: z.enum(["drop", "keep"]).default("drop"),
   /** Of a service of which no instance is healthy; Polaris's own clients call all that are not isolated and have weight. */
   allUnhealthy: z.enum(["drop", "keep"]).default("keep"),
+  /** Each service is asked for at least once in this time, trusting no revision that was seen only once. */
+  verifyEvery: duration("1s", "24h").default(300_000),
   /** Between two questions whether something has changed. */
   interval: duration("100ms", "10m").default(2000),
   /** Of one request. */

@@ -16,14 +16,14 @@ import { watch } from "./watch.ts";
 /** A registry that is a Polaris, of one server or of several. */
 export function polaris(options: PolarisOptions, context: AdapterContext): Adapter {
   const { registry } = context;
-  const { namespaces, maxInFlight, unhealthy, allUnhealthy, labels } = options;
+  const { namespaces, maxInFlight, verifyEvery, unhealthy, allUnhealthy, labels } = options;
   const metrics = polarisMetrics(context.metrics, registry);
   const client = polarisClient(options, context, metrics);
   const judge = scopeOf(options);
   const pool = intern();
   const known = catalog({
     ...{ registry, unhealthy, allUnhealthy, labels, rules: compileRules(options) },
-    ...{ namespaces, maxInFlight, client, judge, pool },
+    ...{ namespaces, maxInFlight, verifyEvery, client, judge, pool },
   });
   const resolve = resolver(registry, (name) => judge(name) === undefined);
   const changes = watch(known, { intervalMs: options.interval, maxInFlight });
@@ -34,11 +34,10 @@ export function polaris(options: PolarisOptions, context: AdapterContext): Adapt
   let version = -1;
 
   async function poll(signal: AbortSignal, standing: readonly ServiceKey[]): Promise<void> {
+    const names = standing.flatMap((key) => parseServiceKey(key) ?? []);
+    const isWatched = changes.wasUsed() && isKnown;
     isKnown = false;
-    await known.poll(
-      signal,
-      standing.flatMap((key) => parseServiceKey(key) ?? []),
-    );
+    await known.poll(signal, names, isWatched);
     const { dangling } = resolved();
     const isNew = dangling.some((name) => !lonely.has(idOf(name)));
     // What an alias leads to may be younger than the list.

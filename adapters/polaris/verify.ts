@@ -8,8 +8,19 @@ import { ALL } from "./lists.ts";
 /** So many polls must agree that a server closes the connection on a name because the service is deleted. */
 const CLOSED_POLLS = 3;
 
+/** Names that are listed no more, and those of the others that were not asked for. */
+export interface Unlisted {
+  readonly missing: readonly Entry[];
+  readonly others: readonly Entry[];
+}
+
 /** What is listed no more is gone only if the server does not know it either: a list without it may be that of a token with fewer rights. */
-export async function verify(state: State, missing: readonly Entry[], care: Care, signal: AbortSignal): Promise<void> {
+export async function verify(
+  state: State,
+  { missing, others }: Unlisted,
+  care: Care,
+  signal: AbortSignal,
+): Promise<void> {
   const denied: ReadError[] = [];
   const closed: Entry[] = [];
   const absent = await askAll(state, missing, signal, (entry, cause) => {
@@ -28,6 +39,8 @@ export async function verify(state: State, missing: readonly Entry[], care: Care
   for (const entry of absent)
     if (!inconsistent.has(scopeOf(state, entry))) remove(state, entry);
     else fail(state, entry, new ReadError("answer", `${entry.id} is not known, but no list has those that are either`));
+  // A network that closes connections does so on others too, which they have to be asked for to tell.
+  if (closed.length > 0) await askAll(state, others, signal);
   if (care === "poll") for (const entry of closed) if (isDeleted(state, entry, missing)) remove(state, entry);
 }
 

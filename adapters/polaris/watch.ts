@@ -28,14 +28,39 @@ export interface WatchOptions {
   readonly perSecond?: number;
 }
 
-/** Asks, between two polls, whether something has changed: what changed lately in every interval, the rest in turn. */
+/**
+ * Asks, between two polls, whether something has changed: what changed lately in every interval, the rest in turn; and verifies
+ * meanwhile.
+ */
 export interface Watch {
   /** Resolve when the catalog differs from what it was at `version`; reject when `signal` aborts. Failures are only slept over. */
   until(version: number, signal: AbortSignal): Promise<void>;
+  /** Whether somebody has waited since this was asked the last time. */
+  wasUsed(): boolean;
 }
 
 /** Watches from where it stopped the last time. */
-export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = MOST_PER_SECOND }: WatchOptions): Watch {
+export function watch(catalog: Catalog, options: WatchOptions): Watch {
+  const until = asking(catalog, options);
+  let isUsed = false;
+  return {
+    wasUsed() {
+      const was = isUsed;
+      isUsed = false;
+      return was;
+    },
+    async until(version, signal) {
+      isUsed = true;
+      signal.throwIfAborted();
+      if (catalog.version() === version) await whileVerifying(catalog, () => until(version, signal), signal);
+    },
+  };
+}
+
+function asking(
+  catalog: Catalog,
+  { intervalMs, maxInFlight, perSecond = MOST_PER_SECOND }: WatchOptions,
+): Watch["until"] {
   const stepMs = Math.max(LEAST_STEP_MS, intervalMs / STEPS);
   const perStep = Math.max(1, Math.floor((perSecond * stepMs) / 1000));
   let listsDueMs = 0;
@@ -47,7 +72,7 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
   /** Names whose turn it is: those that changed lately or were never read, and the others one after the other. */
   function due(nowMs: number): readonly Entry[] {
     const all = [...catalog.entries.values()];
-    const isDue = (entry: Entry) => nowMs - entry.askedAtMs >= pauseMs(entry);
+    const isDue = (entry: Entry) => !entry.isBeingAsked && nowMs - entry.askedAtMs >= pauseMs(entry);
     const isHot = (entry: Entry) => nowMs - entry.changedAtMs < HOT_MS || entry.content === undefined;
     const turn = all.filter((entry) => isHot(entry) && isDue(entry)).slice(0, Math.ceil(perStep * HOT_SHARE));
     for (let seen = 0; seen < all.length && turn.length < perStep; seen++) {
@@ -104,5 +129,19 @@ export function watch(catalog: Catalog, { intervalMs, maxInFlight, perSecond = M
     }
   }
 
-  return { until };
+  return until;
+}
+
+async function whileVerifying(catalog: Catalog, action: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  const end = new AbortController();
+  const onAbort = () => end.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const verifying = catalog.verify(end.signal);
+  try {
+    await action();
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    end.abort();
+    await verifying;
+  }
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { intern } from "../../../adapters/intern.ts";
-import { askAll } from "../../../adapters/polaris/ask.ts";
-import { newState } from "../../../adapters/polaris/catalog-state.ts";
+import { askAll, askInTurn } from "../../../adapters/polaris/ask.ts";
+import { catalog } from "../../../adapters/polaris/catalog.ts";
+import { newState, type State } from "../../../adapters/polaris/catalog-state.ts";
 import type { Answer, Question } from "../../../adapters/polaris/client/answer.ts";
 import type { PolarisClient } from "../../../adapters/polaris/client/client.ts";
 import { newEntry } from "../../../adapters/polaris/entry.ts";
@@ -24,10 +25,13 @@ function setUp(count: number, answer: (name: string, asked: number) => Answer) {
     },
     isNewServer: () => false,
   } as unknown as PolarisClient;
-  const state = newState({
-    ...{ registry: "prod", unhealthy: "drop", allUnhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
-    ...{ judge: () => undefined, pool: intern(), rules: noRules },
-  });
+  const state: State = newState(
+    {
+      ...{ registry: "prod", unhealthy: "drop", allUnhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
+      ...{ judge: () => undefined, pool: intern(), rules: noRules, verifyEvery: 300_000 },
+    },
+    (id, ending) => askInTurn(state, id, ending),
+  );
   for (let at = 0; at < count; at++) {
     const entry = newEntry(`shop/s${at}`, { namespace: "shop", name: `s${at}` });
     state.entries.set(entry.id, entry);
@@ -75,7 +79,7 @@ test("verify() removes a name on which the server closes the connection after th
   });
   const step = async (care: "poll" | "hint", next: typeof how) => {
     how = next;
-    await verify(state, entries, care, signal);
+    await verify(state, { missing: entries, others: [] }, care, signal);
     return state.entries.has("shop/s0");
   };
   assert.equal(await step("poll", "closed"), true);
@@ -93,7 +97,7 @@ test("verify() removes what the server does not know, and keeps what it answers 
     if (name === "s2") throw timedOut();
     return { state: "absent" };
   });
-  await verify(state, entries, "hint", signal);
+  await verify(state, { missing: entries, others: [] }, "hint", signal);
   assert.deepEqual([...state.entries.keys()], ["shop/s1", "shop/s2"]);
   assert.match(state.entries.get("shop/s2")?.failure?.message ?? "", /gave no answer/);
 });
@@ -106,7 +110,7 @@ test("verify() removes nothing on an empty list as long as the server knows one 
     count: 0,
     skipped: { infrastructure: 0, filter: 0, name: 0 },
   });
-  await verify(state, entries, "poll", signal);
+  await verify(state, { missing: entries, others: [] }, "poll", signal);
   assert.equal(state.entries.size, 2);
   assert.match(state.entries.get("shop/s0")?.failure?.message ?? "", /is not known, but no list has those that are/);
 });
@@ -121,8 +125,124 @@ test("verify() is refused as a whole where no service is listed any more and the
     count: 0,
     skipped: { infrastructure: 0, filter: 0, name: 0 },
   });
-  await assert.rejects(verify(state, entries, "poll", signal), /the token may not read/);
+  await assert.rejects(verify(state, { missing: entries, others: [] }, "poll", signal), /the token may not read/);
   assert.equal(state.entries.size, 2);
+});
+
+test("verify() has the others asked for before it counts that the server closes the connection on a name", async () => {
+  const { state, entries, asked } = setUp(3, () => {
+    throw closed();
+  });
+  const [gone, ...others] = entries;
+  if (gone === undefined) throw new Error("there are three");
+  for (let polls = 0; polls < 5; polls++) {
+    asked.length = 0;
+    await verify(state, { missing: [gone], others }, "poll", signal);
+    assert.deepEqual(asked, ["s0", "s1", "s2"]);
+  }
+  assert.equal(state.entries.has("shop/s0"), true, "it closes on the others too");
+});
+
+test("a name whose turn it is fails if it cannot be read while others can", async () => {
+  let isOut = false;
+  const { state, asked } = setUp(3, (name) => {
+    if (isOut || name === "s1") throw timedOut();
+    return unchanged;
+  });
+  await state.turns.read("shop/s0", signal);
+  await state.turns.read("shop/s1", signal);
+  assert.deepEqual(asked, ["s0", "s1", "s0"], "s0 was read well last");
+  assert.match(state.entries.get("shop/s1")?.failure?.message ?? "", /gave no answer/);
+  isOut = true;
+  await state.turns.read("shop/s2", signal);
+  assert.equal(state.entries.get("shop/s2")?.failure, undefined, "of a failure of all a poll tells");
+  await state.turns.read("shop/s0", signal);
+  assert.notEqual(state.entries.get("shop/s0")?.failure, undefined, "nothing else can tell");
+});
+
+test("a name whose turn it is, and that the server does not know, is left to the next poll", async () => {
+  let answer: Answer = { state: "absent" };
+  const { state } = setUp(2, () => answer);
+  await state.turns.read("shop/s0", signal);
+  assert.deepEqual([[...state.suspects], state.entries.has("shop/s0")], [["shop/s0"], true]);
+  answer = unchanged;
+  await state.turns.read("shop/s0", signal);
+  assert.deepEqual([...state.suspects], []);
+});
+
+test("a name that is being asked for is not asked for in turn, and one that is gone neither", async () => {
+  const { state, entries, asked } = setUp(1, () => unchanged);
+  for (const entry of entries) entry.isBeingAsked = true;
+  await state.turns.read("shop/s0", signal);
+  await state.turns.read("shop/gone", signal);
+  assert.deepEqual(asked, []);
+});
+
+/** A catalog of namespace shop whose server lists these names and answers as `answer` says. */
+async function catalogOf(names: readonly string[], answer: (name: string) => Answer) {
+  const world = { names, asked: [] as string[] };
+  const client = {
+    async discover(question: Question): Promise<Answer> {
+      const services = world.names.map((name) => ({ namespace: "shop", name }));
+      const reply = { revision: `${world.names}`, services, instances: [], metadata: {}, alias: undefined };
+      if (question.type !== "INSTANCE") return { state: "ok", reply } as unknown as Answer;
+      world.asked.push(question.name.name);
+      return answer(question.name.name);
+    },
+    isNewServer: () => false,
+  } as unknown as PolarisClient;
+  const known = catalog({
+    ...{ registry: "prod", unhealthy: "drop", allUnhealthy: "drop", namespaces: ["shop"], maxInFlight: 1, client },
+    ...{ judge: () => undefined, pool: intern(), rules: noRules, verifyEvery: 300_000 },
+  });
+  return Object.assign(world, {
+    known,
+    async poll(isWatched: boolean): Promise<readonly string[]> {
+      world.asked = [];
+      await known.poll(signal, [], isWatched);
+      return world.asked.toSorted();
+    },
+  });
+}
+
+const instances = (revision: string): Answer =>
+  ({
+    state: "ok",
+    reply: { revision, services: [], instances: [], metadata: {}, alias: undefined },
+  }) as unknown as Answer;
+
+test("poll() asks for all names; while all are asked for in turn, for those that are new, failed or in doubt", async () => {
+  let failing = "";
+  let absent = "";
+  const it = await catalogOf(["a", "b", "c"], (name) => {
+    if (name === failing) throw timedOut();
+    return name === absent ? { state: "absent" } : instances("1");
+  });
+  assert.deepEqual(await it.poll(false), ["a", "b", "c"]);
+  assert.deepEqual(await it.poll(false), ["a", "b", "c"]);
+  assert.deepEqual(await it.poll(true), []);
+  it.names = ["a", "b", "c", "d"];
+  assert.deepEqual(await it.poll(true), ["d"]);
+  failing = "b";
+  assert.equal((await it.poll(false)).length, 4);
+  assert.deepEqual(await it.poll(true), ["b"]);
+  failing = "";
+  assert.deepEqual(await it.poll(true), ["b"]);
+  assert.deepEqual(await it.poll(true), [], "it was read well");
+  const a = it.known.entries.get("shop/a");
+  failing = "a";
+  await assert.rejects(async () => it.known.askAgain(a ?? assert.fail(), signal), ReadError);
+  assert.equal(a?.failure, undefined, "a failure on a hint proves nothing");
+  assert.deepEqual(await it.poll(true), ["a"]);
+  assert.notEqual(a?.failure, undefined);
+  failing = "";
+  await it.poll(true);
+  absent = "c";
+  const entry = it.known.entries.get("shop/c");
+  if (entry === undefined) throw new Error("it was listed");
+  assert.deepEqual(await it.known.askAgain(entry, signal), { listed: false });
+  assert.deepEqual(await it.poll(true), ["c"]);
+  assert.match(it.known.entries.get("shop/c")?.failure?.message ?? "", /is listed, but the server answers/);
 });
 
 for (const [namespace, name, namespaces, want] of [

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Catalog } from "../../../adapters/polaris/catalog.ts";
 import type { Entry } from "../../../adapters/polaris/entry.ts";
 import { watch } from "../../../adapters/polaris/watch.ts";
@@ -23,6 +24,7 @@ function catalogOf(count: number, change: (entry: Entry, at: number) => void, fa
       failure: undefined,
       revision: "1",
       isSure: true,
+      isBeingAsked: false,
       askedAtMs: Number.NEGATIVE_INFINITY,
       changedAtMs: Number.NEGATIVE_INFINITY,
       failures: 0,
@@ -41,6 +43,7 @@ function catalogOf(count: number, change: (entry: Entry, at: number) => void, fa
     move: () => void version++,
     version: () => version,
     poll: async () => {},
+    verify: async () => {},
     async pollLists() {
       lists++;
       if (fails) throw new ReadError("connection", "no");
@@ -127,6 +130,29 @@ test("until() asks again soon for what failed while nothing answered, once somet
   assert.ok(performance.now() - backMs < 20_000, "not as long as for a name that alone fails");
   stop.abort();
   await assert.rejects(waiting, { name: "AbortError" });
+});
+
+test("until() has all verified while it waits, and not before or after", async () => {
+  const catalog = catalogOf(1, () => {});
+  const verified: string[] = [];
+  const verifying: Catalog = {
+    ...catalog,
+    async verify(signal) {
+      verified.push("begun");
+      await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+      await delay(20); // what a read takes to end
+      verified.push("ended");
+    },
+  };
+  const changes = watch(verifying, { intervalMs: 500, maxInFlight: 4 });
+  await changes.until(0, AbortSignal.timeout(GENEROUS_MS));
+  assert.deepEqual(verified, [], "nobody waits");
+  await assert.rejects(changes.until(1, AbortSignal.timeout(20)), { name: "AbortError" });
+  assert.deepEqual(verified, ["begun", "ended"]);
+  setTimeout(catalog.move, 20);
+  await changes.until(1, AbortSignal.timeout(GENEROUS_MS));
+  assert.deepEqual(verified, ["begun", "ended", "begun", "ended"]);
+  assert.deepEqual([changes.wasUsed(), changes.wasUsed()], [true, false]);
 });
 
 test("until() ends at once when the catalog has changed, and soon when it changes", async () => {

@@ -72,7 +72,7 @@ export function createAgents(binary: string, dir: string): Agents {
 
 async function isListening(port: number): Promise<boolean> {
   // Without keep-alive: a connection left open counts against http_max_conns_per_client.
-  const { body } = await request(`http://127.0.0.1:${port}/v1/status/leader`, { reset: true });
+  const { body } = await request(`http://127.0.0.1:${port}/v1/status/leader`, { reset: true, headersTimeout: 5000 });
   await body.dump();
   return true;
 }

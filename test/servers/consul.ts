@@ -126,6 +126,10 @@ export async function startConsul(options: ConsulOptions = {}): Promise<Consul> 
   }
 }
 
+/** undici would wait for five minutes; a restore alone may take one. */
+const ANSWER_MS = 20_000;
+const RESTORE_MS = 90_000;
+
 // A new leader answers other reads than consistent ones while it still catches up with its own log.
 const SERVICES = "/v1/catalog/services?consistent";
 
@@ -227,14 +231,20 @@ async function assemble(
 
 function createClient(address: string, managementToken: string | undefined) {
   const agent = new Agent({ connections: 32 });
-  const send = (method: string, path: string, body?: unknown, token = managementToken) =>
-    httpRequest(new URL(path, address), {
+  const send = (method: string, path: string, body?: unknown, token = managementToken) => {
+    const limitMs = Buffer.isBuffer(body) ? RESTORE_MS : ANSWER_MS;
+    return httpRequest(new URL(path, address), {
+      headersTimeout: limitMs,
+      bodyTimeout: limitMs,
       method: method as "GET", // the type lists methods; any is meant
       headers: token === undefined ? {} : { "x-consul-token": token },
       body:
         body === undefined || typeof body === "string" || Buffer.isBuffer(body) ? (body ?? null) : JSON.stringify(body),
       dispatcher: agent,
+    }).catch((cause) => {
+      throw new Error(`Cannot ${method} ${path}: no answer came`, { cause });
     });
+  };
   return {
     async request<Body>(method: string, path: string, body?: unknown, options: { readonly token?: string } = {}) {
       const { statusCode, headers, body: answer } = await send(method, path, body, options.token);

@@ -5,6 +5,9 @@ import { eureka } from "./eureka/eureka.ts";
 import { type EurekaOptions, eurekaOptions } from "./eureka/options.ts";
 import { moduleAdapter } from "./module/module.ts";
 import { type ModuleOptions, moduleOptions } from "./module/options.ts";
+import { DEFAULT_WEIGHT as NACOS_WEIGHT } from "./nacos/mapping.ts";
+import { nacos } from "./nacos/nacos.ts";
+import { type NacosOptions, nacosOptions } from "./nacos/options.ts";
 import { DEFAULT_WEIGHT } from "./polaris/mapping/instance.ts";
 import { type PolarisOptions, polarisOptions } from "./polaris/options.ts";
 import { polaris } from "./polaris/polaris.ts";
@@ -15,6 +18,11 @@ const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create
 const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka, traits: { caseless: true } };
 const files: AdapterKind<StaticOptions> = { options: staticOptions, create: staticFiles };
 const module: AdapterKind<ModuleOptions> = { options: moduleOptions, create: moduleAdapter };
+const nacosServer: AdapterKind<NacosOptions> = {
+  options: nacosOptions,
+  create: nacos,
+  traits: { defaultWeight: NACOS_WEIGHT },
+};
 const polarisServer: AdapterKind<PolarisOptions> = {
   options: polarisOptions,
   create: polaris,
@@ -26,6 +34,7 @@ export const adapters: Readonly<Record<string, AdapterKind>> = {
   consul: consulAgent,
   eureka: eurekaServer,
   module,
+  nacos: nacosServer,
   polaris: polarisServer,
   static: files,
 };

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { droppedLabel } from "../src/istio/labels.ts";
 import { isPrintable, MAX_ENDPOINTS, MAX_PORTS, MAX_WEIGHT, protocolOf } from "../src/istio/limits.ts";
-import type { Endpoint, LeftOut, LeftOutKind, Service, ServicePort } from "../src/model/service.ts";
+import type { Endpoint, LeftOut, LeftOutKind, Service, ServiceAlias, ServicePort } from "../src/model/service.ts";
 import { checkedText, endpointAddress, namePart, portName, serviceName } from "./fields.ts";
 
 /** What an adapter that is not part of this project may say. */
@@ -98,6 +98,12 @@ const leftOut = object({
   reason: printable(1000),
 } satisfies Fields<LeftOut>);
 
+const alias = object({
+  namespace: namePart,
+  name: serviceName,
+  asked: FLAG.exactOptional(),
+} satisfies Fields<ServiceAlias>);
+
 const NO_NAMES = z
   .array(z.string(), { error: "must be a list" })
   .max(0, "must be empty, unless the registry option ownNames is true");
@@ -113,7 +119,7 @@ export function serviceSchema({ registry, legacyNames }: Trust) {
     leftOut: list(leftOut, MAX_ENDPOINTS),
     metadata: record(z.string({ error: "must be a text" }).max(4096, "must have at most 4096 characters"), 1024),
     legacyNames: legacyNames ? list(printable(253), 255) : NO_NAMES,
-    aliases: list(object({ namespace: namePart, name: serviceName }), 100).exactOptional(),
+    aliases: list(alias, 100).exactOptional(),
     aliasesOnly: FLAG.exactOptional(),
     source: printable(1000),
     notes: list(printable(1000), 100),

@@ -14,13 +14,19 @@ export interface Apart {
 }
 
 /** Tell the instances' own ports apart, and join those of one address: each endpoint then has all its ports. Sorted by address. */
-export function tellApart(instances: readonly Instance[], rules: ServiceRules, notes: Set<string>): Apart {
+export function tellApart(
+  instances: readonly Instance[],
+  rules: ServiceRules,
+  notes: Set<string>,
+  numbersAlike = false,
+): Apart {
   const roles = rolesOf(
     instances.map(({ address, ports, tags, meta }) => {
       const own = ports.find(({ name }) => name === undefined);
       return { address, number: own?.number ?? 0, protocol: own?.protocol, tags, meta };
     }),
     rules,
+    numbersAlike,
   );
   if (roles.state === "undecided") return { instances, rules: new Map(), undecided: roles.why };
   if (roles.state === "alike") {

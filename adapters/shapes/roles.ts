@@ -38,8 +38,10 @@ const MOST_ROLES = 32;
  * twice on a machine registers two numbers as well. The operator's rules count first. Without them, tags tell ports apart where each
  * has one number on all addresses, or all addresses have all of them. Where the same numbers are on several addresses and nothing
  * tells them apart, nobody can say which of the two it is.
+ *
+ * @param numbersAlike whether the registry's clients take numbers for instances of one port all the same
  */
-export function rolesOf(registrations: readonly Registration[], rules: ServiceRules): Roles {
+export function rolesOf(registrations: readonly Registration[], rules: ServiceRules, numbersAlike = false): Roles {
   if (rules.apart.length > 0) return { state: "apart", roles: registrations.map((one) => ruledRole(one, rules)) };
   if (rules.rest !== undefined) return ALIKE;
   const withPort = registrations.filter(({ number }) => number > 0);
@@ -47,7 +49,7 @@ export function rolesOf(registrations: readonly Registration[], rules: ServiceRu
   const roles =
     partBy(withPort, ({ tags }) => tags.flatMap((tag) => portNameOf(tag) ?? [])) ?? partByProtocol(withPort);
   if (roles === undefined)
-    return isOfSeveralPorts(withPort) ? { state: "undecided", why: whyUndecided(withPort) } : ALIKE;
+    return !numbersAlike && isOfSeveralPorts(withPort) ? { state: "undecided", why: whyUndecided(withPort) } : ALIKE;
   return {
     state: "apart",
     roles: registrations.map((one) => {

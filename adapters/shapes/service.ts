@@ -22,6 +22,8 @@ export interface ServiceOptions {
   readonly pool: Intern;
   readonly allUnhealthy: AllUnhealthy;
   readonly rules: Rules;
+  /** Set when the registry's own clients are given addresses with their ports: instances are then alike, whatever their numbers. */
+  readonly numbersAlike?: true;
 }
 
 /**
@@ -33,12 +35,12 @@ export function toService(
   place: ServicePlace,
   instances: readonly Instance[],
   besides: readonly LeftOut[],
-  { pool, allUnhealthy, rules }: ServiceOptions,
+  { pool, allUnhealthy, rules, numbersAlike }: ServiceOptions,
 ): Service {
   const own = rules.of(place.name);
   const notes = new Set<string>();
   const judged = judgedTogether([...instances].sort(byPlace), allUnhealthy, notes);
-  const apart = tellApart(judged, own, notes);
+  const apart = tellApart(judged, own, notes, numbersAlike);
   const settled = settlePorts(apart.instances, { rules: apart.rules, protocol: own.protocol }, notes);
   const endpoints = new Map<string, Endpoint>();
   const leftOut: LeftOut[] = [...besides].sort((a, b) => (a.address < b.address ? -1 : Number(a.address > b.address)));

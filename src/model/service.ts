@@ -64,6 +64,8 @@ export interface LeftOut {
 export interface ServiceAlias {
   readonly namespace: string;
   readonly name: string;
+  /** Set when callers only ask their registry by it: it fills no template. */
+  readonly asked?: true;
 }
 
 /** What one registry says of one service. */

@@ -62,7 +62,8 @@ export function wishesOf(service: CatalogService, options: NamingOptions): Wishe
   };
   for (const raw of service.legacyNames)
     put(raw, writtenName(raw), writtenFormFault(raw), refusal(writtenNameFault(writtenName(raw), isSingleAllowed)));
-  for (const { namespace, name } of [...known, ...(service.aliases ?? [])])
+  const others = (service.aliases ?? []).filter(({ asked }) => asked !== true);
+  for (const { namespace, name } of [...known, ...others])
     for (const template of templates) {
       const raw = fill(template, { registry, namespace, name: legacySid(name) });
       const made = legacyName(raw);

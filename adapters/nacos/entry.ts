@@ -22,7 +22,7 @@ export interface Entry {
   /** Counts what was taken from pushes. */
   pushes: number;
   isSubscribed: boolean;
-  /** performance.now() of the last answer to a question; pushes do not count. */
+  /** performance.now() of the last question; pushes do not count. */
   verifiedAtMs: number;
   /** performance.now() since when it has no instance at all. */
   emptySinceMs?: number | undefined;

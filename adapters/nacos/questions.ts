@@ -21,6 +21,7 @@ export async function ask(
 ): Promise<void> {
   let timeouts = 0;
   await each(entries, state.options.maxInFlight, async (entry) => {
+    entry.verifiedAtMs = state.nowMs(); // also where it fails: it must not take the turn of others for ever
     try {
       const { emptySinceMs = Number.POSITIVE_INFINITY } = entry;
       const isResting = mayRest && state.nowMs() - emptySinceMs >= EMPTY_MS;
@@ -79,7 +80,6 @@ function asked(state: State, connection: Connection, type: string, body: object,
 /** An answer counts unless something newer was pushed while it was on its way. */
 function takeAnswer(state: State, entry: Entry, answer: Fields, pushesBefore: number): void {
   const raw = parseService(answer);
-  entry.verifiedAtMs = state.nowMs();
   if (entry.pushes === pushesBefore || raw.atMs >= entry.atMs) taken(state, entry, raw);
 }
 
@@ -90,8 +90,9 @@ function taken(state: State, entry: Entry, raw: ReturnType<typeof parseService>)
 }
 
 /** Take what the server says by itself. What cannot be understood makes its service doubtful, until it is asked for with the next poll. */
-export function pushed(state: State, body: Fields): void {
+export function pushed(state: State, body: Fields | undefined): void {
   const { metrics } = state;
+  if (body === undefined) return void metrics.pushed("bad");
   try {
     const raw = parseService(body);
     const entry = state.entries.get(meshName(raw));

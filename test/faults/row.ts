@@ -1,5 +1,13 @@
 /** What a fault befalls. */
-export type FaultTarget = "static" | "Consul" | "Eureka" | "Polaris" | "API server" | "DNS upstream" | "own process";
+export type FaultTarget =
+  | "static"
+  | "Consul"
+  | "Eureka"
+  | "Nacos"
+  | "Polaris"
+  | "API server"
+  | "DNS upstream"
+  | "own process";
 
 /** A row of the fault table in deploy/docs/reliability.md. */
 export interface FaultRow {

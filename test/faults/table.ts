@@ -12,6 +12,7 @@ export const TARGETS: readonly FaultTarget[] = [
   "static",
   "Consul",
   "Eureka",
+  "Nacos",
   "Polaris",
   "API server",
   "DNS upstream",
@@ -23,6 +24,7 @@ const PEERS: Readonly<Record<string, string>> = {
   "consul-k8s": "hashicorp/consul-k8s",
   consul2istio: "aeraki-mesh/consul2istio",
   "external-dns": "kubernetes-sigs/external-dns",
+  nacos: "alibaba/nacos",
   higress: "higress-group/higress",
   slime: "slime-io/slime",
 };

@@ -24,8 +24,8 @@ export interface ConnectionOptions {
   readonly timeoutMs: number;
   /** Headers of a request, by what it is about. */
   readonly headers: (about: Subject, signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
-  /** The server says by itself how a service is now. */
-  readonly onPush: (body: Fields) => void;
+  /** The server says by itself how a service is now; `undefined` where that cannot be understood. */
+  readonly onPush: (body: Fields | undefined) => void;
   /** Called once: the server, or what lies between, ended it. Not after `close`. */
   readonly onEnd: (why: ReadError) => void;
 }
@@ -44,8 +44,8 @@ export interface Connection {
 }
 
 const PATH = { unary: "/Request/request", stream: "/BiRequestStream/requestBiStream" } as const;
-/** Nacos' own limit of a message. */
-const MOST_BYTES = 10 * 1024 * 1024;
+/** Nacos' own limit of a message is 10 MiB. One that is larger than this ends the connection, and no service should be able to do that. */
+const MOST_BYTES = 64 * 1024 * 1024;
 /** Between two looks whether the server knows the connection yet: it is told on the stream, and asked beside it. */
 const REGISTER_MS = 10;
 /**
@@ -145,8 +145,8 @@ function credentialsOf({ credentials }: Grpc, tls: GrpcTls | undefined): Channel
 
 function openStream(client: Client, options: ConnectionOptions, onEnd: (why: ReadError) => void): Stream {
   const stream: Stream = client.makeBidiStreamRequest(PATH.stream, asIs, asIs);
-  const send = (type: string, body: object) => {
-    if (stream.writable) stream.write(encodePayload({ type, body: Buffer.from(JSON.stringify(body)) }));
+  const send: Send = (type, body, sent) => {
+    if (stream.writable) stream.write(encodePayload({ type, body: Buffer.from(JSON.stringify(body)) }), sent);
   };
   const labels = { source: "sdk", module: "naming", AppName: "x2istio" };
   send("ConnectionSetupRequest", {
@@ -155,8 +155,8 @@ function openStream(client: Client, options: ConnectionOptions, onEnd: (why: Rea
   stream.on("data", (octets: Buffer) => {
     try {
       taken(decodePayload(octets), options, send, onEnd);
-    } catch (error) {
-      onEnd(error instanceof ReadError ? error : new ReadError("answer", "what the server pushes", { cause: error }));
+    } catch {
+      options.onPush(undefined);
     }
   });
   stream.on("error", (error) => onEnd(failureOf(error as ServiceError)));
@@ -164,20 +164,24 @@ function openStream(client: Client, options: ConnectionOptions, onEnd: (why: Rea
   return stream;
 }
 
+type Send = (type: string, body: object, sent?: () => void) => void;
+
 /** What the server asks on the stream is answered, or else it ends the connection. */
 function taken(
   { type, body: octets }: Payload,
   { onPush }: ConnectionOptions,
-  send: (type: string, body: object) => void,
+  send: Send,
   onEnd: (why: ReadError) => void,
 ): void {
   if (!type.endsWith("Request")) return;
   const body = parseBody(octets);
   if (type === "NotifySubscriberRequest") onPush(body);
   const { requestId } = body;
-  send(type.replace(/Request$/, "Response"), { requestId, resultCode: 200, success: true });
-  if (type === "ConnectResetRequest")
-    onEnd(new ReadError("connection", "the server asks its clients to connect to another one"));
+  const sent = () => {
+    if (type === "ConnectResetRequest")
+      onEnd(new ReadError("connection", "the server asks its clients to connect to another one"));
+  };
+  send(type.replace(/Request$/, "Response"), { requestId, resultCode: 200, success: true }, sent);
 }
 
 /** The server takes note of a connection a moment after it has been told of it. */

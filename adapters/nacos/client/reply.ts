@@ -8,6 +8,8 @@ export type Fields = Readonly<Record<string, unknown>>;
 
 /** Past these it is no answer about services: 100,000 names are 7 MB and as many values. */
 const LIMITS = { depth: 24, values: 250_000 };
+/** Nacos' own limit. */
+const MOST_BYTES = 10 * 1024 * 1024;
 /** Of one service. Istio takes 4096 endpoints. */
 const MOST_HOSTS = 20_000;
 
@@ -36,6 +38,7 @@ export interface RawService {
 
 /** The object of a JSON text that a server sent. @throws {ReadError} When it is none, or larger than it may be. */
 export function parseBody(octets: Uint8Array): Fields {
+  if (octets.length > MOST_BYTES) throw new ReadError("answer", `is larger than ${MOST_BYTES} bytes`);
   jsonScan(LIMITS).add(octets);
   return fieldsOf(parseJson(octets), "the answer");
 }

@@ -125,17 +125,17 @@ function whyOut(
 /** The instance's own port first, then those that its frameworks tell of. */
 function portsOf(number: number, meta: Meta, options: InstanceOptions, notes: string[]): readonly InstancePort[] {
   const endpoints = dubboEndpoints(own(meta, "dubbo.endpoints"));
+  const grpc = Number(own(meta, "gRPC_port") ?? own(meta, "gRPC.port"));
   const stated =
     protocolStated(own(meta, options.protocolMeta), notes) ??
     protocolStated(endpoints.find(({ port }) => port === number)?.protocol, notes) ??
-    springProtocol(meta, options);
+    (grpc === number ? "GRPC" : springProtocol(meta, options));
   const declared = new Map<string, InstancePort>();
   for (const { port, protocol } of endpoints) {
     const istio = protocolStated(protocol, []) ?? "TCP";
     const name = protocolName(protocol) === "tcp" ? protocolName(istio) : protocolName(protocol);
     if (port !== number && !declared.has(name)) declared.set(name, { name, number: port, protocol: istio });
   }
-  const grpc = Number(own(meta, "gRPC_port") ?? own(meta, "gRPC.port"));
   if (isPort(grpc) && grpc !== number) declared.set("grpc", { name: "grpc", number: grpc, protocol: "GRPC" });
   return [{ number, ...(stated === undefined ? {} : { protocol: stated }) }, ...declared.values()];
 }

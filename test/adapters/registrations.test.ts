@@ -10,11 +10,8 @@ import { polarisFields } from "../../adapters/polaris/options.ts";
 import { compileRules } from "../../adapters/shapes/rules.ts";
 import { toService } from "../../adapters/shapes/service.ts";
 import { parseFile } from "../../adapters/static/file.ts";
-import { addressText } from "../../src/istio/address.ts";
 import type { Service } from "../../src/model/service.ts";
-import { decide } from "../../src/plan/decide.ts";
-import { NOW_MS, readings, standing } from "../plan/build.ts";
-import { config } from "../plan/memory.ts";
+import { entryOf } from "./entry-words.ts";
 
 const at = { registry: "dc1", namespace: "default", name: "web", source: "here" };
 
@@ -62,36 +59,6 @@ function polaris(options: object, ports: string, ...instances: readonly object[]
 function file(text: string): Service {
   const [item] = parseFile(`services:\n  - {name: web, ${text}}\n`, "services.yaml", at).items;
   return item?.service ?? assert.fail(item?.problems.join());
-}
-
-/** The service's entry in words: ports, then endpoints, then what is left out; or why there is none. */
-function entryOf(service: Service | undefined): string {
-  if (service === undefined) return "not listed";
-  const { desired, plan } = decide(config(["dc1"]), {
-    readings: readings({ dc1: [service] }),
-    standing: standing(),
-    nowMs: NOW_MS,
-    allowDeletes: new Set(),
-  });
-  const out = service.leftOut.map(({ address, kind }) => `${kind} ${address}`);
-  const tail = out.length === 0 ? "" : ` | out: ${out.join(", ")}`;
-  const [entry] = desired.objects.get("dc1/default/web") ?? [];
-  if (entry?.manifest.kind !== "ServiceEntry")
-    return `${plan.hold.map(({ message }) => `held: ${message.split(/[,:]/)[0]}`).join() || "nothing"}${tail}`;
-  const { ports, endpoints = [], resolution } = entry.manifest.spec;
-  const shownPorts = ports.map(
-    ({ name, number, protocol, targetPort }) =>
-      `${name} ${number} ${protocol}${targetPort === undefined ? "" : `→${targetPort}`}`,
-  );
-  const shown = endpoints.map(({ address, ports: own = {}, weight, labels }) =>
-    [
-      addressText(address),
-      ...Object.entries(own).map(([name, number]) => `${name}:${number}`),
-      ...(weight === undefined ? [] : [`w${weight}`]),
-      ...Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`),
-    ].join(" "),
-  );
-  return `${shownPorts.join(", ")} | ${shown.join(", ")}${resolution === "DNS" ? " | DNS" : ""}${tail}`;
 }
 
 const NATIVE = { Connect: { Native: true } };

@@ -34,6 +34,8 @@ export interface Nacos {
   deregister(instance: NacosInstance): Promise<void>;
   /** Any request, with the token where there is one. @throws When it is refused. */
   ask(method: string, path: string, fields?: Readonly<Record<string, string>>): Promise<string>;
+  /** Let {@link ask} have a token of now, where it needs one. */
+  login(): Promise<void>;
   /** End it as a crash does. */
   kill(): Promise<void>;
   /** Start it again, with what it has written or without. */
@@ -43,7 +45,7 @@ export interface Nacos {
 
 /** Busy machines take a minute to start a server of Java. */
 const START_MS = 180_000;
-/** Of the administrator, whom only servers with `auth` have. */
+/** Of the administrator, whom only servers with `auth` have, which is for 3.1. */
 export const NACOS_ADMIN = { username: "nacos", password: "opensesame" } as const;
 
 /**
@@ -90,15 +92,15 @@ export async function startNacos(
         throw new Error(`Cannot start ${version}:\n${log}`);
       }
     }
-    if (auth) token = await login();
+    if (auth) await login();
   }
 
-  async function login(): Promise<string> {
-    const [admin, path] = isNew
-      ? ["/nacos/v3/auth/user/admin", "/nacos/v3/auth/user/login"]
-      : ["/nacos/v1/auth/users/admin", "/nacos/v1/auth/login"];
-    await ask("POST", admin, { password: NACOS_ADMIN.password }).catch(() => undefined); // is there after a restart
-    return (JSON.parse(await ask("POST", path, NACOS_ADMIN)) as { readonly accessToken: string }).accessToken;
+  async function login(): Promise<void> {
+    token = undefined;
+    const { password } = NACOS_ADMIN;
+    await ask("POST", "/nacos/v3/auth/user/admin", { password }).catch(() => undefined); // is there after a restart
+    const answer = await ask("POST", "/nacos/v3/auth/user/login", NACOS_ADMIN);
+    token = (JSON.parse(answer) as { readonly accessToken: string }).accessToken;
   }
 
   async function ask(method: string, path: string, fields: Readonly<Record<string, string>> = {}): Promise<string> {
@@ -131,6 +133,7 @@ export async function startNacos(
     register: async (instance) => void (await ask("POST", instances, fieldsOf(instance))),
     deregister: async (instance) => void (await ask("DELETE", instances, fieldsOf(instance))),
     ask,
+    login,
     kill: async () => child?.stop(0),
     start,
     async stop() {

@@ -65,8 +65,7 @@ export function nacosHttp(options: Options, context: AdapterContext): NacosHttp 
       for (const path of LOGINS) {
         const { status, fields } = await ask("POST", `${server}${path}`, form, signal);
         if (UNKNOWN_PATH.includes(status) && path !== LOGINS.at(-1)) continue;
-        if (status !== 200)
-          throw new ReadError(failureOfStatus(status), `POST ${new URL(server).pathname}${path}: ${status}`);
+        if (status !== 200) throw loginFailure(status, `POST ${new URL(server).pathname}${path}: ${status}`);
         return tokenOf(fields);
       }
       throw new ReadError("answer", "knows no login");
@@ -161,6 +160,12 @@ function asker(
     },
     close: () => void agent?.agent.destroy().catch(() => undefined),
   };
+}
+
+/** 3.1 answers 500 to a wrong password. */
+function loginFailure(status: number, said: string): ReadError {
+  if (status === 500) return new ReadError("denied", `${said}, as the password is wrong or the server is at fault`);
+  return new ReadError(failureOfStatus(status), said);
 }
 
 const NOTHING: Answer = { status: 0, fields: {} };

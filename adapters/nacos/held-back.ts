@@ -15,22 +15,25 @@ export interface HeldBack {
   ripe(signal: AbortSignal): Promise<void>;
 }
 
-/** Pushes of one event come closer together. */
-const QUIET_MS = 250;
+/** After a loss that is alone so far. Pushes of one event come closer together. */
+const ALONE_MS = 250;
+/** After one of several: a busy server stops for some hundred milliseconds among the pushes of one event. */
+const SEVERAL_MS = 1000;
 /** Of losses that go on and on. */
-const MOST_MS = 2000;
+const MOST_MS = 3000;
 
 /** @param settlingMs for how long a server may lack what is registered */
 export function heldBack(nowMs: () => number, settlingMs: () => number): HeldBack {
   const losses = createChanges();
-  /** The first and the last loss that has not been told. */
-  let untold: { readonly firstMs: number; readonly lastMs: number } | undefined;
+  /** The losses that have not been told. */
+  let untold: { readonly firstMs: number; readonly lastMs: number; readonly count: number } | undefined;
   let isSettling = false;
-  const gatheringMs = ({ firstMs, lastMs }: NonNullable<typeof untold>) =>
-    Math.min(firstMs + MOST_MS, lastMs + QUIET_MS) - nowMs();
+  const gatheringMs = ({ firstMs, lastMs, count }: NonNullable<typeof untold>) =>
+    Math.min(firstMs + MOST_MS, lastMs + (count > 1 ? SEVERAL_MS : ALONE_MS)) - nowMs();
   return {
     lost() {
-      untold = { firstMs: untold?.firstMs ?? nowMs(), lastMs: nowMs() };
+      const { firstMs = nowMs(), count = 0 } = untold ?? {};
+      untold = { firstMs, lastMs: nowMs(), count: count + 1 };
       losses.notify();
     },
     look() {

@@ -15,7 +15,7 @@ export interface Match {
   readonly as: string;
 }
 
-/** Every service that `text` may mean: a service, host, legacy name, alias, VIP or endpoint address. */
+/** Every service that `text` may mean: a service, host, legacy name, alias, VIP, endpoint address, or another name that its registry has for it. */
 export function findServices(text: string, decision: Decision, clusterDomain: string): readonly Match[] {
   const { catalog, standing } = decision;
   const name = text.replace(/\.$/, "");
@@ -74,6 +74,9 @@ function meaningOf(
   if (filled.includes(lower)) return "a name on an entry written by hand";
   const called = [service, service.slice(service.indexOf("/") + 1)].map((one) => one.toLowerCase());
   if (called.includes(name.toLowerCase())) return "the service name";
+  const known = catalog.services.get(key) ?? decision.undemanded.get(key);
+  if ((known?.aliases ?? []).some((one) => [one.name, `${one.namespace}/${one.name}`].includes(name)))
+    return "a name that its registry's clients ask for";
   const places = [
     ...endpointPlaces(catalog.services.get(key)),
     ...(entry?.spec.endpoints ?? []).map(({ address }) => addressText(address)),

@@ -1,39 +1,166 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
+import { faultRow } from "../faults/row.ts";
 import { ensureServers, noServers } from "../servers/build.ts";
 import { kubeServers } from "../servers/kube.ts";
-import { type NacosInstance, nacosServers, startNacos } from "../servers/nacos.ts";
-import { nacosClient } from "../servers/nacos-client.ts";
-import { startMesh } from "./consul-mesh.ts";
+import { until } from "../servers/kube-admin.ts";
+import { type NacosInstance, type NacosVersion, nacosServers, startNacos } from "../servers/nacos.ts";
+import { type NacosClient, nacosClient } from "../servers/nacos-client.ts";
+import { type Mesh, startMesh } from "./consul-mesh.ts";
 
 const skip = (await ensureServers([...kubeServers, ...nacosServers])) === undefined && noServers;
-const HOURLY = "0 0 * * * *"; // so that only pushes tell of what changes in time
 const hostOf = (service: string) => `${service}.public.prod.mesh.internal`;
-const place = (at: number, port?: number, weight = 100) => ({
-  address: `192.0.2.${at}`,
-  ports: port === undefined ? undefined : { tcp: port },
-  weight,
+const place = (
+  at: number,
+  { port, weight = 100, ...more }: { port?: number; weight?: number; labels?: object } = {},
+) => ({
+  ...{ address: `192.0.2.${at}`, ports: port === undefined ? undefined : { tcp: port }, weight },
+  ...(more as { labels?: Record<string, string> }),
 });
+const instance = (at: number, fields: Partial<NacosInstance> = {}): NacosInstance => ({
+  ...{ serviceName: "orders", ip: `192.0.2.${at}` },
+  ...fields,
+});
+/** Services of one client. */
+const STORM = Array.from({ length: 60 }, (_, at) => `storm-${at}`);
 
-test("what changes in Nacos changes the mesh", { skip }, async (t) => {
-  const nacos = await startNacos("nacos");
+/** A server, its clients, and x2istio that reads it. */
+interface World extends Mesh {
+  readonly nacos: Awaited<ReturnType<typeof startNacos>>;
+  /** A client that goes with the test. */
+  connect(): Promise<NacosClient>;
+}
+
+async function start(t: TestContext, version: NacosVersion, registry: object = {}): Promise<World> {
+  const nacos = await startNacos(version);
   t.after(() => nacos.stop());
-  const client = await nacosClient(nacos.address);
-  t.after(() => client.close());
-  const instance = (at: number, fields: Partial<NacosInstance> = {}): NacosInstance => ({
-    ...{ serviceName: "orders", ip: `192.0.2.${at}` },
-    ...fields,
-  });
-  await client.register(instance(1));
-  const { becomes, change } = await startMesh(t, [
-    { kind: "nacos", name: "prod", address: nacos.address, poll: HOURLY },
+  const mesh = await startMesh(t, [
+    // Only pushes tell of what changes in time: the poll is for what is found by lists.
+    { kind: "nacos", name: "prod", address: nacos.address, poll: "*/3 * * * * *", ...registry },
   ]);
-  const host = hostOf("orders");
+  return {
+    ...mesh,
+    nacos,
+    async connect() {
+      const client = await nacosClient(nacos.address);
+      t.after(() => client.close());
+      return client;
+    },
+  };
+}
 
-  await t.test("registering, also on another port", async () => {
-    const ports = [{ number: 8080, name: "tcp", protocol: "TCP" }];
-    const entry = await becomes(host, { endpoints: [place(1)], ports });
-    assert.deepEqual(entry.spec.hosts, [host]);
-    await change(host, () => client.register(instance(2, { port: 8081 })), { endpoints: [place(1), place(2, 8081)] });
+/** What is written of each entry, whatever happened to it. */
+async function versions(mesh: Mesh, services: readonly string[]): Promise<readonly (string | undefined)[]> {
+  const all = await mesh.all();
+  return services.map((service) => all.get(hostOf(service))?.metadata.resourceVersion);
+}
+
+async function untilAll({ all }: Mesh, services: readonly string[]): Promise<void> {
+  await until("all have an endpoint", async () => {
+    const entries = await all();
+    return services.every((service) => entries.get(hostOf(service))?.spec.endpoints?.length === 1);
   });
-});
+}
+
+for (const version of nacosServers)
+  test(`what changes in ${version} changes the mesh`, { skip }, async (t) => {
+    const { nacos, connect, becomes, change, replica, kube: _, ...mesh } = await start(t, version);
+    const [client, second] = [await connect(), await connect()];
+    await client.register(instance(1));
+    const host = hostOf("orders");
+
+    await t.test("registering, also on another port", async () => {
+      const entry = await becomes(host, {
+        endpoints: [place(1)],
+        ports: [{ number: 8080, name: "tcp", protocol: "TCP" }],
+      });
+      assert.deepEqual(entry.spec.hosts, [host]);
+      await change(host, () => second.register(instance(2, { port: 8081 })), {
+        endpoints: [place(1), place(2, { port: 8081 })],
+      });
+    });
+
+    await t.test("weight, version, health, and taking it out of use", async () => {
+      const both = (first: object[]) => ({ endpoints: [...first, place(2, { port: 8081 })] as never });
+      await change(host, () => client.register(instance(1, { weight: 0.5 })), both([place(1, { weight: 50 })]));
+      await change(
+        host,
+        () => client.register(instance(1, { metadata: { version: "v2" } })),
+        both([place(1, { labels: { version: "v2" } })]),
+      );
+      await change(host, () => client.register(instance(1, { healthy: false })), both([]));
+      await change(host, () => client.register(instance(1)), both([place(1)]));
+      await change(host, () => client.register(instance(1, { weight: 0 })), both([]));
+      await change(host, () => client.register(instance(1)), both([place(1)]));
+      await change(host, () => client.register(instance(1, { enabled: false })), both([]));
+      await change(host, () => client.register(instance(1)), both([place(1)]));
+    });
+
+    await t.test("another group, found by itself, and a persistent instance", async () => {
+      await second.register(instance(7, { groupName: "payments", metadata: { protocol: "grpc" } }));
+      const found = async () =>
+        [...(await mesh.all()).values()].find(({ spec }) => spec.hosts[0]?.startsWith("payments--orders"));
+      await until("it is there", async () => (await found()) !== undefined);
+      assert.equal((await found())?.metadata.annotations?.["x2istio.dev/service"], "prod/public/payments@@orders");
+      assert.deepEqual(
+        (await found())?.spec.ports.map(({ protocol }) => protocol),
+        ["GRPC"],
+      );
+      // Nacos connects to persistent instances, so that it has to be the machine's own address, which no endpoint can be.
+      await nacos.register({ serviceName: "lasting", ip: "127.0.0.1" });
+      await becomes(hostOf("lasting"), { endpoints: [] });
+    });
+
+    await t.test("deregistering, one and the last", async () => {
+      await change(host, () => second.deregister(instance(2, { port: 8081 })), { endpoints: [place(1)] });
+      await change(host, () => client.deregister(instance(1)), { endpoints: [] });
+      await change(host, () => client.register(instance(1)), { endpoints: [place(1)] });
+    });
+
+    await t.test(
+      faultRow({
+        target: "Nacos",
+        fault: "a real client breaks and takes 60 services with it within half a second",
+        expect: "nothing of them is removed, and nothing written: the brake holds all of it until they are back",
+        peer: "nacos #10209",
+      }),
+      async () => {
+        const many = await nacosClient(nacos.address);
+        for (const serviceName of STORM) await many.register(instance(9, { serviceName }));
+        await untilAll({ ...mesh } as Mesh, STORM);
+        const before = await versions(mesh as Mesh, STORM);
+        many.close();
+        await until("the brake is on", async () => replica.logged("a brake is on").length > 0);
+        const again = await connect();
+        for (const serviceName of STORM) await again.register(instance(9, { serviceName }));
+        await until("the brake is off", async () => (await mesh.metric(BRAKE)) === 0);
+        assert.deepEqual(await versions(mesh as Mesh, STORM), before);
+        await again.register(instance(10, { serviceName: "storm-0" }));
+        await becomes(hostOf("storm-0"), { endpoints: [place(9), place(10)] });
+      },
+    );
+
+    await t.test(
+      faultRow({
+        target: "Nacos",
+        fault: "a real server is killed, and started again with the persistent instances only",
+        expect: "nothing of what it lacks is removed, and what registers is taken at once",
+        peer: "slime",
+      }),
+      async () => {
+        const all = [...STORM.slice(1), "orders", "lasting"];
+        const before = await versions(mesh as Mesh, all);
+        await nacos.kill();
+        const failed = 'x2istio_registry_reads_total{registry="prod",result="failed"}';
+        await until("it cannot be read", async () => ((await mesh.metric(failed)) ?? 0) > 0);
+        await nacos.start();
+        const back = await connect();
+        await back.register(instance(11, { serviceName: "new-one" }));
+        await becomes(hostOf("new-one"), { endpoints: [place(11)] });
+        await back.register(instance(1));
+        assert.deepEqual(await versions(mesh as Mesh, all), before);
+      },
+    );
+  });
+
+const BRAKE = 'x2istio_brake_state_count{registry="prod",kind="services"}';

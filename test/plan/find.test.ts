@@ -16,6 +16,10 @@ const orders = service("orders", {
   ports: [port("web", 8080), port("db", 5432, "TCP", 15_432)],
   endpoints: [endpoint("192.0.2.1", { ports: { web: 9080 } }), endpoint("2001:db8::1")],
   leftOut: [{ address: "192.0.2.9:80", kind: "health", reason: "" }],
+  aliases: [
+    { namespace: "shop", name: "DEFAULT_GROUP@@orders", asked: true },
+    { namespace: "old", name: "purchases" },
+  ],
 });
 const decision = decide(settings, {
   readings: readings({
@@ -73,6 +77,10 @@ const cases: readonly (readonly [text: string, key: string | undefined, as?: str
   ["known", "prod/shop/known", "the service name"],
   ["dc1/shop/broken", "dc1/shop/broken", "a service"],
   ["gone.example.org", "dc1/shop/gone", "the host"],
+  ["DEFAULT_GROUP@@orders", ORDERS, "a name that its registry's clients ask for"],
+  ["shop/DEFAULT_GROUP@@orders", ORDERS, "a name that its registry's clients ask for"],
+  ["default_group@@orders.old.example.org", undefined], // it fills no template
+  ["purchases.old.example.org", ORDERS, "a legacy name"],
   ["", undefined],
 ];
 for (const [text, key, as] of cases)

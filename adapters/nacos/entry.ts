@@ -4,6 +4,7 @@ import type { ServiceRead } from "../../src/model/adapter.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import type { Intern } from "../intern.ts";
 import type { RawService } from "./client/reply.ts";
+import type { Look } from "./held-back.ts";
 import { type MappingOptions, toService } from "./mapping.ts";
 import { aliasesOf, meshName, type NacosName } from "./names.ts";
 
@@ -47,14 +48,14 @@ export function newEntry(name: NacosName, registry: string, namespace: string): 
 /**
  * Take what the server says of a service.
  *
- * @returns Whether it is another than before, and whether endpoints are lost by that.
+ * @returns Whether it is another than before, and how many of the endpoints that were told are lost by that.
  */
 export function take(
   entry: Entry,
   raw: RawService,
   nowMs: number,
   options: EntryOptions,
-): { readonly isChanged: boolean; readonly isLoss: boolean } {
+): { readonly isChanged: boolean; readonly loss: "none" | "some" | "all" } {
   const { registry, namespace, source, pool, isOnlyGroup } = options;
   const before = { service: entry.service, failure: entry.failure?.message };
   entry.atMs = raw.atMs;
@@ -67,7 +68,8 @@ export function take(
   const service = made === undefined ? ("outside" as const) : { ...made, aliases };
   if (!isDeepStrictEqual(service, entry.service)) entry.service = service;
   const isLoss = !raw.isProtected && typeof entry.service === "object" && lacks(entry.told, entry.service) > 0;
-  return { isChanged: before.service !== entry.service || before.failure !== entry.failure?.message, isLoss };
+  const loss = !isLoss ? "none" : isEmpty(entry.service) ? "all" : "some";
+  return { isChanged: before.service !== entry.service || before.failure !== entry.failure?.message, loss };
 }
 
 /** A read failed, or cannot be believed. @returns Whether that is new. */
@@ -82,7 +84,7 @@ const PROTECTED = "so few instances are healthy that Nacos says of all that they
 /** What a snapshot says of an entry; `undefined` where it is not for the mesh. */
 export function tell(
   entry: Entry,
-  at: { readonly isSettling: boolean; readonly isGathering: boolean },
+  at: Pick<Look, "isGathering" | "isReturning"> & { readonly isSettling: boolean },
 ): ServiceRead | undefined {
   const { key, service, told } = entry;
   const failed = (cause: ReadError): ServiceRead => ({ state: "failed", key, cause });
@@ -97,9 +99,17 @@ export function tell(
         `its server answers since a moment ago and lists ${lost} endpoints less, which may come back`,
       ),
     );
+  if (lost > 0 && isEmpty(service) && at.isReturning)
+    return failed(
+      new ReadError("answer", "it lost its last instance together with other services, which mostly come back at once"),
+    );
   if (told !== undefined && lost > 0 && at.isGathering) return { state: "ok", service: told };
   entry.told = service;
   return { state: "ok", service };
+}
+
+function isEmpty(service: Entry["service"]): boolean {
+  return typeof service === "object" && service.endpoints.length === 0;
 }
 
 /** How many endpoints fewer than before a service has. */

@@ -1,18 +1,29 @@
 import { pause } from "../../src/async/back-off.ts";
 import { createChanges } from "../../src/async/changes.ts";
+import { firstOf } from "../../src/async/loop.ts";
 
 /**
  * What snapshots hold back for a while: what a server that was away may lack, and losses that may be parts of a greater one. A client that
  * breaks empties hundreds of services within half a second, one push each, and what decides whether so much can be true has to see it
- * together.
+ * together. Mostly it comes back: what was emptied together is given the time for that, which costs callers nothing.
  */
 export interface HeldBack {
-  /** A service has lost endpoints just now. */
-  lost(): void;
-  /** What a snapshot that is made now has to hold back, and whether it tells losses that were. */
-  look(): { readonly isGathering: boolean; readonly wasLoss: boolean };
+  /** A service has lost endpoints just now, or all of them. */
+  lost(isEmptied: boolean): void;
+  /** What a snapshot that is made now has to hold back. */
+  look(): Look;
   /** Resolves when what the last snapshot held back, or the next one would, may be told; or rejects when the signal aborts. */
   ripe(signal: AbortSignal): Promise<void>;
+}
+
+/** What is held back. */
+export interface Look {
+  /** Losses of any kind. */
+  readonly isGathering: boolean;
+  /** Services that lost all endpoints together. */
+  readonly isReturning: boolean;
+  /** Whether something is told now that was held back before. */
+  readonly isOver: boolean;
 }
 
 /** After a loss that is alone so far. Pushes of one event come closer together. */
@@ -21,35 +32,62 @@ const ALONE_MS = 250;
 const SEVERAL_MS = 1000;
 /** Of losses that go on and on. */
 const MOST_MS = 3000;
+/** Clients try to connect every 5 s at most, and register anew every 3 s. */
+const RETURN_MS = 10_000;
+
+/** Losses that have not been told. */
+interface Untold {
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly count: number;
+  readonly emptied: number;
+}
 
 /** @param settlingMs for how long a server may lack what is registered */
 export function heldBack(nowMs: () => number, settlingMs: () => number): HeldBack {
   const losses = createChanges();
-  /** The losses that have not been told. */
-  let untold: { readonly firstMs: number; readonly lastMs: number; readonly count: number } | undefined;
+  let untold: Untold | undefined;
   let isSettling = false;
-  const gatheringMs = ({ firstMs, lastMs, count }: NonNullable<typeof untold>) =>
+  let isReturning = false;
+  let returnedAtMs = Number.NEGATIVE_INFINITY;
+  const gatheringMs = ({ firstMs, lastMs, count }: Untold) =>
     Math.min(firstMs + MOST_MS, lastMs + (count > 1 ? SEVERAL_MS : ALONE_MS)) - nowMs();
   return {
-    lost() {
-      const { firstMs = nowMs(), count = 0 } = untold ?? {};
-      untold = { firstMs, lastMs: nowMs(), count: count + 1 };
+    lost(isEmptied) {
+      const { firstMs = nowMs(), count = 0, emptied = 0 } = untold ?? {};
+      untold = { firstMs, lastMs: nowMs(), count: count + 1, emptied: emptied + (isEmptied ? 1 : 0) };
       losses.notify();
     },
     look() {
+      const before = { wasLoss: untold !== undefined, wasReturning: isReturning };
       isSettling = settlingMs() > 0;
-      if (untold === undefined) return { isGathering: false, wasLoss: false };
-      const isGathering = gatheringMs(untold) > 0;
-      if (!isGathering) untold = undefined;
-      return { isGathering, wasLoss: !isGathering };
+      const isGathering = untold !== undefined && gatheringMs(untold) > 0;
+      if (untold !== undefined && !isGathering) {
+        // Who is away already has the time that it was given.
+        if (untold.emptied > 1 && nowMs() >= returnedAtMs) returnedAtMs = untold.lastMs + RETURN_MS;
+        untold = undefined;
+      }
+      isReturning = nowMs() < returnedAtMs;
+      const isOver = (before.wasLoss && !isGathering) || (before.wasReturning && !isReturning);
+      return { isGathering, isReturning, isOver };
     },
     async ripe(signal) {
       for (;;) {
         const known = losses.version();
-        const waits = [...(untold === undefined ? [] : [gatheringMs(untold)]), ...(isSettling ? [settlingMs()] : [])];
+        const waits = [
+          ...(untold === undefined ? [] : [gatheringMs(untold)]),
+          ...(isReturning ? [returnedAtMs - nowMs()] : []),
+          ...(isSettling ? [settlingMs()] : []),
+        ];
         if (waits.some((ms) => ms <= 0)) return;
-        if (waits.length === 0) await losses.wait(known, signal);
-        else await pause(Math.min(...waits), signal);
+        // A loss that comes meanwhile may be to be told before.
+        await (waits.length === 0
+          ? losses.wait(known, signal)
+          : firstOf(
+              signal,
+              (inner) => losses.wait(known, inner),
+              (inner) => pause(Math.min(...waits), inner),
+            ));
         signal.throwIfAborted();
       }
     },

@@ -90,9 +90,9 @@ function tellAll(
   held: HeldBack,
   changes: Changes,
 ): Snapshot {
-  const { isGathering, wasLoss } = held.look();
-  if (wasLoss) changes.notify(); // what was held back is told, and that is another revision
-  const all = spaces.map((space) => space.tell(isGathering, failed.get(space.id)));
+  const look = held.look();
+  if (look.isOver) changes.notify(); // what was held back is told, and that is another revision
+  const all = spaces.map((space) => space.tell(look, failed.get(space.id)));
   return snapshotOf(registry, `${changes.version()}`, all);
 }
 

@@ -17,8 +17,8 @@ export interface NamespaceOptions {
   readonly metrics: NacosMetrics;
   /** Something is to be told. */
   readonly onChange: () => void;
-  /** A service has lost endpoints. */
-  readonly onLoss: () => void;
+  /** A service has lost endpoints, or all of them. */
+  readonly onLoss: (isEmptied: boolean) => void;
   readonly nowMs: () => number;
 }
 

@@ -5,6 +5,7 @@ import type { ServiceRead, SkippedService } from "../../src/model/adapter.ts";
 import { MOST_SKIPPED, namelessService, ownService, unwantedService } from "../shapes/skipped.ts";
 import type { Connection } from "./client/connection.ts";
 import { type Entry, newEntry, tell } from "./entry.ts";
+import type { Look } from "./held-back.ts";
 import { listNames } from "./list.ts";
 import { dubboName, isNacosName, meshName, type NacosName, nacosName } from "./names.ts";
 import { lose, type NamespaceOptions, type State } from "./namespace-state.ts";
@@ -20,7 +21,7 @@ export interface Namespace {
   /** Milliseconds for which the server may lack what is registered. */
   settlingMs(): number;
   /** @param failure why it could not be read */
-  tell(isGathering: boolean, failure: ReadError | undefined): Told;
+  tell(look: Look, failure: ReadError | undefined): Told;
   /** Resolves when its connection has ended, or there is none; or rejects when the signal aborts. */
   ended(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -57,8 +58,8 @@ export function namespace(id: string, options: NamespaceOptions): Namespace {
     poll: (signal, standing) => poll(state, standing, signal),
     recover: (signal) => recover(state, signal),
     settlingMs,
-    tell: (isGathering, failure) =>
-      failure === undefined ? told(state, { isSettling: settlingMs() > 0, isGathering }) : unread(state, failure),
+    tell: (look, failure) =>
+      failure === undefined ? told(state, { ...look, isSettling: settlingMs() > 0 }) : unread(state, failure),
     ended: (signal) => {
       const known = state.connection === undefined ? -1 : state.ends.version();
       return state.ends.wait(known, signal);
@@ -76,7 +77,7 @@ function unread({ id, entries, skipped }: State, cause: ReadError): Told {
   return { services, skipped, incomplete: `namespace ${id}: ${describeError(cause)}`, notes: [] };
 }
 
-function told(state: State, at: { readonly isSettling: boolean; readonly isGathering: boolean }): Told {
+function told(state: State, at: Parameters<typeof tell>[1]): Told {
   const { entries, listed } = state;
   const outside: SkippedService[] = [];
   const sorted = [...entries.values()].sort((a, b) => (a.key < b.key ? -1 : 1));

@@ -85,8 +85,9 @@ function takeAnswer(state: State, entry: Entry, answer: Fields, pushesBefore: nu
 
 function taken(state: State, entry: Entry, raw: ReturnType<typeof parseService>): void {
   const options = { ...state.entryOptions, namespace: state.id, source: state.session.server() };
-  const { isChanged, isLoss } = take(entry, raw, state.nowMs(), options);
-  if (isChanged) (isLoss ? state.onLoss : state.onChange)();
+  const { isChanged, loss } = take(entry, raw, state.nowMs(), options);
+  if (isChanged && loss !== "none") state.onLoss(loss === "all");
+  else if (isChanged) state.onChange();
 }
 
 /** Take what the server says by itself. What cannot be understood makes its service doubtful, until it is asked for with the next poll. */

@@ -17,6 +17,8 @@ export interface ReadFigures {
   readonly cpuMs: number;
   readonly requests: number;
   readonly services: number;
+  /** Of this process, afterwards. */
+  readonly rssMiB: number;
 }
 
 const config = await loadConfig(process.argv[2] ?? "", { env: process.env, adapters });
@@ -43,6 +45,7 @@ for (let at = 0; at <= POLLS; at++) {
     cpuMs: (user + system) / 1000,
     requests: (await requestCount()) - requests,
     services: services.length,
+    rssMiB: process.memoryUsage.rss() / 1024 / 1024,
   });
 }
 process.stdout.write(JSON.stringify(figures));

@@ -2,11 +2,12 @@ import { ReadError } from "../../src/errors.ts";
 import type { Connection } from "./client/connection.ts";
 import { parseNames } from "./client/reply.ts";
 import type { Session } from "./client/session.ts";
-import { DEFAULT_GROUP, type NacosName } from "./names.ts";
+import { DEFAULT_GROUP, meshName, type NacosName } from "./names.ts";
 import type { NacosOptions } from "./options.ts";
 
 /** What a namespace lists. */
 export interface Listed {
+  readonly groups: readonly string[];
   readonly names: readonly NacosName[];
   /** Why that may not be all. */
   readonly incomplete?: string | undefined;
@@ -54,12 +55,30 @@ export async function listNames(
   const unconfirmed = names.length === 0 ? await whyUnconfirmed(session, id, signal) : undefined;
   const incomplete = [...doubts, unconfirmed].filter((one) => one !== undefined).join("; ");
   return {
+    groups: found.groups,
     names,
     incomplete: incomplete === "" ? undefined : incomplete,
     notes: [found.note, unconfirmed === undefined ? undefined : `namespace ${id} lists nothing: ${unconfirmed}`].filter(
       (one) => one !== undefined,
     ),
   };
+}
+
+/**
+ * Whether the lists of the groups that were found name other services than they did.
+ *
+ * @throws {ReadError} When one of them cannot be read.
+ */
+export async function isOther(
+  options: Omit<ListOptions, "options">,
+  connection: Connection,
+  { groups, names }: Listed,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const lists = await Promise.all(groups.map((group) => listOf(options, connection, group, signal)));
+  const before = new Set(names.map(meshName));
+  const now = new Set(lists.flat().map(meshName));
+  return now.size !== before.size || [...now].some((name) => !before.has(name));
 }
 
 interface Found {

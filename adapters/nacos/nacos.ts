@@ -41,7 +41,7 @@ export function nacos(options: NacosOptions, context: AdapterContext, nowMs = ()
     registry,
     async read(signal, { trigger, standing = () => [] }) {
       signal.throwIfAborted();
-      if (trigger === "poll" || failed === undefined) {
+      if (trigger === "poll" || failed === undefined || spaces.some((space) => space.isStale())) {
         failed = undefined;
         failed = await poll(signal, standing());
       }
@@ -52,7 +52,7 @@ export function nacos(options: NacosOptions, context: AdapterContext, nowMs = ()
         signal,
         (inner) => changes.wait(Number(revision), inner),
         (inner) => held.ripe(inner),
-        ...spaces.map((space) => (inner: AbortSignal) => keepWatch(space, inner)),
+        ...spaces.map((space) => (inner: AbortSignal) => keepWatch(space, options.interval, inner)),
       ),
     async close() {
       for (const space of spaces) space.close();

@@ -32,6 +32,8 @@ export interface State extends NamespaceOptions {
   settlesAtMs: number;
   polledAtMs: number;
   listed: Listed | undefined;
+  /** The lists name other services by now. */
+  isStale: boolean;
   skipped: readonly SkippedService[];
   isClosed: boolean;
   /** Counts connections that ended. */

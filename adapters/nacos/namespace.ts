@@ -6,7 +6,7 @@ import { MOST_SKIPPED, namelessService, ownService, unwantedService } from "../s
 import type { Connection } from "./client/connection.ts";
 import { type Entry, newEntry, tell } from "./entry.ts";
 import type { Look } from "./held-back.ts";
-import { listNames } from "./list.ts";
+import { isOther, listNames } from "./list.ts";
 import { dubboName, isNacosName, meshName, type NacosName, nacosName } from "./names.ts";
 import { lose, type NamespaceOptions, type State } from "./namespace-state.ts";
 import { ask, pushed, subscribe } from "./questions.ts";
@@ -18,6 +18,10 @@ export interface Namespace {
   poll(signal: AbortSignal, standing: readonly string[]): Promise<void>;
   /** Connect anew where the connection has ended, and ask for everything again. @throws {ReadError} When that cannot be done. */
   recover(signal: AbortSignal): Promise<void>;
+  /** See whether the lists name other services by now. @throws {ReadError} When they cannot be read. */
+  look(signal: AbortSignal): Promise<void>;
+  /** Whether they do: then a poll is needed. */
+  isStale(): boolean;
   /** Milliseconds for which the server may lack what is registered. */
   settlingMs(): number;
   /** @param failure why it could not be read */
@@ -48,6 +52,7 @@ export function namespace(id: string, options: NamespaceOptions): Namespace {
     settlesAtMs: Number.NEGATIVE_INFINITY,
     polledAtMs: options.nowMs(),
     listed: undefined,
+    isStale: false,
     skipped: [],
     isClosed: false,
     ends: createChanges(),
@@ -57,6 +62,8 @@ export function namespace(id: string, options: NamespaceOptions): Namespace {
     id,
     poll: (signal, standing) => poll(state, standing, signal),
     recover: (signal) => recover(state, signal),
+    look: (signal) => look(state, signal),
+    isStale: () => state.isStale,
     settlingMs,
     tell: (look, failure) =>
       failure === undefined ? told(state, { ...look, isSettling: settlingMs() > 0 }) : unread(state, failure),
@@ -114,6 +121,7 @@ async function poll(state: State, standing: readonly string[], signal: AbortSign
       if (!names.has(name) && !state.entries.has(name) && state.isWanted(name))
         missing.push(newEntry(nacosName(name), state.registry, state.id));
     state.listed = listed;
+    state.isStale = false;
     const fresh = [...state.entries.values()].filter((entry) => !entry.isSubscribed && names.has(meshName(entry.name)));
     await ask(state, connection, new Set([...fresh, ...due(state, elapsedMs)]), signal);
     await verify(state, connection, missing, signal);
@@ -208,5 +216,13 @@ async function recover(state: State, signal: AbortSignal): Promise<void> {
   const connection = await connected(state, signal);
   if (connection === before) return;
   await ask(state, connection, new Set(state.entries.values()), signal);
+  state.onChange();
+}
+
+async function look(state: State, signal: AbortSignal): Promise<void> {
+  const { connection, listed } = state;
+  if (connection === undefined || listed === undefined || state.isStale) return;
+  if (!(await isOther(state, connection, listed, signal))) return;
+  state.isStale = true;
   state.onChange();
 }

@@ -56,6 +56,8 @@ export const nacosFields = z.strictObject({
   allUnhealthy: z.enum(["drop", "keep"]).default("drop"),
   protocolMeta: text.default("protocol"),
   versionMeta: text.default("version"),
+  /** Between two looks whether the lists name other services. */
+  interval: duration("500ms", "10m").default(5000),
   /** Within this time every service is asked for again, whatever was pushed. */
   verifyEvery: duration("1s", "24h").default(300_000),
   /** Of one request. */

@@ -504,6 +504,22 @@ test(
   },
 );
 
+test("a service that is listed first is seen between two polls, and nothing else is asked for then", async (t) => {
+  const stub = await stubFor(t);
+  stub.services.set("DEFAULT_GROUP@@orders", hosts("192.0.2.1"));
+  const registry = registryAt(t, stub, { verifyEvery: "24h" });
+  const before = await read(registry);
+  stub.services.set("DEFAULT_GROUP@@stock", hosts("192.0.2.2"));
+  await registry.waitForChange(before.revision, AbortSignal.timeout(60_000));
+  const after = await read(registry, "hint");
+  assert.deepEqual(addresses(after, "stock"), ["192.0.2.2"]);
+  assert.equal(services(after).orders, services(before).orders);
+  assert.ok(askedFor(stub, "ServiceQueryRequest") <= 1);
+  stub.services.delete("DEFAULT_GROUP@@stock");
+  await registry.waitForChange(after.revision, AbortSignal.timeout(60_000));
+  assert.deepEqual(addresses(await read(registry, "hint"), "stock"), undefined);
+});
+
 test("a loss that is alone is told after a quarter of a second", async (t) => {
   const stub = await stubFor(t);
   const now = clock();

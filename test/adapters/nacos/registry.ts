@@ -15,7 +15,7 @@ export function newRegistry(options: object, nowMs?: () => number, metrics = cre
     ...{ registry: "prod", dir: "/", metrics, secrets: createSecrets() },
     log: createLog({ level: "silent", pretty: false }),
   };
-  return nacos(nacosOptions.parse({ timeout: "5m", ...options }), context, nowMs) as Registry;
+  return nacos(nacosOptions.parse({ timeout: "5m", interval: "500ms", ...options }), context, nowMs) as Registry;
 }
 
 /** An adapter of these stubs, which are one cluster, that is closed with the test. */

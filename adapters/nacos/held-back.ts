@@ -26,14 +26,16 @@ export interface Look {
   readonly isOver: boolean;
 }
 
-/** After a loss that is alone so far. Pushes of one event come closer together. */
+/** After a loss that is alone so far and leaves endpoints: these must not be called for long. */
 const ALONE_MS = 250;
-/** After one of several: a busy server stops for some hundred milliseconds among the pushes of one event. */
+/** After any other, as a busy server stops for some hundred milliseconds among the pushes of one event. */
 const SEVERAL_MS = 1000;
 /** Of losses that go on and on. */
 const MOST_MS = 3000;
 /** Clients try to connect every 5 s at most, and register anew every 3 s. */
 const RETURN_MS = 10_000;
+/** Of clients that break again and again. */
+const MOST_RETURN_MS = 30_000;
 
 /** Losses that have not been told. */
 interface Untold {
@@ -49,9 +51,10 @@ export function heldBack(nowMs: () => number, settlingMs: () => number): HeldBac
   let untold: Untold | undefined;
   let isSettling = false;
   let isReturning = false;
+  let returnsSinceMs = Number.NEGATIVE_INFINITY;
   let returnedAtMs = Number.NEGATIVE_INFINITY;
-  const gatheringMs = ({ firstMs, lastMs, count }: Untold) =>
-    Math.min(firstMs + MOST_MS, lastMs + (count > 1 ? SEVERAL_MS : ALONE_MS)) - nowMs();
+  const gatheringMs = ({ firstMs, lastMs, count, emptied }: Untold) =>
+    Math.min(firstMs + MOST_MS, lastMs + (count > 1 || emptied > 0 ? SEVERAL_MS : ALONE_MS)) - nowMs();
   return {
     lost(isEmptied) {
       const { firstMs = nowMs(), count = 0, emptied = 0 } = untold ?? {};
@@ -63,8 +66,10 @@ export function heldBack(nowMs: () => number, settlingMs: () => number): HeldBac
       isSettling = settlingMs() > 0;
       const isGathering = untold !== undefined && gatheringMs(untold) > 0;
       if (untold !== undefined && !isGathering) {
-        // Who is away already has the time that it was given.
-        if (untold.emptied > 1 && nowMs() >= returnedAtMs) returnedAtMs = untold.lastMs + RETURN_MS;
+        if (untold.emptied > 1) {
+          if (untold.firstMs >= returnedAtMs) returnsSinceMs = untold.firstMs;
+          returnedAtMs = Math.min(untold.lastMs + RETURN_MS, returnsSinceMs + MOST_RETURN_MS);
+        }
         untold = undefined;
       }
       isReturning = nowMs() < returnedAtMs;

@@ -136,7 +136,7 @@ for (const version of nacosServers)
         const first = await keep(await connect());
         await untilAll(mesh, STORM);
         const before = await generations(mesh, STORM);
-        const read = `x2istio_registry_failures_total{registry="prod",kind="answer"}`;
+        const read = 'x2istio_registry_failures_total{registry="prod",kind="answer"}';
         const breaks = async (client: NacosClient) => {
           const failures = (await mesh.metric(read)) ?? 0;
           client.close();

@@ -79,14 +79,15 @@ function* fields(octets: Uint8Array): Generator<{ readonly field: number; readon
   while (at < octets.length) {
     const tag = number();
     const wire = tag % 8;
+    let length = 0;
     if (wire === VARINT) number();
-    else if (wire === FIXED64 || wire === FIXED32) at += wire === FIXED64 ? 8 : 4;
-    else if (wire === DELIMITED) {
-      const length = number();
-      const start = at;
-      at += length;
-      if (at <= octets.length) yield { field: Math.floor(tag / 8), value: octets.subarray(start, at) };
-    } else throw new ReadError("answer", "is no message of Nacos: it has a field of unknown form");
+    else if (wire === FIXED64) length = 8;
+    else if (wire === FIXED32) length = 4;
+    else if (wire === DELIMITED) length = number();
+    else throw new ReadError("answer", "is no message of Nacos: it has a field of unknown form");
+    const start = at;
+    at += length;
     if (at > octets.length) throw new ReadError("answer", "is no message of Nacos: it is cut");
+    if (wire === DELIMITED) yield { field: Math.floor(tag / 8), value: octets.subarray(start, at) };
   }
 }

@@ -341,7 +341,7 @@ test(
   async (t) => {
     const stub = await stubFor(t);
     stub.services.set("DEFAULT_GROUP@@orders", hosts("192.0.2.1"));
-    const registry = registryAt(t, stub, { timeout: "200ms" });
+    const registry = registryAt(t, stub, { timeout: "3s" });
     await read(registry);
     stub.special.ServiceListRequest = () => "silence";
     await assert.rejects(read(registry), (error: Error & { failure?: string }) => error.failure === "timeout");

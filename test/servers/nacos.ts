@@ -72,7 +72,12 @@ export async function startNacos(
     await mkdir(join(dir, "conf"), { recursive: true });
     await cp(join(built, "application.properties"), join(dir, "conf/application.properties"));
     const flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx256m"];
-    const home = [`-Dnacos.standalone=true`, `-Dnacos.home=${dir}`, `-Duser.home=${dir}`];
+    const home = [
+      `-Dnacos.standalone=true`,
+      `-Dnacos.home=${dir}`,
+      `-Duser.home=${dir}`,
+      `-Dderby.stream.error.file=${dir}/derby.log`,
+    ];
     const own = [
       `--spring.config.additional-location=file:${dir}/conf/`,
       `--${isNew ? "nacos.server.main.port" : "server.port"}=${port}`,

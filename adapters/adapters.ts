@@ -13,6 +13,9 @@ import { type PolarisOptions, polarisOptions } from "./polaris/options.ts";
 import { polaris } from "./polaris/polaris.ts";
 import { type StaticOptions, staticOptions } from "./static/options.ts";
 import { staticFiles } from "./static/static.ts";
+import { DEFAULT_WEIGHT as DUBBO_WEIGHT } from "./zookeeper/mapping/provider.ts";
+import { type ZooKeeperOptions, zooKeeperOptions } from "./zookeeper/options.ts";
+import { zookeeper } from "./zookeeper/zookeeper.ts";
 
 const consulAgent: AdapterKind<ConsulOptions> = { options: consulOptions, create: consul, traits: { caseless: true } };
 const eurekaServer: AdapterKind<EurekaOptions> = { options: eurekaOptions, create: eureka, traits: { caseless: true } };
@@ -29,6 +32,12 @@ const polarisServer: AdapterKind<PolarisOptions> = {
   traits: { defaultWeight: DEFAULT_WEIGHT },
 };
 
+const zooKeeperServer: AdapterKind<ZooKeeperOptions> = {
+  options: zooKeeperOptions,
+  create: zookeeper,
+  traits: { defaultWeight: DUBBO_WEIGHT },
+};
+
 /** Every kind of registry, by the `kind` of the configuration. The only registration. */
 export const adapters: Readonly<Record<string, AdapterKind>> = {
   consul: consulAgent,
@@ -37,4 +46,5 @@ export const adapters: Readonly<Record<string, AdapterKind>> = {
   nacos: nacosServer,
   polaris: polarisServer,
   static: files,
+  zookeeper: zooKeeperServer,
 };

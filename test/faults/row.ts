@@ -5,6 +5,7 @@ export type FaultTarget =
   | "Eureka"
   | "Nacos"
   | "Polaris"
+  | "ZooKeeper"
   | "API server"
   | "DNS upstream"
   | "own process";

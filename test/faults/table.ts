@@ -14,6 +14,7 @@ export const TARGETS: readonly FaultTarget[] = [
   "Eureka",
   "Nacos",
   "Polaris",
+  "ZooKeeper",
   "API server",
   "DNS upstream",
   "own process",

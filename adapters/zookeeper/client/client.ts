@@ -70,6 +70,7 @@ export function zooKeeperClient(
       const standing = open();
       if (standing !== undefined) return standing;
       if (current !== undefined) remember(state, current);
+      current = undefined;
       current = await anyServer(state, signal);
       return current;
     },

@@ -11,7 +11,7 @@ import { compileRules } from "../../adapters/shapes/rules.ts";
 import { toService } from "../../adapters/shapes/service.ts";
 import { parseFile } from "../../adapters/static/file.ts";
 import type { Service } from "../../src/model/service.ts";
-import { entryOf } from "./entry-words.ts";
+import { entryOf } from "./entry.ts";
 
 const at = { registry: "dc1", namespace: "default", name: "web", source: "here" };
 

@@ -7,7 +7,7 @@ import { aliasesOf, dubboName, isNacosName, meshName, nacosName } from "../../..
 import { nacosFields } from "../../../adapters/nacos/options.ts";
 import { compileRules } from "../../../adapters/shapes/rules.ts";
 import type { Service } from "../../../src/model/service.ts";
-import { entryOf } from "../entry-words.ts";
+import { entryOf } from "../entry.ts";
 
 const at = { registry: "dc1", namespace: "default", name: "web", source: "here" };
 const SPRING = { "preserved.register.source": "SPRING_CLOUD" };

@@ -19,6 +19,8 @@ export interface ZooKeeper {
   readonly port: number;
   /** A session that writes. It ends with the server's process, or before. */
   writer(sessionMs?: number): Promise<Writer>;
+  /** Its answer to a word of four letters. */
+  say(word: string): Promise<string>;
   pid(): number;
   /** End it as a crash does. */
   kill(): Promise<void>;
@@ -67,6 +69,7 @@ export async function startZooKeeper(lines: readonly string[] = [], heap = "128m
     address: `127.0.0.1:${port}`,
     port,
     writer: (sessionMs) => openWriter(port, sessionMs),
+    say: (word) => fourLetters(port, word),
     pid: () => child?.pid ?? 0,
     kill: async () => child?.stop(0),
     start,

@@ -94,6 +94,7 @@ function newState(options: ZooKeeperOptions, context: AdapterContext): State {
     registry,
     namespace,
     nodeOf,
+    isMadeOnce: nodeOf !== undefined && options.dubboRoot === undefined,
     isWanted: isByInterface ? (service) => isWanted(service) || isWanted(interfaceOf(service)) : isWanted,
     sourceOf: (service) => `${address.chroot}${root}${nodeOf === undefined ? "" : `/${nodeOf(service)}`}`,
   });

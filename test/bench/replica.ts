@@ -24,8 +24,12 @@ export interface Stall {
 
 const root = join(import.meta.dirname, "../..");
 /** As deploy/Dockerfile has them. */
-const FLAGS = ["--optimize-for-size"];
-const IMAGE = { NODE_OPTIONS: "--max-semi-space-size=4", MALLOC_ARENA_MAX: "2" };
+export const FLAGS: readonly string[] = ["--optimize-for-size"];
+/** The same of its environment. */
+export const IMAGE: Readonly<Record<string, string>> = {
+  NODE_OPTIONS: "--max-semi-space-size=4",
+  MALLOC_ARENA_MAX: "2",
+};
 
 /** Build what {@link startBenchReplica} runs. */
 export async function buildReplica(): Promise<void> {

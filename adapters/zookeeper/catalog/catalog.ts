@@ -33,7 +33,9 @@ export function catalog(options: CatalogOptions): Catalog {
       state.interfaces = interfaces;
     },
     read(standing) {
-      for (const service of parts.takeTouched()) make(state, service);
+      const touched = parts.takeTouched();
+      for (const service of touched) make(state, service);
+      if (options.isMadeOnce) for (const service of touched) parts.letGo(service);
       return listing(state, standing);
     },
   };

@@ -25,6 +25,8 @@ export interface Parts {
   /** Services that are to be made anew since this was asked last. */
   takeTouched(): readonly string[];
   touch(service: string): void;
+  /** Forget what nodes offered of a service, but that they did: it has been made of it. */
+  letGo(service: string): void;
 }
 
 const NONE: ReadonlySet<string> = new Set();
@@ -72,5 +74,11 @@ export function createParts(): Parts {
       return taken;
     },
     touch: (service) => void touched.add(service),
+    letGo(service) {
+      for (const node of nodes.get(service) ?? []) {
+        const part = all.get(node);
+        if (part?.state === "ok") all.set(node, { ...part, offers: new Map(part.offers).set(service, []) });
+      }
+    },
   };
 }

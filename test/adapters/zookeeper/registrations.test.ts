@@ -40,6 +40,7 @@ async function entries(given: object, name: string, nodes: Readonly<Record<strin
   const layout = isDubbo ? dubboLayout("/dubbo", options.by, mapping) : curatorLayout("/services", mapping);
   const known = catalog({
     ...{ ...mapping, registry: "zk", namespace: "default", sourceOf: () => "here", isWanted: () => true },
+    isMadeOnce: options.by === "interface",
     nodeOf: options.by === "application" ? undefined : isDubbo ? interfaceOf : (service) => service,
   });
   const part = await layout.read(treeOf(nodes), name, undefined, false);

@@ -1,4 +1,5 @@
 import { each } from "../../src/async/each.ts";
+import { yielding } from "../../src/async/yielding.ts";
 import { describeError, ReadError, readFailure } from "../../src/errors.ts";
 import type { Adapter, ReadOptions, ServiceRead, Snapshot } from "../../src/model/adapter.ts";
 import type { AdapterContext } from "../context.ts";
@@ -21,6 +22,8 @@ import type { Layout } from "./read/layout.ts";
 
 /** Nodes of services that are read at once: their answers come in order on one connection. */
 const AT_ONCE = 64;
+/** All below the root; each takes some hundred octets of memory. */
+const MOST_REGISTRATIONS = 1_000_000;
 /** A server that answers each request in time may still take for ever. */
 const MOST_READ_MS = 5 * 60_000;
 
@@ -56,6 +59,7 @@ export function zookeeper(options: ZooKeeperOptions, context: AdapterContext): A
       ended.addEventListener("abort", onAbort, { once: true });
       try {
         await readTree(state, await client.line(ended), trigger === "poll");
+        await yielding(known.settle(), ended);
       } catch (error) {
         changes.everything();
         signal.throwIfAborted();
@@ -128,13 +132,15 @@ async function readTree(state: State, line: Line, isPoll: boolean): Promise<void
   }
   const listed = new Set(state.nodes);
   known.retain(listed);
-  const isDue = (node: string) => isAll || changed.nodes.has(node) || known.part(node)?.state !== "ok";
+  const isDue = (node: string) => isAll || changed.nodes.has(node) || known.part(node) === undefined;
   await each(state.nodes.filter(isDue), AT_ONCE, async (node) => {
     const before = known.part(node);
     const part = await readNode(state, tree, line, node, isEach);
     if (part === undefined)
       listed.delete(node); // it has just gone
     else if (part !== before) known.put(node, part);
+    if (known.registrations() > MOST_REGISTRATIONS)
+      throw new ReadError("answer", `there are more than ${MOST_REGISTRATIONS} registrations`);
   });
   if (listed.size < state.nodes.length) known.retain(listed);
   if (isAll && options.dubboRoot !== undefined) await readInterfaces(state, tree, line, options.dubboRoot);

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Sliced } from "../../../src/async/slices.ts";
 import type { ServiceAlias, ServiceKey } from "../../../src/model/service.ts";
 import { toService } from "../mapping/service.ts";
 import { aliases, interfacesOffered } from "./aliases.ts";
@@ -10,12 +11,16 @@ import { type CatalogOptions, type CatalogState, placeOf } from "./state.ts";
 export interface Catalog {
   /** What was read of a node last. */
   part(node: string): Part | undefined;
+  /** Of all nodes together. */
+  registrations(): number;
   put(node: string, part: Part): void;
   /** These nodes are listed, and no others. */
   retain(nodes: ReadonlySet<string>): void;
   /** Interfaces by applications, where callers are told them apart. */
   setInterfaces(interfaces: ReadonlyMap<string, readonly string[]>): void;
-  /** @param standing keys of the registry that stand in the target */
+  /** Make the services anew whose nodes have changed: a first read makes thousands. */
+  settle(): Sliced<void>;
+  /** What it is since it was settled last. @param standing keys of the registry that stand in the target */
   read(standing: readonly ServiceKey[]): Listing;
 }
 
@@ -25,6 +30,7 @@ export function catalog(options: CatalogOptions): Catalog {
   const state: CatalogState = { options, parts, made: new Map(), emptied: new Map(), interfaces: new Map() };
   return {
     part: (node) => parts.all.get(node),
+    registrations: parts.registrations,
     put: parts.put,
     retain: parts.retain,
     setInterfaces(interfaces) {
@@ -32,12 +38,14 @@ export function catalog(options: CatalogOptions): Catalog {
         if (!isDeepStrictEqual(state.interfaces.get(service), interfaces.get(service))) parts.touch(service);
       state.interfaces = interfaces;
     },
-    read(standing) {
-      const touched = parts.takeTouched();
-      for (const service of touched) make(state, service);
-      if (options.isMadeOnce) for (const service of touched) parts.letGo(service);
-      return listing(state, standing);
+    *settle() {
+      for (let service = parts.takeTouched(); service !== undefined; service = parts.takeTouched()) {
+        make(state, service);
+        if (options.isMadeOnce) parts.letGo(service);
+        yield;
+      }
     },
+    read: (standing) => listing(state, standing),
   };
 }
 

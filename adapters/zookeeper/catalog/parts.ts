@@ -8,6 +8,8 @@ export type Part =
       readonly digest: string;
       /** By the services of the mesh that they are of. */
       readonly offers: ReadonlyMap<string, readonly Judged[]>;
+      /** How many these are. */
+      readonly registrations: number;
       readonly notes: readonly string[];
     }
   | { readonly state: "failed"; readonly cause: unknown };
@@ -19,11 +21,13 @@ export interface Parts {
   /** Services of which a node spoke when it could be read last. */
   servicesOf(node: string): readonly string[];
   nodesOf(service: string): ReadonlySet<string>;
+  /** Of all nodes together. */
+  registrations(): number;
   put(node: string, part: Part): void;
   /** These nodes are listed, and no others. */
   retain(nodes: ReadonlySet<string>): void;
-  /** Services that are to be made anew since this was asked last. */
-  takeTouched(): readonly string[];
+  /** A service that is to be made anew, which then is not any more. */
+  takeTouched(): string | undefined;
   touch(service: string): void;
   /** Forget what nodes offered of a service, but that they did: it has been made of it. */
   letGo(service: string): void;
@@ -37,6 +41,7 @@ export function createParts(): Parts {
   const services = new Map<string, readonly string[]>();
   const nodes = new Map<string, Set<string>>();
   const touched = new Set<string>();
+  let registrations = 0;
 
   function setServices(node: string, now: readonly string[]): void {
     for (const service of services.get(node) ?? []) {
@@ -56,22 +61,25 @@ export function createParts(): Parts {
     all,
     servicesOf: (node) => services.get(node) ?? [],
     nodesOf: (service) => nodes.get(service) ?? NONE,
+    registrations: () => registrations,
     put(node, part) {
+      registrations += sizeOf(part) - sizeOf(all.get(node));
       all.set(node, part);
       setServices(node, part.state === "ok" ? [...part.offers.keys()] : (services.get(node) ?? []));
     },
     retain(listed) {
       for (const node of all.keys()) {
         if (listed.has(node)) continue;
+        registrations -= sizeOf(all.get(node));
         all.delete(node);
         setServices(node, []);
         services.delete(node);
       }
     },
     takeTouched() {
-      const taken = [...touched];
-      touched.clear();
-      return taken;
+      const [first] = touched;
+      if (first !== undefined) touched.delete(first);
+      return first;
     },
     touch: (service) => void touched.add(service),
     letGo(service) {
@@ -81,4 +89,8 @@ export function createParts(): Parts {
       }
     },
   };
+}
+
+function sizeOf(part: Part | undefined): number {
+  return part?.state === "ok" ? part.registrations : 0;
 }

@@ -74,7 +74,7 @@ function partOf(
     own.push(judge(provider, options));
     offers.set(service, own);
   }
-  return { state: "ok", digest, offers, notes: [...notes] };
+  return { state: "ok", digest, offers, registrations: urls.length, notes: [...notes] };
 }
 
 function parsedUrls(names: readonly string[], notes: Set<string>): readonly DubboUrl[] | string {

@@ -8,6 +8,7 @@ import { interfaceOf } from "../../../adapters/zookeeper/mapping/url.ts";
 import { type ZooKeeperOptions, zooKeeperOptions } from "../../../adapters/zookeeper/options.ts";
 import { curatorLayout } from "../../../adapters/zookeeper/read/curator.ts";
 import { dubboLayout } from "../../../adapters/zookeeper/read/dubbo.ts";
+import { finish } from "../../../src/async/slices.ts";
 import type { Service } from "../../../src/model/service.ts";
 import { entryOf } from "../entry.ts";
 import { API, configuratorNode, dubboData, type Provider, providerNode, springData } from "./registration.ts";
@@ -45,6 +46,7 @@ async function entries(given: object, name: string, nodes: Readonly<Record<strin
   });
   const part = await layout.read(treeOf(nodes), name, undefined, false);
   if (part !== undefined) known.put(name, part);
+  finish(known.settle());
   const found = known
     .read([])
     .services.map((read): [string, string] =>

@@ -174,6 +174,30 @@ test("what changes in ZooKeeper changes the mesh, and what it loses does not", {
   await t.test(
     faultRow({
       target: "ZooKeeper",
+      fault: "x2istio itself stands still until its sessions are over",
+      expect: "it begins new ones, and what changed meanwhile is taken",
+    }),
+    async () => {
+      const sessions = async () => [...(await server.say("dump")).matchAll(/^\t0x[0-9a-f]+$/gm)].length;
+      const before = await sessions();
+      mesh.replica.signal("SIGSTOP");
+      await until("the server has ended them", async () => (await sessions()) <= before - 3);
+      await change(
+        HOST,
+        async () => {
+          await register({ address: "192.0.2.16" });
+          mesh.replica.signal("SIGCONT");
+        },
+        { endpoints: [place(1), place(16)] },
+      );
+      assert.ok(Number(await metric('x2istio_zookeeper_connections_total{registry="dubbo",result="expired"}')) > 0);
+      await change(HOST, () => deregister({ address: "192.0.2.16" }), { endpoints: [place(1)] });
+    },
+  );
+
+  await t.test(
+    faultRow({
+      target: "ZooKeeper",
       fault: "the server is killed, and started again with its data",
       expect: "nothing is written meanwhile, and the first change after it is taken",
     }),

@@ -41,6 +41,8 @@ interface State {
   /** The last change that was heard of: a server that is behind it does not take the connection. */
   lastZxid: bigint;
   heardMs: number;
+  /** A session was lost since one stood. */
+  isOver: boolean;
   isClosed: boolean;
 }
 
@@ -59,6 +61,7 @@ export function zooKeeperClient(
     session: undefined,
     lastZxid: 0n,
     heardMs: 0,
+    isOver: false,
     isClosed: false,
   };
   let current: Line | undefined;
@@ -119,6 +122,7 @@ async function anyServer(state: State, signal: AbortSignal): Promise<Line> {
 type Server = Options["address"]["servers"][number];
 
 function forget(state: State): void {
+  state.isOver = true;
   state.session = undefined;
   state.lastZxid = 0n;
 }
@@ -131,7 +135,10 @@ async function oneServer(
   const access = await state.credentialsNow();
   const isResumed = state.session !== undefined;
   try {
-    return { line: await began(state, server, access, signal), result: isResumed ? "resumed" : "new" };
+    const line = await began(state, server, access, signal);
+    const result = isResumed ? "resumed" : state.isOver ? "expired" : "new";
+    state.isOver = false;
+    return { line, result };
   } catch (error) {
     if (!(error instanceof ExpiredError) || !isResumed) throw error;
     state.session = undefined;

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { MOST_FRAME_BYTES } from "../../../adapters/zookeeper/client/frames.ts";
 import { int, sized } from "../../../adapters/zookeeper/client/jute.ts";
 import { OPERATIONS } from "../../../adapters/zookeeper/client/line.ts";
-import { describeError } from "../../../src/errors.ts";
+import { describeError, readFailure } from "../../../src/errors.ts";
 import { createMetrics, type Metrics } from "../../../src/metrics.ts";
 import type { Snapshot } from "../../../src/model/adapter.ts";
 import { faultRow } from "../../faults/row.ts";
@@ -172,6 +172,8 @@ test(
     register(fake, { interface: STOCK, address: "192.0.2.2" });
     const snapshot = await read(registry);
     assert.match(failures(snapshot)[`zk/default/${API}`] ?? "", /NoAuth/);
+    const [failed] = snapshot.services.filter(({ state }) => state === "failed");
+    assert.equal(failed?.state === "failed" && readFailure(failed.cause), "denied");
     assert.deepEqual(addresses(snapshot, STOCK)?.toSorted(), ["192.0.2.1", "192.0.2.2"]);
 
     const standing = () => [`zk/default/shop/${API}:1.0.0`, `zk/default/${STOCK}`];

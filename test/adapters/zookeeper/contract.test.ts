@@ -64,4 +64,3 @@ async function start(form: Form, isOld: boolean): Promise<AdapterWorld> {
 adapterContract("zookeeper, Dubbo by interface", { start: () => start(DUBBO, false) });
 adapterContract("zookeeper, Dubbo before 3.6", { start: () => start(DUBBO, true) });
 adapterContract("zookeeper, Curator", { start: () => start(CURATOR, false) });
-adapterContract("zookeeper, Curator before 3.6", { start: () => start(CURATOR, true) });

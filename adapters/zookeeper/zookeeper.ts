@@ -12,7 +12,7 @@ import type { Part } from "./catalog/parts.ts";
 import { type ZooKeeperClient, zooKeeperClient } from "./client/client.ts";
 import type { Line } from "./client/line.ts";
 import { type Tree, treeOn } from "./client/tree.ts";
-import { interfaceOf } from "./mapping/url.ts";
+import { interfaceOf, interfaceOfNode, nodeOfKey } from "./mapping/url.ts";
 import { type ZooKeeperMetrics, zooKeeperMetrics } from "./metrics.ts";
 import type { ZooKeeperOptions } from "./options.ts";
 import { type Changes, createTreeChanges } from "./read/changes.ts";
@@ -92,12 +92,13 @@ function newState(options: ZooKeeperOptions, context: AdapterContext): State {
   const isByInterface = kind === "dubbo" && by === "interface";
   const changes = createTreeChanges(layout, address.chroot);
   const isWanted = nameFilter(options.services);
-  const nodeOf = isByInterface ? interfaceOf : kind === "curator" ? (service: string) => service : undefined;
+  const nodeOf = isByInterface ? nodeOfKey : kind === "curator" ? (service: string) => service : undefined;
   const known = catalog({
     ...mapping,
     registry,
     namespace,
     nodeOf,
+    nameOf: kind === "dubbo" ? interfaceOfNode : (node) => node,
     isMadeOnce: nodeOf !== undefined && options.dubboRoot === undefined,
     isWanted: isByInterface ? (service) => isWanted(service) || isWanted(interfaceOf(service)) : isWanted,
     sourceOf: (service) => `${address.chroot}${root}${nodeOf === undefined ? "" : `/${nodeOf(service)}`}`,

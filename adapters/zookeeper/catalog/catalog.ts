@@ -72,9 +72,9 @@ function make(state: CatalogState, service: string): void {
 
 /** The names by which callers know a service besides its own: the interface that it alone is of, or an application's interfaces. */
 function aliasesOf({ options, parts, interfaces }: CatalogState, service: string): readonly ServiceAlias[] {
-  const { namespace, nodeOf } = options;
-  if (nodeOf === undefined) return aliases(namespace, service, interfacesOffered(service, parts));
+  const { namespace, nodeOf, nameOf } = options;
+  if (nodeOf === undefined) return aliases(namespace, service, interfacesOffered(service, parts).map(nameOf));
   const node = nodeOf(service);
-  const own = parts.servicesOf(node).length === 1 ? [node] : [];
+  const own = parts.servicesOf(node).length === 1 ? [nameOf(node)] : [];
   return aliases(namespace, service, [...own, ...(interfaces.get(service) ?? [])]);
 }

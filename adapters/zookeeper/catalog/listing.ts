@@ -61,7 +61,7 @@ function addMade({ options, made }: CatalogState, { reads, told }: Gathered): vo
 /** What stands is asked for by name: a node that is listed without anybody below it is a service without endpoints. */
 function addStanding(state: CatalogState, standing: readonly ServiceKey[], gathered: Gathered): void {
   const { options, parts, made, emptied } = state;
-  const { namespace, nodeOf, isWanted } = options;
+  const { namespace, nodeOf, nameOf, isWanted } = options;
   const names = standing.flatMap((key) => {
     const parsed = parseServiceKey(key);
     return parsed?.namespace === namespace && !made.has(parsed.name) && isWanted(parsed.name) ? [parsed.name] : [];
@@ -76,8 +76,8 @@ function addStanding(state: CatalogState, standing: readonly ServiceKey[], gathe
         gathered.reads.set(name, { state: "ok", service: emptyService(state, name, own) });
         kept.add(name);
       }
-      if (own.length === 0 && isServiceName(node))
-        gathered.told.push({ name: `${namespace}/${node}`, kind: "infrastructure", why: NOBODY });
+      if (own.length === 0 && isServiceName(nameOf(node)))
+        gathered.told.push({ name: `${namespace}/${nameOf(node)}`, kind: "infrastructure", why: NOBODY });
     }
   }
   for (const name of emptied.keys()) if (!kept.has(name)) emptied.delete(name);
@@ -91,17 +91,19 @@ function addFailed(
   standing: readonly string[],
   { reads, unreadable }: Gathered,
 ): void {
-  const { nodeOf, isWanted } = options;
-  for (const name of standing) reads.set(name, failedRead(options, name, cause));
+  const { nodeOf, nameOf, isWanted } = options;
+  for (const one of standing) reads.set(one, failedRead(options, one, cause));
   if (standing.length + parts.servicesOf(node).length > 0) return;
-  if (nodeOf === undefined || !isServiceName(node)) unreadable.push(node);
-  else if (isWanted(node)) reads.set(node, failedRead(options, node, cause));
+  const name = nameOf(node);
+  if (nodeOf === undefined || !isServiceName(name)) unreadable.push(name);
+  else if (isWanted(name)) reads.set(name, failedRead(options, name, cause));
 }
 
 /** A service without anybody. The names by which it was called stay. */
 function emptyService(state: CatalogState, name: string, ofNode: readonly string[]): Service {
   const { options, emptied, interfaces } = state;
-  const alone = options.nodeOf !== undefined && ofNode.length === 1 ? [options.nodeOf(name)] : [];
+  const { nodeOf, nameOf } = options;
+  const alone = nodeOf !== undefined && ofNode.length === 1 ? [nameOf(nodeOf(name))] : [];
   const names = aliases(options.namespace, name, [...alone, ...(interfaces.get(name) ?? [])]);
   const now: Service = {
     ...placeOf(options, name),

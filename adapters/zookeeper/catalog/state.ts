@@ -10,6 +10,8 @@ export interface CatalogOptions extends MappingOptions {
   readonly sourceOf: (service: string) => string;
   /** The node that a service of this name is of; `undefined` where it may be of any. */
   readonly nodeOf: ((service: string) => string) | undefined;
+  /** What callers call a node: the interface, or the application. */
+  readonly nameOf: (node: string) => string;
   /** Nothing but its own node changes a service: what it was made of takes most of the memory, and need not be kept. */
   readonly isMadeOnce: boolean;
   /** Whether services are of interest, by their names. */

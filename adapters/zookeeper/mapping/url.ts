@@ -61,6 +61,16 @@ export function dubboKey(interfaceName: string, url: Pick<DubboUrl, "params">): 
   return `${group === undefined ? "" : `${group}/`}${interfaceName}${version === undefined || version === "0.0.0" ? "" : `:${version}`}`;
 }
 
+/** The interface whose node this is: Dubbo encodes it, as `Outer$Inner` has a sign that it would not take as it is. */
+export function interfaceOfNode(node: string): string {
+  return decoded(node) ?? node;
+}
+
+/** The node of the interface of a {@link dubboKey}. */
+export function nodeOfKey(key: string): string {
+  return encodeURIComponent(interfaceOf(key));
+}
+
 /** The interface of a {@link dubboKey}. */
 export function interfaceOf(key: string): string {
   return key.replace(/^.*\//s, "").replace(/:.*$/s, "");

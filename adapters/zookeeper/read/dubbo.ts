@@ -5,7 +5,7 @@ import type { Node, Tree } from "../client/tree.ts";
 import { type Judged, judge, type MappingOptions } from "../mapping/candidate.ts";
 import { configuratorsOf } from "../mapping/configurators.ts";
 import { providerOf } from "../mapping/provider.ts";
-import { type DubboUrl, dubboKey, param, parseDubboUrl } from "../mapping/url.ts";
+import { type DubboUrl, dubboKey, interfaceOfNode, param, parseDubboUrl } from "../mapping/url.ts";
 import type { Layout } from "./layout.ts";
 
 /** What Dubbo keeps beside interfaces. */
@@ -23,7 +23,7 @@ export function dubboLayout(root: string, by: "interface" | "application", optio
       const [providers, configurators] = await both(tree, path, isWatched);
       const digest = `${digestOf(providers)} ${digestOf(configurators)}`;
       if (before?.state === "ok" && before.digest === digest) return before;
-      return partOf(node, namesOf(providers), namesOf(configurators), by, options, digest);
+      return partOf(interfaceOfNode(node), namesOf(providers), namesOf(configurators), by, options, digest);
     },
   };
 }
@@ -47,7 +47,7 @@ function namesOf(node: Node<readonly string[]> | undefined): readonly string[] {
 
 /** What the nodes below an interface offer. One that cannot be understood makes the whole failed: nobody can say of whom it is. */
 function partOf(
-  node: string,
+  name: string,
   providers: readonly string[],
   configurators: readonly string[],
   by: "interface" | "application",
@@ -63,9 +63,9 @@ function partOf(
   const configured = configuratorsOf(rules, notes);
   const offers = new Map<string, Judged[]>();
   for (const url of urls) {
-    const provider = providerOf(url, node, configured);
+    const provider = providerOf(url, name, configured);
     if (provider === undefined) continue;
-    const service = by === "interface" ? dubboKey(node, url) : param(url, "application");
+    const service = by === "interface" ? dubboKey(name, url) : param(url, "application");
     if (service === undefined) {
       notes.add("providers that state no application are left out");
       continue;

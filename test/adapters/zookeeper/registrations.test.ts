@@ -4,7 +4,7 @@ import { intern } from "../../../adapters/intern.ts";
 import { compileRules } from "../../../adapters/shapes/rules.ts";
 import { catalog } from "../../../adapters/zookeeper/catalog/catalog.ts";
 import type { Node, Tree } from "../../../adapters/zookeeper/client/tree.ts";
-import { interfaceOf } from "../../../adapters/zookeeper/mapping/url.ts";
+import { interfaceOfNode, nodeOfKey } from "../../../adapters/zookeeper/mapping/url.ts";
 import { type ZooKeeperOptions, zooKeeperOptions } from "../../../adapters/zookeeper/options.ts";
 import { curatorLayout } from "../../../adapters/zookeeper/read/curator.ts";
 import { dubboLayout } from "../../../adapters/zookeeper/read/dubbo.ts";
@@ -42,7 +42,8 @@ async function entries(given: object, name: string, nodes: Readonly<Record<strin
   const known = catalog({
     ...{ ...mapping, registry: "zk", namespace: "default", sourceOf: () => "here", isWanted: () => true },
     isMadeOnce: options.by === "interface",
-    nodeOf: options.by === "application" ? undefined : isDubbo ? interfaceOf : (service) => service,
+    nameOf: isDubbo ? interfaceOfNode : (node) => node,
+    nodeOf: options.by === "application" ? undefined : isDubbo ? nodeOfKey : (service) => service,
   });
   const part = await layout.read(treeOf(nodes), name, undefined, false);
   if (part !== undefined) known.put(name, part);

@@ -512,3 +512,17 @@ test("a server before 3.6 tells of every change too: of a new interface, its fir
     before = await readUntil(apps, before, (snapshot) => addresses(snapshot, "orders")?.[0] === address);
   }
 });
+
+test("an interface within a class has a node that is encoded, and the name that callers have", async (t) => {
+  const fake = await fakeFor(t);
+  const name = "com.acme.Orders$Api";
+  const path = providerPath({ interface: name }).replaceAll("$", "%24");
+  fake.put(path);
+  const registry = registryAt(t, fake.address);
+  const before = await read(registry);
+  assert.deepEqual(Object.keys(services(before)), [name]);
+  fake.remove(path);
+  const standing = () => [`zk/default/${name}`, `zk/default/shop/${name}:1.0`];
+  const after = await registry.read(AbortSignal.timeout(10_000), { trigger: "poll", standing });
+  assert.deepEqual(Object.keys(services(after)), [name, `shop/${name}:1.0`]);
+});

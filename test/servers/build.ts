@@ -14,7 +14,7 @@ export const noServers =
   "its servers are not built yet and this machine cannot build them (needs Go >= 1.26, pip on Linux for Envoy, Java >= 17 and Maven for Eureka, Nacos and ZooKeeper)";
 
 /** Servers of Java, whose result is a folder of jars and classes. */
-const JAVA: readonly string[] = ["eureka", "nacos", "nacos-2", "zookeeper"];
+const JAVA: readonly string[] = ["eureka", "nacos", "nacos-2", "zookeeper", "dubbo"];
 
 /** Modules of definitions: what they give is a file to install, not a program. */
 const FILES: Readonly<Record<string, string>> = { crds: "istio-crds.yaml", "gateway-crds": "gateway-crds.yaml" };

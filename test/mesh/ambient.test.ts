@@ -5,39 +5,11 @@ import { hostOf } from "../e2e/fixture.ts";
 import { readExample, serviceNamed } from "./example.ts";
 import { startMesh } from "./mesh.ts";
 import { ownNetwork } from "./network.ts";
-import { startWaypoint, startZtunnel } from "./ztunnel.ts";
+import { runningWaypoint, startWaypoint, startZtunnel } from "./ztunnel.ts";
 
 const skip = await ownNetwork();
 
 const WAYPOINT = "10.9.1.1";
-/** What stands beside a waypoint's Gateway once its pod runs: without it istiod takes no waypoint for one. */
-const runningWaypoint = [
-  {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: { name: "waypoint", namespace: "mesh-services" },
-    spec: { ports: [{ name: "mesh", port: 15_008 }] },
-  },
-  {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: { name: "waypoint-1", namespace: "mesh-services", labels: { "kubernetes.io/service-name": "waypoint" } },
-    addressType: "IPv4",
-    ports: [{ name: "mesh", port: 15_008 }],
-    endpoints: [{ addresses: [WAYPOINT], conditions: { ready: true } }],
-  },
-  {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: {
-      name: "waypoint-1",
-      namespace: "mesh-services",
-      labels: { "gateway.networking.k8s.io/gateway-name": "waypoint" },
-    },
-    spec: { containers: [{ name: "istio-proxy", image: "proxy" }], nodeName: "node" },
-  },
-];
-
 /** A Service that says it replaces `orders`. */
 const replacement = [
   {
@@ -70,7 +42,7 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
   const [orders, shards] = [serviceNamed(example, "orders"), serviceNamed(example, "shards")];
   const mesh = await startMesh(t, {
     ...example,
-    manifests: [...example.manifests, ...runningWaypoint],
+    manifests: [...example.manifests, ...runningWaypoint(WAYPOINT).objects],
     istiod: { env: { PILOT_ENABLE_AMBIENT: "true" } },
   });
   const ztunnel = startZtunnel();
@@ -99,8 +71,8 @@ test("an ambient mesh knows VIPs, ports, endpoints and waypoints", { skip }, asy
 
   await t.test("a waypoint leads calls to what ztunnel leads through it, whatever their Host", async () => {
     const [http, tcp] = [`inbound-vip|8080|http|${hostOf(orders)}`, `inbound-vip|7000|tcp|${hostOf(shards)}`];
-    const status = { phase: "Running", podIP: WAYPOINT, podIPs: [{ ip: WAYPOINT }] };
-    await mesh.kube.request("PATCH", "/api/v1/namespaces/mesh-services/pods/waypoint-1/status", { status });
+    const { pod, status } = runningWaypoint(WAYPOINT);
+    await mesh.kube.request("PATCH", `${pod}/status`, { status });
     await mesh.istiod.settled();
     const waypoint = startWaypoint("mesh-services", "waypoint", WAYPOINT, [http, tcp]);
     t.after(() => waypoint.stop());

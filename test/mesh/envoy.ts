@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent, request } from "undici";
-import { startChild } from "../servers/child.ts";
+import { type Child, startChild } from "../servers/child.ts";
 import { until } from "../servers/kube-admin.ts";
 import { type StartContext, XDS } from "./istiod.ts";
 import { inPod, NODE, type PodNetwork, resolvConfOf, SIDECAR_MARK } from "./network.ts";
@@ -36,10 +36,13 @@ export interface ConfigDump {
   readonly configs: readonly any[];
 }
 
+/** What a proxy is to istiod. */
+export type ProxyKind = "sidecar" | "router" | "waypoint";
+
 /** Identity that istiod knows a client of its by. */
 export function nodeOf(
   { name, namespace, labels, locality, addresses, metadata }: Workload,
-  kind: "sidecar" | "router",
+  kind: ProxyKind,
   mode: Readonly<Record<string, string>>,
 ) {
   return {
@@ -59,34 +62,24 @@ export function nodeOf(
 }
 
 /**
- * Start a proxy in a pod: a sidecar that takes what leaves the pod, or a gateway. Resolves once it has its configuration, from
- * the pod's agent if there is one.
+ * Start a proxy in a pod: a sidecar that takes what leaves the pod, a gateway or a waypoint. Resolves once it has its
+ * configuration, from the pod's agent if there is one.
  */
 export async function startEnvoy(
-  { binary, dir, onChild }: Omit<StartContext, "kube">,
+  context: EnvoyContext,
   network: PodNetwork,
   workload: Workload,
-  kind: "sidecar" | "router",
+  kind: ProxyKind,
   agent?: { readonly xds: string; readonly resolvConf: string },
 ): Promise<Envoy> {
-  const name = `${workload.name}.${workload.namespace}`;
-  const socket = join(dir, `${name}.admin`);
-  const bootstrap = join(dir, `${name}.json`);
-  const mode = kind === "sidecar" ? { INTERCEPTION_MODE: "REDIRECT" } : {};
-  await writeFile(bootstrap, JSON.stringify(bootstrapOf(nodeOf(workload, kind, mode), socket, agent?.xds)));
-  const [command = "", ...words] = inPod(network, agent?.resolvConf ?? resolvConfOf(dir, name));
-  const flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "--drain-time-s", "1"];
-  const child = await startChild(command, [...words, binary, "-c", bootstrap, ...flags], join(dir, `${name}.out`));
-  onChild(child, `Envoy of ${name}`);
-  const admin = adminOf(socket);
-  await until(
-    `Envoy of ${name} has its configuration`,
-    async () => !child.isRunning() || (await admin("/ready")).startsWith("LIVE"),
-    60_000,
-  ).catch((cause) => {
-    throw new Error(`Cannot start Envoy:\n${child.logTail()}`, { cause });
+  const bootstrap = {
+    ...bootstrapOf(nodeOf(workload, kind, MODES[kind]), agent?.xds),
+    ...(kind === "waypoint" && { bootstrap_extensions: [internalListeners] }),
+  };
+  const { child, admin } = await runEnvoy(context, network, workload, bootstrap, {
+    resolvConf: agent?.resolvConf,
+    ...(kind === "waypoint" && { drain: AGENTS_DRAIN }),
   });
-  if (!child.isRunning()) throw new Error(`Cannot start Envoy as it ended:\n${child.logTail()}`);
   const configDump = async () => JSON.parse(await admin("/config_dump?include_eds")) as ConfigDump;
   return {
     configDump,
@@ -105,17 +98,72 @@ export async function startEnvoy(
   };
 }
 
+/** What an Envoy is started with. */
+export type EnvoyContext = Omit<StartContext, "kube">;
+
+/** Start an Envoy in a pod that has its program. Resolves once it serves what its bootstrap says. */
+export async function runEnvoy(
+  { binary, dir, onChild }: EnvoyContext,
+  network: PodNetwork,
+  workload: Workload,
+  bootstrap: object,
+  {
+    resolvConf,
+    drain = ["--drain-time-s", "1"],
+  }: { readonly resolvConf?: string | undefined; readonly drain?: readonly string[] } = {},
+): Promise<{ readonly child: Child; admin(path: string): Promise<string> }> {
+  const name = `${workload.name}.${workload.namespace}`;
+  const socket = join(dir, `${name}.admin`);
+  const file = join(dir, `${name}.json`);
+  await writeFile(file, JSON.stringify({ ...bootstrap, admin: { address: { pipe: { path: socket } } } }));
+  const [command = "", ...words] = inPod(network, resolvConf ?? resolvConfOf(dir, name));
+  const flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", ...drain];
+  const child = await startChild(command, [...words, binary, "-c", file, ...flags], join(dir, `${name}.out`));
+  onChild(child, `Envoy of ${name}`);
+  const admin = adminOf(socket);
+  await until(
+    `Envoy of ${name} has its configuration`,
+    async () => !child.isRunning() || (await admin("/ready")).startsWith("LIVE"),
+    60_000,
+  ).catch((cause) => {
+    throw new Error(`Cannot start Envoy:\n${child.logTail()}`, { cause });
+  });
+  if (!child.isRunning()) throw new Error(`Cannot start Envoy as it ended:\n${child.logTail()}`);
+  return { child, admin };
+}
+
+/** Further metadata by kind. To a waypoint of that version istiod sends no type of filter state that only Istio's own build has. */
+const MODES: Readonly<Record<ProxyKind, Readonly<Record<string, string>>>> = {
+  sidecar: { INTERCEPTION_MODE: "REDIRECT" },
+  router: {},
+  waypoint: { ISTIO_VERSION: "1.29.1" },
+};
+
+/**
+ * As pilot-agent starts it: a listener that changes has its connections told at once to end, and closed after so long. Routes
+ * of a waypoint are in its listener, so that each change of them is one of it.
+ */
+const AGENTS_DRAIN = ["--drain-time-s", "45", "--drain-strategy", "immediate"] as const;
+
+/** What the listeners of a waypoint are joined by. */
+const internalListeners = {
+  name: "envoy.bootstrap.internal_listener",
+  typed_config: {
+    "@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener",
+    buffer_size_kb: 64,
+  },
+};
+
 function adminOf(socketPath: string): (path: string) => Promise<string> {
   const dispatcher = new Agent({ connect: { socketPath } });
   return async (path) => (await request(`http://envoy${path}`, { dispatcher })).body.text();
 }
 
-function bootstrapOf(node: object, adminSocket: string, agentSocket: string | undefined): object {
+function bootstrapOf(node: object, agentSocket: string | undefined): object {
   const ads = { ads: {}, resource_api_version: "V3", initial_fetch_timeout: "0s" };
   const xds = "xds-grpc";
   return {
     node,
-    admin: { address: { pipe: { path: adminSocket } } },
     dynamic_resources: {
       lds_config: ads,
       cds_config: ads,
@@ -126,17 +174,17 @@ function bootstrapOf(node: object, adminSocket: string, agentSocket: string | un
         grpc_services: [{ envoy_grpc: { cluster_name: xds } }],
       },
     },
-    // Istio tells a sidecar's own traffic by its user instead; a user namespace may have one user only.
-    cluster_manager: {
-      upstream_bind_config: {
-        socket_options: [
-          { description: "mark", level: 1, name: 36, int_value: SIDECAR_MARK, state: "STATE_PREBIND" }, // SOL_SOCKET, SO_MARK
-        ],
-      },
-    },
+    cluster_manager: { upstream_bind_config: marked },
     static_resources: { clusters: [grpcCluster(xds, agentSocket ?? XDS), grpcCluster("sds-grpc", SDS)] },
   };
 }
+
+/** How what a proxy sends is told from what it is to take. Istio does so by its user; a user namespace may have one user only. */
+export const marked = {
+  socket_options: [
+    { description: "mark", level: 1, name: 36, int_value: SIDECAR_MARK, state: "STATE_PREBIND" }, // SOL_SOCKET, SO_MARK
+  ],
+};
 
 /** The agent that gives a sidecar its certificates, if a test has one. */
 export const SDS = { address: NODE, port: 15_012 } as const;

@@ -7,7 +7,7 @@ import { tempDir } from "../e2e/fixture.ts";
 import { type Consul, startConsul } from "../servers/consul.ts";
 import type { LoadTally } from "./calls.ts";
 import type { Manifest } from "./manifests.ts";
-import { type Mesh, startMesh } from "./mesh.ts";
+import { type Mesh, type MeshOptions, startMesh } from "./mesh.ts";
 import type { App } from "./pod.ts";
 
 /** The service that is moved, and the name that its callers have always called it by. */
@@ -33,15 +33,24 @@ export interface Move {
   x2istio(...args: readonly string[]): Promise<string>;
 }
 
+/** What a mesh of a move has besides. */
+export interface MoveOptions extends Pick<MeshOptions, "istiod" | "manifests"> {
+  /** Further options of its registry; by default `xds: true`. */
+  readonly registry?: Readonly<Record<string, unknown>>;
+}
+
 /** Start all that a service is moved in. */
-export async function startMove(t: TestContext): Promise<Move> {
+export async function startMove(
+  t: TestContext,
+  { registry: options = { xds: true }, manifests = [], istiod = {} }: MoveOptions = {},
+): Promise<Move> {
   const consul = await startConsul();
   t.after(() => consul.stop());
   const tokenFile = join(await tempDir(t), "token");
   await writeFile(tokenFile, TOKEN);
   const meta = { protocol: "http", port_tcp: String(PORTS.tcp), port_grpc: String(PORTS.grpc) };
   await consul.register({ service: "orders", id: "orders", address: OUTSIDE, port: PORTS.http, meta });
-  const registry = { kind: "consul", name: "dc1", address: consul.address, demand: "reported", xds: true };
+  const registry = { kind: "consul", name: "dc1", address: consul.address, demand: "reported", ...options };
   const mesh = await startMesh(t, {
     sections: {
       registries: [{ ...registry, legacyNames: ["{service}.corp.example.com"] }],
@@ -49,7 +58,8 @@ export async function startMove(t: TestContext): Promise<Move> {
       migration: { allow: [{ registry: "dc1", by: ["shop"] }], retireAfter: "1s" },
       http: { reports: { tokenFile } },
     },
-    manifests: [replacement, ...slicesAt(INSIDE)],
+    manifests: [replacement, ...slicesAt(INSIDE), ...manifests],
+    istiod,
   });
   const at = (who: string, address: string) =>
     PROTOCOLS.map((protocol) => ({ protocol, who, address, port: PORTS[protocol] }));

@@ -1,4 +1,5 @@
 import ipaddr from "ipaddr.js";
+import { type Manifest, pathOf } from "./manifests.ts";
 import { buffers, type Message, messages, numberOf, textOf } from "./protobuf.ts";
 import { watchResources } from "./xds.ts";
 
@@ -48,6 +49,45 @@ export function startZtunnel(): Ztunnel {
     },
     stop,
   };
+}
+
+/** Where a waypoint takes calls: HTTP/2 CONNECT over mutual TLS. */
+export const HBONE_PORT = 15_008;
+
+/**
+ * What stands beside Gateway mesh-services/waypoint once its pod runs: without it istiod takes no waypoint for one.
+ *
+ * @returns Its objects, and the path of its pod with the status that the pod must get.
+ */
+export function runningWaypoint(address: string): {
+  readonly objects: readonly Manifest[];
+  readonly pod: string;
+  readonly status: object;
+} {
+  const [namespace, name] = ["mesh-services", "waypoint-1"];
+  const ports = [{ name: "mesh", port: HBONE_PORT }];
+  const service: Manifest = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "waypoint", namespace },
+    spec: { ports },
+  };
+  const slice: Manifest = {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name, namespace, labels: { "kubernetes.io/service-name": "waypoint" } },
+    addressType: "IPv4",
+    ports,
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+  };
+  const pod: Manifest = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace, labels: { "gateway.networking.k8s.io/gateway-name": "waypoint" } },
+    spec: { containers: [{ name: "istio-proxy", image: "proxy" }], nodeName: "node" },
+  };
+  const status = { phase: "Running", podIP: address, podIPs: [{ ip: address }] };
+  return { objects: [service, slice, pod], pod: pathOf(pod), status };
 }
 
 /** What a waypoint gets from istiod. */

@@ -1,7 +1,6 @@
 import type { Config } from "../../config/config.ts";
 import { neverLeads, type SoleWriter, soleWriter } from "../../controller/leadership.ts";
 import type { CliContext } from "../context.ts";
-import { askReplica } from "./ask-replica.ts";
 import { targetMetrics } from "./metrics.ts";
 import type { OpenTarget } from "./open-target.ts";
 import { premadeRule } from "./premade-rule.ts";
@@ -25,6 +24,10 @@ export async function openDirectory(
   });
   const lock = directoryLock(path);
   let sole: SoleWriter | undefined;
+  async function askRunning(what: "release" | "prune", registry: string): Promise<void> {
+    const { askReplica } = await import("./ask-replica.ts");
+    await askReplica(config.http, what, registry);
+  }
   return {
     target,
     async acquire() {
@@ -42,11 +45,11 @@ export async function openDirectory(
       return sole;
     },
     async markAllowDeletes(names) {
-      if (sole === undefined) for (const name of names) await askReplica(config.http, "release", name);
+      if (sole === undefined) for (const name of names) await askRunning("release", name);
       else sole.release(names);
     },
     async askToPrune(registry) {
-      if (sole === undefined) await askReplica(config.http, "prune", registry);
+      if (sole === undefined) await askRunning("prune", registry);
       else sole.prune([registry]);
       return async () => false;
     },

@@ -1,11 +1,10 @@
 import { isMap, isNode, isScalar, isSeq, type Node } from "yaml";
 import type { z } from "zod";
 import { describeError, syntaxText } from "../../src/errors.ts";
-import { MAX_ENDPOINTS, MAX_PORTS } from "../../src/istio/limits.ts";
 import { type Service, type ServiceKey, serviceKey } from "../../src/model/service.ts";
 import { namePart, serviceName } from "../fields.ts";
 import { few } from "../text.ts";
-import { brokenRules, type Problem } from "./rules.ts";
+import { brokenRules, type Problem, tooMany } from "./rules.ts";
 import { type CheckForm, type ItemForm, itemSchema } from "./schema.ts";
 import { toService } from "./service.ts";
 import { offsetOf, parseSource, plainValue, resolved, type Source, type SyntaxProblem, startOf } from "./source.ts";
@@ -68,17 +67,17 @@ export function parseItem(
     const list = source.document.contents;
     const node = isSeq(list) && list.items.length === 1 ? list.items[0] : undefined;
     if (broken !== undefined || !isNode(node))
-      return {
-        key: undefined,
-        place: source.place(0),
-        problems: [broken ?? `${source.spot(0)}: is no item of a list`],
-      };
+      return brokenItem(source.place(0), broken ?? `${source.spot(0)}: is no item of a list`);
     const twice = problems.map(({ offset }) => offset);
     return readItem({ node, index, source, options, twice, onValue: () => {} });
   } catch (error) {
     const place = `${file}:${line + 1}`;
-    return { key: undefined, place, problems: [`${place}: cannot be read as YAML: ${describeError(error)}`] };
+    return brokenItem(place, `${place}: cannot be read as YAML: ${describeError(error)}`);
   }
+}
+
+function brokenItem(place: string, problem: string): Nameless {
+  return { key: undefined, isBroken: true, place, problems: [problem] };
 }
 
 /** What is said of YAML that cannot be read; a key that stands twice is for its item to say. */
@@ -118,11 +117,19 @@ function read(text: string, file: string, options: ReplyOptions): FileReply {
 }
 
 /** What cannot be told which service it is. */
-export type Nameless = Omit<Item, "key"> & { readonly key: undefined };
+export type Nameless = Omit<Item, "key"> & {
+  readonly key: undefined;
+  /** Set where it is no YAML. */
+  readonly isBroken?: true;
+};
 
 /** What a file says that has these items, and these problems beside. */
 export function fileReply(replies: readonly (Item | Nameless)[], problems: readonly string[] = []): FileReply {
-  const nameless = replies.filter((reply) => reply.key === undefined).flatMap((reply) => reply.problems);
+  // One mistake of an editor breaks many items: the first tells of it.
+  const firstBroken = replies.find((reply) => reply.key === undefined && reply.isBroken);
+  const nameless = replies
+    .filter((reply) => reply.key === undefined && (!reply.isBroken || reply === firstBroken))
+    .flatMap((reply) => reply.problems);
   return { items: replies.filter(isItem), problems: shortened([...problems, ...nameless]) };
 }
 
@@ -227,17 +234,6 @@ function formOf(value: Value): { readonly item?: ItemForm; readonly problems: re
     ...brokenRules(value.js),
   ];
   return result.success ? { item: result.data, problems } : { problems };
-}
-
-/** Told before the schema walks the lists: through aliases a short file can hold long ones. */
-function tooMany(item: unknown): Problem[] {
-  const limits = Object.entries({ ports: MAX_PORTS, endpoints: MAX_ENDPOINTS });
-  return limits.flatMap(([field, most]) => {
-    const list = (item as Readonly<Record<string, unknown>> | null)?.[field];
-    return Array.isArray(list) && list.length > most
-      ? [{ path: [field], message: `must be at most ${most} (Istio's limit), are ${list.length}` }]
-      : [];
-  });
 }
 
 function problemsOf(issue: z.core.$ZodIssue, item: unknown): Problem[] {

@@ -1,3 +1,5 @@
+import { MAX_ENDPOINTS, MAX_PORTS } from "../../src/istio/limits.ts";
+
 /** Something wrong inside one item, at a path within it. */
 export interface Problem {
   readonly path: readonly PropertyKey[];
@@ -74,4 +76,15 @@ function record(value: unknown): Fields {
 
 function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
+}
+
+/** Told before the schema walks the lists: through aliases a short file can hold long ones. */
+export function tooMany(item: unknown): Problem[] {
+  const limits = Object.entries({ ports: MAX_PORTS, endpoints: MAX_ENDPOINTS });
+  return limits.flatMap(([field, most]) => {
+    const list = (item as Readonly<Record<string, unknown>> | null)?.[field];
+    return Array.isArray(list) && list.length > most
+      ? [{ path: [field], message: `must be at most ${most} (Istio's limit), are ${list.length}` }]
+      : [];
+  });
 }

@@ -82,7 +82,7 @@ function gathering({ body, signal }: RawRequest, { resolve, reject }: Outcome): 
     },
     onResponseError(_, cause: NodeJS.ErrnoException) {
       signal.removeEventListener("abort", onAbort);
-      const isCut = head !== undefined && cause.code?.startsWith("UND_ERR") === true;
+      const isCut = head !== undefined && `${cause.code}`.startsWith("UND_ERR"); // of a DOMException a number
       reject(isCut ? truncated(cause) : cause);
     },
   };
